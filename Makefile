@@ -1,0 +1,45 @@
+# make install   set up everything below: system packages, .venv with diskgen in it
+# make demo      build a real disk from a real image and boot it   (IMAGE=quay.io/... for another)
+# make test      the tests, boots included
+# make bench     the same job by diskgen and by others, side by side
+
+PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+IMAGE ?=
+
+.PHONY: install host-packages demo test test-quick lint bench clean
+
+install: host-packages $(VENV)/.installed
+
+host-packages:
+	@.ci/host-packages
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed" >&2; exit 4; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --editable . --group test
+	touch $@
+
+test: install
+	$(BIN)/pytest tests vm-tests
+
+test-quick: install
+	$(BIN)/pytest -n auto tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: install
+	$(BIN)/python vm-tests/demo.py $(IMAGE)
+
+bench: install
+	$(BIN)/python bench/run.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,3 @@
+"""diskgen: a container image becomes a machine."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,307 @@
+"""The command line: flags in, a request out. The only module that knows flag names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from . import __version__
+from .arch import MACHINES
+from .arch import machine as machine_row
+from .config import COMPRESSIONS, FORMATS, AccessOptions, Request, default_output
+from .errors import UsageError
+from .reference import TRANSPORTS, parse
+from .ui import PROGRESS_MODES
+from .units import parse_size
+
+_EXAMPLES: Final = """\
+examples:
+  diskgen qcow2 quay.io/centos-bootc/centos-bootc:stream10
+  diskgen qcow2 registry.example/os:1 -o os.qcow2 --disk-size 20G --karg quiet
+  diskgen raw oci:./layout:latest --target-imgref registry.example/os:1
+  diskgen plan qcow2 registry.example/os:1
+  diskgen boot os.qcow2
+"""
+_FORMAT_HELP: Final = {
+    "qcow2": "make a qcow2 disk (QEMU, KVM, libvirt, OpenStack)",
+    "raw": "make a raw disk (bare metal by dd, and every cloud that takes raw)",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the whole command line's parser; completion, help and the man page test read it."""
+    parser = argparse.ArgumentParser(
+        prog="diskgen",
+        description="Turn a bootable container image into a disk: no root, no KVM, no mounts.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"diskgen {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in FORMATS:
+        command = _command(commands, name, _FORMAT_HELP[name])
+        _add_source(command)
+        _add_disk(command)
+        _add_access(command)
+        _add_output(command, name)
+        _add_progress(command)
+    _add_plan(commands)
+    _add_others(commands)
+    return parser
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """Return what a build or plan command asks for. Raises UsageError."""
+    source = parse(args.reference)
+    format_name = args.format if args.command == "plan" else args.command
+    planned = args.command == "plan"
+    return Request(
+        format=format_name,
+        source=source,
+        target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        arch=machine_row(args.arch).name,
+        output=None if planned else args.output or default_output(source, format_name),
+        force=False if planned else args.force,
+        disk_size=parse_size(args.disk_size, setting="disk-size") if args.disk_size else None,
+        kargs=tuple(args.karg),
+        karg_deletes=tuple(args.karg_delete),
+        console=not args.no_console,
+        compression=getattr(args, "compression", "zstd"),
+        access=access_of(args),
+        cache=args.cache_dir,
+    )
+
+
+def access_of(args: argparse.Namespace) -> AccessOptions:
+    """Return how registries are to be reached. Raises UsageError for files that are not there."""
+    for setting in ("authfile", "signature_policy", "registries_conf", "cert_dir"):
+        path: Path | None = getattr(args, setting)
+        if path is not None and not path.exists():
+            flag = setting.replace("_", "-")
+            raise UsageError(f"'{path}' does not exist", setting=flag)
+    return AccessOptions(
+        authfile=args.authfile,
+        tls_verify=args.tls_verify,
+        cert_dir=args.cert_dir,
+        policy=args.signature_policy,
+        registries_conf=args.registries_conf,
+    )
+
+
+def default_cache() -> Path:
+    """Return where blobs and layer indexes are kept: $DISKGEN_CACHE, else the XDG cache."""
+    if named := os.environ.get("DISKGEN_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "diskgen"
+
+
+def host_arch() -> str:
+    """Return this machine's architecture where diskgen knows it, else x86_64."""
+    name = platform.machine()
+    return name if name in MACHINES else "x86_64"
+
+
+def _command(commands: Any, name: str, text: str, **extra: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", **extra
+    )
+    return parser
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("image")
+    group.add_argument(
+        "reference",
+        metavar="REF",
+        help="the container image: a registry reference such as quay.io/project/os:1, or "
+        + ", ".join(f"{t}:" for t in TRANSPORTS if t != "docker"),
+    )
+    group.add_argument(
+        "--arch",
+        default=host_arch(),
+        metavar="ARCH",
+        help="architecture of the machine: {} (default: this machine's, %(default)s)".format(
+            ", ".join(MACHINES)
+        ),
+    )
+    group.add_argument(
+        "--target-imgref",
+        metavar="REF",
+        help="the reference the machine updates from, when it is not REF",
+    )
+
+
+def _add_disk(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("disk")
+    group.add_argument(
+        "--disk-size",
+        metavar="SIZE",
+        help="size of the disk, such as 20G (default: room for two deployments, at least 10G)",
+    )
+    group.add_argument(
+        "--karg", action="append", default=[], metavar="ARG", help="add a kernel argument"
+    )
+    group.add_argument(
+        "--karg-delete",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="drop a kernel argument of the image: KEY or KEY=VALUE",
+    )
+    group.add_argument(
+        "--no-console",
+        action="store_true",
+        help="add no console= arguments (by default screen and serial line, unless the image "
+        "names consoles)",
+    )
+
+
+def _add_access(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("registry access")
+    group.add_argument(
+        "--authfile", type=Path, metavar="FILE", help="credentials, as 'podman login' writes them"
+    )
+    group.add_argument(
+        "--tls-verify",
+        type=_boolean,
+        metavar="BOOL",
+        default=None,
+        help="false: accept plain HTTP and unknown certificates",
+    )
+    group.add_argument(
+        "--cert-dir", type=Path, metavar="DIR", help="directory with *.crt, *.cert, *.key files"
+    )
+    group.add_argument(
+        "--signature-policy",
+        type=Path,
+        metavar="FILE",
+        help="containers-policy.json(5) to obey instead of the system's",
+    )
+    group.add_argument(
+        "--registries-conf",
+        type=Path,
+        metavar="FILE",
+        help="containers-registries.conf(5) with mirrors, instead of the system's",
+    )
+    _add_cache(group)
+
+
+def _add_cache(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=default_cache(),
+        metavar="DIR",
+        help="where fetched layers are kept (default: %(default)s)",
+    )
+
+
+def _add_output(command: argparse.ArgumentParser, name: str) -> None:
+    group = command.add_argument_group("output")
+    group.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"the file to write (default: NAME.{FORMATS[name]} in this directory)",
+    )
+    group.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    if name == "qcow2":
+        group.add_argument(
+            "--compression",
+            choices=COMPRESSIONS,
+            default="zstd",
+            help="zstd needs QEMU 5.1 to read, zlib any; none is quickest (default: zstd)",
+        )
+
+
+def _add_progress(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--progress",
+        choices=PROGRESS_MODES,
+        default="auto",
+        help="how to show progress on standard error (default: auto)",
+    )
+
+
+def _add_plan(commands: Any) -> None:  # noqa: ANN401
+    text = "print what a build would do, and write nothing but the cache"
+    command = _command(commands, "plan", text)
+    command.add_argument("format", choices=tuple(FORMATS), metavar="FORMAT", help="the format")
+    _add_source(command)
+    _add_disk(command)
+    _add_access(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
+    _add_progress(command)
+
+
+def _add_others(commands: Any) -> None:  # noqa: ANN401
+    command = _command(commands, "inspect", "show what an image or a disk file holds")
+    _add_source(command)
+    _add_access(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
+    _add_progress(command)
+
+    command = _command(commands, "doctor", "say what this machine lacks, and what brings it")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+    command = _command(commands, "boot", "boot a disk in QEMU, its serial line on this terminal")
+    command.add_argument("file", type=Path, metavar="FILE", help="a raw or qcow2 disk")
+    command.add_argument(
+        "--firmware",
+        choices=("uefi", "secureboot", "bios"),
+        default="uefi",
+        help="how to start it (default: uefi)",
+    )
+    command.add_argument("--arch", default=host_arch(), metavar="ARCH", help="of the disk")
+    command.add_argument(
+        "--memory", default="2G", metavar="SIZE", help="of the machine (default: %(default)s)"
+    )
+    command.add_argument(
+        "--write",
+        action="store_true",
+        help="keep what the machine writes (by default it is thrown away)",
+    )
+
+    command = _command(commands, "cache", "list or clean the cache of layers")
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = _command(actions, "ls", "list what is cached, biggest first")
+    _add_cache(listing)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    prune = _command(actions, "prune", "remove what was not used lately")
+    _add_cache(prune)
+    prune.add_argument("--all", action="store_true", help="remove everything")
+    prune.add_argument(
+        "--older-than",
+        metavar="DAYS",
+        type=int,
+        default=30,
+        help="remove what no build used for so many days (default: %(default)s)",
+    )
+
+    command = _command(commands, "completion", "print a completion script for a shell")
+    command.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes"):
+        return True
+    if text.lower() in ("false", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
+
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def run_command(argv: Sequence[str] | None = None) -> int:
+    """Parse and carry out one command line; return its exit status. Raises DiskgenError."""
+    from . import commands
+
+    args = build_parser().parse_args(argv)
+    return commands.HANDLERS[args.command](args)

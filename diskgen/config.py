@@ -1,0 +1,79 @@
+"""What the user asks for: one frozen request, checked for contradictions, nothing looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .errors import UsageError
+from .reference import ImageRef
+
+FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
+COMPRESSIONS: Final = ("zstd", "zlib", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessOptions:
+    """How registries are reached, in the words of skopeo and podman."""
+
+    authfile: Path | None = None
+    tls_verify: bool | None = None
+    cert_dir: Path | None = None
+    policy: Path | None = None
+    registries_conf: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One image to make one artifact of."""
+
+    format: str
+    source: ImageRef
+    target: ImageRef | None = None  # what the machine updates from; None: the source
+    arch: str  # a name of arch.MACHINES
+    output: Path | None = None  # None: only a plan is wanted
+    force: bool = False
+    disk_size: int | None = None
+    kargs: tuple[str, ...] = ()
+    karg_deletes: tuple[str, ...] = ()
+    console: bool = True  # add the architecture's consoles where the image names none
+    compression: str = "zstd"
+    access: AccessOptions = field(default_factory=AccessOptions)
+    cache: Path = Path()
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UsageError(
+                f"'{self.format}' is not a format", hint="known are: " + ", ".join(FORMATS)
+            )
+        if self.compression not in COMPRESSIONS:
+            raise UsageError(
+                f"'{self.compression}' is not a compression",
+                hint="known are: " + ", ".join(COMPRESSIONS),
+                setting="compression",
+            )
+        for karg in (*self.kargs, *self.karg_deletes):
+            if not karg.strip() or "\n" in karg or "\0" in karg:
+                raise UsageError(f"'{karg}' is not a kernel argument", setting="karg")
+            if karg.partition("=")[0] == "ostree":
+                raise UsageError(
+                    f"'{karg}' cannot be set: ostree= selects the deployment and is written by "
+                    "diskgen",
+                    setting="karg",
+                )
+
+    @property
+    def tracked(self) -> ImageRef:
+        """The reference the machine updates from."""
+        return self.target or self.source
+
+
+def default_output(source: ImageRef, format_name: str) -> Path:
+    """Return the file name an image gets when none is given: ``fedora-bootc.qcow2``."""
+    path = source.name
+    if source.is_registry:
+        stem = path.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    else:
+        stem = Path(path.rstrip("/").rpartition("/")[2].partition(":")[0]).stem
+    return Path(f"{stem or 'disk'}.{FORMATS[format_name]}")

@@ -1,0 +1,1 @@
+"""The disk: partition table and filesystems as bytes in a plain file."""

@@ -1,0 +1,57 @@
+"""mke2fs's own library, for the two sums that are slow in Python: crc32c and the directory hash."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+
+Crc = Callable[[int, bytes], int]
+DirectoryHash = Callable[[bytes], tuple[int, int]]
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("libext2fs.so.2")
+    except OSError:
+        return None
+
+
+def crc32c() -> Crc | None:
+    """Return ``ext2fs_crc32c_le`` (no inversion before or after), or None without the library."""
+    try:
+        function = getattr(_library(), "ext2fs_crc32c_le")  # noqa: B009 - None has no such name
+    except AttributeError:
+        return None
+    function.argtypes = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_size_t)
+    function.restype = ctypes.c_uint32
+
+    def crc(seed: int, data: bytes) -> int:
+        return int(function(seed, data, len(data)))
+
+    return crc
+
+
+def directory_hash(seed: bytes, version: int) -> DirectoryHash | None:
+    """Return ``ext2fs_dirhash`` for one filesystem, or None without the library.
+
+    ``seed`` is s_hash_seed (16 bytes); ``version`` 1 is half MD4 of signed characters, 4 of
+    unsigned ones.
+    """
+    try:
+        function = getattr(_library(), "ext2fs_dirhash")  # noqa: B009
+    except AttributeError:
+        return None
+    word = ctypes.c_uint32
+    pointer = ctypes.POINTER(word)
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, pointer, pointer, pointer)
+    function.restype = ctypes.c_long
+    seeds = (word * 4).from_buffer_copy(seed)
+    major, minor = word(), word()
+
+    def digest(name: bytes) -> tuple[int, int]:
+        function(version, name, len(name), seeds, major, minor)
+        return major.value, minor.value
+
+    return digest

@@ -1,0 +1,103 @@
+"""Every failure a user can meet, and the exit status it has.
+
+A domain error carries facts and the *setting* that would change the outcome (``disk-size``,
+``authfile``); only the command line knows that this is ``--disk-size`` and writes the hint's flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+EXIT_BUG = 70
+EXIT_INTERRUPT = 130
+
+
+class DiskgenError(Exception):
+    """Something the user can act on: never shown as a traceback.
+
+    ``message`` says what is wrong, with the value in quotes; ``hint`` says what to do; ``setting``
+    names the option that matters (without dashes), from which the CLI makes the flag.
+    """
+
+    exit_status = 1
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, setting: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.setting = setting
+
+
+class UsageError(DiskgenError):
+    """Arguments contradict each other or cannot be understood."""
+
+    exit_status = 2
+
+
+class SourceError(DiskgenError):
+    """The image: missing, unreadable, not bootable, wrong architecture, bad digest."""
+
+    exit_status = 3
+
+
+class HostError(DiskgenError):
+    """This machine: a missing tool, no rights, no space."""
+
+    exit_status = 4
+
+
+class ToolError(DiskgenError):
+    """A program we started failed in a way we have no better words for."""
+
+    exit_status = 5
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        status: int,
+        stderr: str,
+        *,
+        message: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        name = argv[0].rsplit("/", 1)[-1]
+        how = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+        tail = stderr.strip()[-1024:]
+        text = message or f"'{name}' {how}"
+        super().__init__(f"{text}: {tail}" if tail else text, hint=hint)
+        self.argv = tuple(argv)
+        self.status = status
+        self.stderr = stderr
+
+
+class VerifyError(DiskgenError):
+    """What was written does not read back as planned. The output is not kept."""
+
+    exit_status = 6
+
+
+class Interrupted(DiskgenError):  # noqa: N818 - not an error of anyone's
+    """The user (Ctrl-C) or the system (SIGTERM) asked us to stop."""
+
+    exit_status = EXIT_INTERRUPT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One reason why the work cannot start; preflight collects them all before it raises."""
+
+    code: str
+    message: str
+    setting: str | None = None
+    hint: str | None = None
+
+
+class PreflightError(HostError):
+    """All problems found before anything was touched, at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(p.message for p in self.problems))

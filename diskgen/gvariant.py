@@ -1,0 +1,91 @@
+"""The part of GVariant that ostree objects use, and the identity of a content object.
+
+Format: GLib's "GVariant Specification", 2.3 (serialisation of arrays, tuples, variants, framing
+offsets). Integers are passed as bytes already, because ostree stores them big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from .tree import Xattrs
+
+_OFFSET_WIDTHS = ((1, 0xFF), (2, 0xFFFF), (4, 0xFFFFFFFF), (8, 0xFFFFFFFFFFFFFFFF))
+_OFFSET_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def _framed(body: bytes, ends: Sequence[int]) -> bytes:
+    """Append framing offsets of the smallest width that can address the whole container."""
+    if not ends:
+        return body
+    for width, limit in _OFFSET_WIDTHS:
+        if len(body) + width * len(ends) <= limit:
+            return body + struct.pack(f"<{len(ends)}{_OFFSET_CODES[width]}", *ends)
+    raise OverflowError("container exceeds 2**64 bytes")
+
+
+def array(elements: Iterable[bytes], *, alignment: int = 1) -> bytes:
+    """Serialise an array of variable-size elements, each aligned to ``alignment``."""
+    body = bytearray()
+    ends = []
+    for element in elements:
+        body += bytes(-len(body) % alignment)
+        body += element
+        ends.append(len(body))
+    return _framed(bytes(body), ends)
+
+
+def pack(*members: tuple[bytes, int, bool]) -> bytes:
+    """Serialise a tuple of (bytes, alignment, is fixed size) members.
+
+    Framing offsets are stored for every variable-size member but the last, in reverse order.
+    """
+    body = bytearray()
+    ends = []
+    for index, (data, alignment, fixed) in enumerate(members):
+        body += bytes(-len(body) % alignment)
+        body += data
+        if not fixed and index != len(members) - 1:
+            ends.append(len(body))
+    return _framed(bytes(body), ends[::-1])
+
+
+def variant_string(text: str) -> bytes:
+    """Serialise a variant that holds a string."""
+    return text.encode() + b"\0\0s"
+
+
+def vardict(entries: dict[str, bytes]) -> bytes:
+    """Serialise ``a{sv}`` from already serialised variants, keys sorted bytewise."""
+    return array(
+        (
+            pack((key.encode() + b"\0", 1, False), (entries[key], 8, False))
+            for key in sorted(entries, key=str.encode)
+        ),
+        alignment=8,
+    )
+
+
+@lru_cache(maxsize=4096)
+def xattr_array(xattrs: Xattrs) -> bytes:
+    """Serialise extended attributes as ``a(ayay)``, sorted by name."""
+    return array(
+        pack((name + b"\0", 1, False), (value, 1, False)) for name, value in sorted(xattrs)
+    )
+
+
+def file_header(mode: int, uid: int, gid: int, target: bytes, xattrs: Xattrs) -> bytes:
+    """Return what precedes a file's content in the input of its ostree content checksum.
+
+    ``mode`` is the full st_mode; ``target`` is empty unless the file is a symlink. Format: ostree's
+    ``_ostree_file_header_new``, ``(uuuusa(ayay))`` big-endian, behind its own length (u32
+    big-endian) and four zero bytes.
+    """
+    header = pack(
+        (struct.pack(">4I", uid, gid, mode, 0), 4, True),
+        (target + b"\0", 1, False),
+        (xattr_array(xattrs), 1, False),
+    )
+    return struct.pack(">I4x", len(header)) + header

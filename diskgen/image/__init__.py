@@ -1,0 +1,1 @@
+"""Container images: references, fetching, layers as trees. Knows nothing of ostree or disks."""

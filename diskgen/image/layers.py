@@ -1,0 +1,145 @@
+"""All layers of an image as indexes: cached ones are loaded, the others read side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from .. import run
+from ..errors import DiskgenError, HostError, SourceError
+from ..events import Emit, Step, step
+from .index import LayerIndex, load
+from .model import BrokenBlob, Image, Layer
+
+_ERRORS: Final = {"HostError": HostError, "SourceError": SourceError}
+
+
+def index_layers(image: Image, directory: Path, emit: Emit) -> tuple[LayerIndex, ...]:
+    """Return the image's layers, in order, as indexes whose packs are in ``directory``.
+
+    Layers that no build has read yet are read by one process per core, the biggest first. Raises
+    SourceError for hostile or damaged layers, BrokenBlob when a blob is not what its digest says.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    found: dict[str, LayerIndex] = {}
+    todo: dict[str, Layer] = {}
+    for layer in image.layers:
+        cached = load(*_paths(directory, layer), layer.diff_id)
+        if cached is not None:
+            found[layer.diff_id] = cached
+        else:
+            todo[layer.diff_id] = layer
+    total = sum(layer.size for layer in todo.values())
+    with step(emit, "index", "Reading the layers", total=total, unit="bytes") as phase:
+        if todo:
+            queue = sorted(todo.values(), key=lambda layer: -layer.size)
+            _read_all(queue, directory, phase)
+        for layer in todo.values():
+            made = load(*_paths(directory, layer), layer.diff_id)
+            if made is None:
+                raise HostError(
+                    f"the cache '{directory}' lost layer '{layer.diff_id}' while it was used",
+                    setting="cache-dir",
+                )
+            found[layer.diff_id] = made
+        count = sum(len(index.entries) for index in found.values())
+        phase.update(total, total)
+        phase.detail = f"{count:,} entries" + (
+            f", {len(image.layers) - len(todo)} of {len(image.layers)} layers from the cache"
+            if len(todo) < len(image.layers)
+            else ""
+        )
+    return tuple(found[layer.diff_id] for layer in image.layers)
+
+
+def _paths(directory: Path, layer: Layer) -> tuple[Path, Path]:
+    name = layer.diff_id.removeprefix("sha256:")
+    return directory / f"{name}.idx", directory / f"{name}.pack"
+
+
+def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
+    """Hand the layers to workers, one at a time each, until all are read."""
+    waiting = list(reversed(queue))
+    workers = min(len(queue), os.cpu_count() or 1)
+    argv = [sys.executable, "-P", "-m", "diskgen.image.worker"]
+    # The workers must find this very package, from a checkout too.
+    env = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONUNBUFFERED": "1"}
+    done_bytes = 0
+    running: dict[int, int] = {}  # progress of the layer each worker has in hand
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        children = [
+            stack.enter_context(run.running(argv, stdin=run.PIPE, stdout=run.PIPE, env=env))
+            for _ in range(workers)
+        ]
+        for child in children:
+            assert child.stdout is not None
+            os.set_blocking(child.stdout.fileno(), False)
+            selector.register(child.stdout, selectors.EVENT_READ, (child, bytearray()))
+            _send(child, waiting.pop(), directory)
+        busy = len(children)
+        while busy:
+            for key, _mask in selector.select():
+                child, buffer = key.data
+                for answer in _answers(child, buffer):
+                    if "progress" in answer:
+                        running[child.pid] = answer["progress"]
+                    elif "done" in answer:
+                        done_bytes += answer["done"]
+                        running[child.pid] = 0
+                        if waiting:
+                            _send(child, waiting.pop(), directory)
+                        else:
+                            busy -= 1
+                            selector.unregister(child.stdout)
+                            child.stdin.close()
+                    else:
+                        raise _failure(answer)
+                    phase.update(done_bytes + sum(running.values()))
+
+
+def _send(child: run.Child, layer: Layer, directory: Path) -> None:
+    job = {
+        "blob": os.fspath(layer.blob),
+        "digest": layer.digest,
+        "size": layer.size,
+        "diff_id": layer.diff_id,
+        "directory": os.fspath(directory),
+    }
+    assert child.stdin is not None
+    child.stdin.write(json.dumps(job).encode() + b"\n")
+    child.stdin.flush()
+
+
+def _answers(child: run.Child, buffer: bytearray) -> Iterator[dict[str, Any]]:
+    assert child.stdout is not None
+    data = child.stdout.read()
+    if data == b"":
+        child.wait()
+        assert child.stderr is not None
+        tail = child.stderr.read().decode(errors="replace").strip().splitlines()
+        raise HostError(
+            f"a process that reads layers ended with status {child.returncode}"
+            + (f": {tail[-1]}" if tail else ""),
+            hint="it may have run out of memory; the kernel's log tells",
+        )
+    buffer += data or b""
+    while (end := buffer.find(b"\n")) >= 0:
+        line = bytes(buffer[:end])
+        del buffer[: end + 1]
+        yield json.loads(line)
+
+
+def _failure(answer: dict[str, Any]) -> DiskgenError:
+    if "broken" in answer:
+        error = BrokenBlob(answer["broken"], "")
+        error.message = answer["message"]
+        error.args = (answer["message"],)
+        return error
+    kind = _ERRORS.get(answer["error"], DiskgenError)
+    return kind(answer["message"], hint=answer["hint"], setting=answer["setting"])

@@ -1,0 +1,205 @@
+"""Manifests and configs as a registry sends them: untrusted JSON into checked values.
+
+Formats: OCI image specification 1.1 (image index, manifest, config); Docker "Image Manifest
+Version 2, Schema 2".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..arch import Machine
+from ..errors import SourceError
+from ..reference import is_digest
+
+MAX_MANIFEST: Final = 4 * 1024 * 1024  # what registries and other clients accept
+MAX_CONFIG: Final = 8 * 1024 * 1024
+_MAX_LAYERS: Final = 500
+
+_INDEXES: Final = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+)
+_MANIFESTS: Final = frozenset(
+    {
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    }
+)
+_LAYERS: Final = frozenset(
+    {
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.oci.image.layer.v1.tar+zstd",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a manifest says of a blob."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A single-platform manifest: its config and its layers."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One manifest of an index. ``os`` and ``architecture`` are Go's names."""
+
+    os: str
+    architecture: str
+    variant: str
+    descriptor: Descriptor
+    name: str  # annotation org.opencontainers.image.ref.name
+
+
+def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
+    """Return a manifest, or the platforms of an index. Raises SourceError naming ``what``."""
+    if len(data) > MAX_MANIFEST:
+        raise SourceError(
+            f"the manifest of '{what}' has {len(data)} bytes, {MAX_MANIFEST} are the limit"
+        )
+    value = _object(data, f"the manifest of '{what}'")
+    kind = value.get("mediaType")
+    if kind is None:  # optional in OCI: the members tell
+        kind = (
+            "application/vnd.oci.image.index.v1+json"
+            if "manifests" in value
+            else "application/vnd.oci.image.manifest.v1+json"
+        )
+    if value.get("schemaVersion") == 1:
+        raise SourceError(
+            f"'{what}' has a manifest of Docker's schema 1, which holds no verifiable layers",
+            hint="push the image again with a current tool",
+        )
+    if kind in _INDEXES:
+        return tuple(_platform(item, what) for item in _list(value, "manifests", what))
+    if kind not in _MANIFESTS:
+        raise SourceError(f"'{what}' is no container image: its type is '{kind}'")
+    config = _descriptor(value.get("config"), what)
+    layers = tuple(_descriptor(item, what) for item in _list(value, "layers", what))
+    if not layers:
+        raise SourceError(f"'{what}' has no layers")
+    if len(layers) > _MAX_LAYERS:
+        raise SourceError(f"'{what}' has {len(layers)} layers, {_MAX_LAYERS} are the limit")
+    for layer in layers:
+        if layer.media_type not in _LAYERS:
+            raise SourceError(
+                f"layer '{layer.digest}' of '{what}' has the type '{layer.media_type}', "
+                "which is no plain, gzip or zstd tar",
+            )
+    return Manifest(config, layers)
+
+
+def choose(platforms: tuple[Platform, ...], machine: Machine, what: str) -> Descriptor:
+    """Return the platform's manifest for a machine. Raises SourceError listing what there is."""
+    linux = [p for p in platforms if p.os in ("linux", "")]
+    for platform in linux:
+        if platform.architecture == machine.oci:
+            return platform.descriptor
+    if len(linux) == 1 and not linux[0].architecture:
+        return linux[0].descriptor  # a layout's index need not say; the config will
+    known = sorted({p.architecture for p in linux if p.architecture not in ("", "unknown")})
+    raise SourceError(
+        f"'{what}' has no image for {machine.name} ({machine.oci})",
+        hint=f"it has {', '.join(known)}" if known else None,
+        setting="arch",
+    )
+
+
+def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple[str, ...]:
+    """Return the diff_ids of a config after checking it. Raises SourceError."""
+    if len(data) > MAX_CONFIG:
+        raise SourceError(f"the config of '{what}' has {len(data)} bytes, {MAX_CONFIG} are allowed")
+    value = _object(data, f"the config of '{what}'")
+    found = value.get("architecture")
+    if found != machine.oci:
+        raise SourceError(
+            f"'{what}' is an image for '{found}', not for {machine.name} ({machine.oci})",
+            hint="name the architecture you want",
+            setting="arch",
+        )
+    rootfs = value.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(diff_ids, list) or not all(
+        isinstance(item, str) and is_digest(item) for item in diff_ids
+    ):
+        raise SourceError(f"the config of '{what}' lists no valid diff_ids")
+    if len(diff_ids) != layers:
+        raise SourceError(
+            f"the config of '{what}' lists {len(diff_ids)} diff_ids for {layers} layers"
+        )
+    inner = value.get("config")
+    if inner is not None and not isinstance(inner, dict):
+        raise SourceError(f"the config of '{what}' is malformed")
+    labels = (inner or {}).get("Labels")
+    if labels is not None and not (
+        isinstance(labels, dict) and all(isinstance(item, str) for item in labels.values())
+    ):
+        raise SourceError(f"the labels of '{what}' are malformed")
+    return tuple(diff_ids)
+
+
+def _object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise SourceError(f"{what} is no JSON") from None
+    if not isinstance(value, dict):
+        raise SourceError(f"{what} is no JSON object")
+    return value
+
+
+def _list(value: dict[str, Any], key: str, what: str) -> list[Any]:
+    items = value.get(key)
+    if not isinstance(items, list):
+        raise SourceError(f"the manifest of '{what}' has no list of {key}")
+    return items
+
+
+def _descriptor(value: object, what: str) -> Descriptor:
+    if isinstance(value, dict):
+        media_type, digest, size = (value.get(k) for k in ("mediaType", "digest", "size"))
+        if (
+            isinstance(media_type, str)
+            and isinstance(digest, str)
+            and is_digest(digest)
+            and isinstance(size, int)
+            and not isinstance(size, bool)
+            and 0 <= size < 2**50
+        ):
+            return Descriptor(media_type, digest, size)
+    raise SourceError(f"the manifest of '{what}' has a malformed descriptor: {str(value)[:100]}")
+
+
+def _platform(value: object, what: str) -> Platform:
+    descriptor = _descriptor(value, what)
+    assert isinstance(value, dict)
+    platform = value.get("platform") or {}
+    notes = value.get("annotations") or {}
+    if not isinstance(platform, dict) or not isinstance(notes, dict):
+        raise SourceError(f"the index of '{what}' is malformed")
+    return Platform(
+        str(platform.get("os") or ""),
+        str(platform.get("architecture") or ""),
+        str(platform.get("variant") or ""),
+        descriptor,
+        str(notes.get("org.opencontainers.image.ref.name") or ""),
+    )

@@ -1,0 +1,62 @@
+"""An image as it was fetched: one platform's manifest, its config, its layers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SourceError
+from ..reference import ImageRef
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer; ``blob`` is the compressed file in the cache or in a local OCI layout.
+
+    ``digest`` and ``size`` (bytes) are the blob's, ``diff_id`` is the digest of the tar inside.
+    """
+
+    digest: str
+    diff_id: str
+    size: int
+    media_type: str
+    blob: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A single-platform image; ``manifest`` and ``config`` are the bytes the registry has."""
+
+    ref: ImageRef
+    arch: str
+    digest: str
+    manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
+
+    @property
+    def manifest_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.manifest)
+        return value
+
+    @property
+    def config_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.config)
+        return value
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels = (self.config_json.get("config") or {}).get("Labels") or {}
+        return {str(key): str(value) for key, value in labels.items()}
+
+
+class BrokenBlob(SourceError):  # noqa: N818 - the state of a file, which may be ours to repair
+    """A blob is not what its digest says: truncated, corrupt or replaced."""
+
+    def __init__(self, digest: str, reason: str) -> None:
+        super().__init__(
+            f"layer '{digest}' is broken: {reason}", hint="push the image again, it cannot be used"
+        )
+        self.digest = digest

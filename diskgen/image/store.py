@@ -1,0 +1,160 @@
+"""The cache: blobs by digest, layers by diff_id, and a note of which image used them when.
+
+    v1/blobs/sha256/<digest>   as fetched, shared by all images
+    v1/layers/<diff_id>.*      pack and index of a layer that was read
+    v1/images/<digest>.json    one per image: reference, blobs, layers; its mtime is the last use
+    v1/tmp/                    scratch of running builds
+
+Running builds hold a shared lock; pruning takes it exclusively, so it never removes what is in use.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import HostError
+from .model import Image
+
+_DAY: Final = 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One cached thing; ``size`` in bytes, ``last_used`` in seconds since 1970."""
+
+    kind: str  # blob or layer
+    digest: str
+    size: int
+    last_used: float
+    images: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+
+class Store:
+    """A cache directory. Nothing is created before the first session."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute() / "v1"
+        self.blobs = self.root / "blobs"
+        self.layers = self.root / "layers"
+        self._images = self.root / "images"
+        self._scratch = self.root / "tmp"
+
+    @contextmanager
+    def session(self) -> Iterator[Store]:
+        """Use the cache: it exists and nothing is pruned from it while the block runs."""
+        try:
+            for path in (self.blobs / "sha256", self.layers, self._images, self._scratch):
+                path.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / "lock").open("w")
+        except OSError as error:
+            raise HostError(
+                f"the cache directory '{self.root.parent}' cannot be written: {error.strerror}",
+                hint="choose another one",
+                setting="cache-dir",
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield self
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a private directory on the cache's filesystem, removed when the block is left."""
+        path = Path(tempfile.mkdtemp(dir=self._scratch))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def blob(self, digest: str) -> Path:
+        """Return where the blob of a digest is or would be."""
+        return self.blobs / digest.replace(":", "/", 1)
+
+    def record(self, image: Image) -> None:
+        """Note that an image was used now."""
+        note = {
+            "reference": image.ref.short,
+            "blobs": [layer.digest for layer in image.layers],
+            "layers": [layer.diff_id for layer in image.layers],
+        }
+        path = self._images / f"{image.digest.removeprefix('sha256:')}.json"
+        partial = path.with_suffix(f".{time.monotonic_ns()}.partial")
+        partial.write_text(json.dumps(note))
+        partial.rename(path)
+
+    def usage(self) -> list[Row]:
+        """Return what is cached; empty where there is no cache."""
+        users: dict[str, set[str]] = {}
+        used: dict[str, float] = {}
+        for path in self._images.glob("*.json"):
+            try:
+                note = json.loads(path.read_text())
+                when = path.stat().st_mtime
+            except (OSError, ValueError):
+                continue
+            for digest in (*note.get("blobs", ()), *note.get("layers", ())):
+                users.setdefault(digest, set()).add(note.get("reference", "?"))
+                used[digest] = max(used.get(digest, 0), when)
+        rows = []
+        groups: dict[tuple[str, str], list[Path]] = {}
+        for path in (self.blobs / "sha256").glob("*"):
+            groups.setdefault(("blob", f"sha256:{path.name}"), []).append(path)
+        for path in self.layers.glob("*"):
+            if not path.name.startswith(".tmp-"):
+                groups.setdefault(("layer", f"sha256:{path.stem}"), []).append(path)
+        for (kind, digest), paths in sorted(groups.items()):
+            try:
+                stats = [path.stat() for path in paths]
+            except FileNotFoundError:
+                continue
+            rows.append(
+                Row(
+                    kind,
+                    digest,
+                    sum(stat.st_blocks * 512 for stat in stats),
+                    used.get(digest, max(stat.st_mtime for stat in stats)),
+                    tuple(sorted(users.get(digest, ()))),
+                    tuple(paths),
+                )
+            )
+        return rows
+
+    def prune(self, *, older_than_days: int) -> int:
+        """Remove what no build used for so many days, and what crashes left; return bytes freed.
+
+        Raises HostError when a build is running.
+        """
+        if not self.root.is_dir():
+            return 0
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HostError(
+                    f"a build uses the cache '{self.root.parent}'", hint="try again when it is done"
+                ) from None
+            limit = time.time() - older_than_days * _DAY
+            freed = 0
+            for row in self.usage():
+                if row.last_used <= limit or older_than_days == 0:
+                    freed += row.size
+                    for path in row.paths:
+                        path.unlink(missing_ok=True)
+            for path in self.layers.glob(".tmp-*"):
+                freed += path.stat().st_blocks * 512
+                path.unlink(missing_ok=True)
+            for path in self._scratch.glob("*"):
+                shutil.rmtree(path, ignore_errors=True)
+            for path in self._images.glob("*"):
+                if path.stat().st_mtime <= limit or older_than_days == 0:
+                    path.unlink(missing_ok=True)
+        return freed

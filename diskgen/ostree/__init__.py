@@ -1,0 +1,1 @@
+"""ostree: objects, merge, deployment as a tree. Writes no filesystem."""

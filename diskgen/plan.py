@@ -1,0 +1,224 @@
+"""Decide everything before anything is written: a request and an image's facts make a plan.
+
+Pure: the same request and facts give the same plan. ``diskgen plan`` prints it and stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from .arch import Machine
+from .config import Request
+from .errors import UsageError
+from .layout import Layout, Role, derive_uuid, make_layout
+from .units import MIB, format_size
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way firmware can start the disk (``uefi``, ``secureboot``, ``bios``), or why it can't."""
+
+    name: str
+    works: bool
+    reason: str  # why not; or which files make it work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What the image says of itself, as far as a plan depends on it."""
+
+    digest: str
+    arch: str
+    title: str  # PRETTY_NAME
+    version: str | None
+    layers: int
+    content_bytes: int  # of all distinct files
+    kernel: str  # release
+    bootloader: str
+    menu: str  # how the boot menu follows new deployments, in words
+    ways: tuple[Way, ...]
+    timestamp: int  # seconds since 1970, from the image
+    kargs: tuple[str, ...]  # of its install configuration and kargs.d, in order
+    karg_deletes: tuple[str, ...]
+    stateroot: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Identifiers that are known before sizes are."""
+
+    root_uuid: UUID
+    boot_uuid: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskPlan:
+    """All that will be done for one disk."""
+
+    request: Request
+    image: ImageFacts
+    machine: Machine
+    layout: Layout
+    kargs: tuple[str, ...]  # without ostree=, which follows from the commit
+    ostree_karg: str
+    commit: str
+    root_bytes: int  # needed on the root filesystem
+    boot_bytes: int
+    esp_bytes: int
+
+
+def identify(digest: str) -> Identity:
+    """Return the filesystem identifiers of every disk made from the image with this digest."""
+    return Identity(
+        root_uuid=derive_uuid(digest, f"filesystem {Role.ROOT}"),
+        boot_uuid=derive_uuid(digest, f"filesystem {Role.BOOT}"),
+    )
+
+
+def console_kargs(
+    request: Request, machine: Machine, image_kargs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the consoles to add: none where the image or the user names one already."""
+    named = any(
+        k.startswith("console=") for karg in (*image_kargs, *request.kargs) for k in karg.split()
+    )
+    return () if named or not request.console else machine.consoles
+
+
+def make_plan(
+    request: Request,
+    image: ImageFacts,
+    machine: Machine,
+    *,
+    kargs: tuple[str, ...],
+    ostree_karg: str,
+    commit: str,
+    root_bytes: int,
+    boot_bytes: int,
+    esp_bytes: int,
+) -> DiskPlan:
+    """Place everything. Raises UsageError when the disk the user wants cannot hold it."""
+    layout = make_layout(
+        machine, seed=image.digest, root_content=root_bytes, disk_size=request.disk_size
+    )
+    for role, need in ((Role.BOOT, boot_bytes), (Role.ESP, esp_bytes)):
+        if layout.has(role) and need > layout.partition(role).size * 9 // 10:
+            raise UsageError(
+                f"the {role} partition of {format_size(layout.partition(role).size)} is too small "
+                f"for the {format_size(need)} this image puts there",
+                hint="make the kernel, initramfs or EFI files of the image smaller",
+            )
+    return DiskPlan(
+        request=request,
+        image=image,
+        machine=machine,
+        layout=layout,
+        kargs=kargs,
+        ostree_karg=ostree_karg,
+        commit=commit,
+        root_bytes=root_bytes,
+        boot_bytes=boot_bytes,
+        esp_bytes=esp_bytes,
+    )
+
+
+def to_json(plan: DiskPlan) -> dict[str, Any]:
+    """Return the plan as JSON values; the keys are a contract, ``version`` counts its changes."""
+    image, layout = plan.image, plan.layout
+    return {
+        "version": SCHEMA_VERSION,
+        "format": plan.request.format,
+        "output": str(plan.request.output) if plan.request.output else None,
+        "image": {
+            "source": str(plan.request.source),
+            "digest": image.digest,
+            "architecture": plan.machine.name,
+            "title": image.title,
+            "version": image.version,
+            "layers": image.layers,
+            "content_bytes": image.content_bytes,
+            "kernel": image.kernel,
+        },
+        "deployment": {
+            "stateroot": image.stateroot,
+            "commit": plan.commit,
+            "origin": plan.request.tracked.origin,
+            "kargs": [*plan.kargs, plan.ostree_karg],
+        },
+        "bootloader": {
+            "name": image.bootloader,
+            "menu": image.menu,
+            "ways": {way.name: {"works": way.works, "reason": way.reason} for way in image.ways},
+        },
+        "disk": {
+            "size": layout.size,
+            "sector_size": layout.sector_size,
+            "guid": str(layout.disk_guid),
+            "partitions": [
+                {
+                    "number": part.number,
+                    "role": str(part.role),
+                    "name": part.name,
+                    "start": part.start,
+                    "size": part.size,
+                    "type": str(part.type),
+                    "uuid": str(part.uuid),
+                    "filesystem": str(part.filesystem) if part.filesystem else None,
+                    "filesystem_uuid": part.fs_uuid_text if part.filesystem else None,
+                    "label": part.label,
+                    "mountpoint": part.mountpoint,
+                    "content_bytes": _content(plan).get(part.role),
+                }
+                for part in layout.partitions
+            ],
+        },
+        "warnings": list(image.warnings),
+    }
+
+
+def to_text(plan: DiskPlan) -> str:
+    """Return the plan for people."""
+    image, layout = plan.image, plan.layout
+    lines = [
+        f"{image.title}" + (f", version {image.version}" if image.version else ""),
+        f"  image       {plan.request.source.short}",
+        f"  digest      {image.digest}",
+        (
+            f"  content     {format_size(image.content_bytes)} in {image.layers} layers, "
+            f"kernel {image.kernel}, {plan.machine.name}"
+        ),
+        f"  updates     from {plan.request.tracked.short}",
+        f"  stateroot   {image.stateroot}, commit {plan.commit[:12]}",
+        f"  kargs       {' '.join([*plan.kargs, plan.ostree_karg])}",
+        "",
+        f"Disk of {format_size(layout.size)}"
+        + (
+            f" as {plan.request.format}"
+            + (f" in {plan.request.output}" if plan.request.output else "")
+        ),
+        "  no  name        start       size        filesystem  identifier",
+    ]
+    for part in layout.partitions:
+        mega = f"{part.start // MIB} MiB"
+        lines.append(
+            f"  {part.number:<3} {part.name:<11} {mega:<11} {format_size(part.size):<11} "
+            f"{part.filesystem or '-':<11} {part.fs_uuid_text if part.filesystem else part.uuid}"
+        )
+    lines += ["", f"Boot by {image.bootloader}"]
+    lines += [
+        f"  {way.name:<11} {'yes' if way.works else 'no'}: {way.reason}" for way in image.ways
+    ]
+    lines.append(f"  {'menu':<11} {image.menu}")
+    if image.warnings:
+        lines += ["", "Warnings", *(f"  {warning}" for warning in image.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _content(plan: DiskPlan) -> Mapping[Role, int]:
+    return {Role.ROOT: plan.root_bytes, Role.BOOT: plan.boot_bytes, Role.ESP: plan.esp_bytes}

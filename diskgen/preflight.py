@@ -1,0 +1,117 @@
+"""Every reason why a build cannot work, collected and told at once, before anything is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from .arch import MACHINES
+from .config import Request
+from .errors import PreflightError, Problem
+from .hosttools import Tool, install_command, tools_for
+from .run import which
+from .units import MIB, format_size
+
+
+def check_request(request: Request) -> None:
+    """Check what is known before the image is fetched. Raises PreflightError."""
+    machine = MACHINES[request.arch]
+    problems = []
+    if not machine.supported:
+        names = ", ".join(m.name for m in MACHINES.values() if m.supported)
+        problems.append(
+            Problem(
+                code="architecture",
+                message=f"disks for '{machine.name}' cannot be made yet",
+                hint=f"supported: {names}",
+                setting="arch",
+            )
+        )
+    uses = ["build"]
+    if machine.efi_suffix:
+        uses.append("efi")
+    if request.output is not None and request.format == "qcow2":
+        uses.append("qcow2")
+    problems += missing_tools(tools_for(*uses))
+    if request.output is not None:
+        problems += _output(request.output, force=request.force)
+    problems += _cache(request.cache)
+    if problems:
+        raise PreflightError(problems)
+
+
+def check_space(request: Request, needed: int) -> None:
+    """Check that the output's filesystem can take ``needed`` bytes. Raises PreflightError."""
+    if request.output is None:
+        return
+    directory = request.output.parent
+    free = shutil.disk_usage(directory).free
+    if free < needed + 16 * MIB:
+        raise PreflightError(
+            [
+                Problem(
+                    code="space",
+                    message=f"'{directory}' has {format_size(free)} free, this disk needs about "
+                    f"{format_size(needed)}",
+                    hint="free some space or choose another directory",
+                    setting="output",
+                )
+            ]
+        )
+
+
+def missing_tools(tools: tuple[Tool, ...]) -> Iterator[Problem]:
+    """Yield a problem for each program this machine lacks."""
+    for tool in tools:
+        if which(*tool.names) is None:
+            yield Problem(
+                code="tool",
+                message=f"'{tool.names[0]}' is not installed (it {tool.purpose})",
+                hint=install_command((tool,)),
+            )
+
+
+def _output(output: Path, *, force: bool) -> Iterator[Problem]:
+    directory = output.parent
+    if not directory.is_dir():
+        yield Problem(
+            code="output", message=f"the directory '{directory}' does not exist", setting="output"
+        )
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        yield Problem(
+            code="output",
+            message=f"the directory '{directory}' is not writable",
+            hint="choose another one",
+            setting="output",
+        )
+    if output.is_dir():
+        yield Problem(code="output", message=f"'{output}' is a directory", setting="output")
+    elif output.exists() and not output.is_file():
+        yield Problem(
+            code="output",
+            message=f"'{output}' is no regular file",
+            hint="write a file, then copy it to the device with dd",
+            setting="output",
+        )
+    elif output.exists() and not force:
+        yield Problem(
+            code="exists",
+            message=f"'{output}' exists",
+            hint="give another name, or --force to replace it",
+            setting="force",
+        )
+
+
+def _cache(cache: Path) -> Iterator[Problem]:
+    place = cache
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        yield Problem(
+            code="cache",
+            message=f"the cache directory '{cache}' cannot be written",
+            hint="choose another one",
+            setting="cache-dir",
+        )

@@ -1,0 +1,133 @@
+"""Container image references, as people write them and as skopeo and ostree want them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .errors import UsageError
+
+# Transport as skopeo names it -> what stands behind the colon of a reference people write.
+TRANSPORTS: Final = {
+    "docker": "a registry",
+    "oci": "an OCI layout directory",
+    "oci-archive": "a tar of an OCI layout",
+    "docker-archive": "a tar made by 'docker save'",
+    "dir": "a directory made by 'skopeo copy'",
+    "containers-storage": "podman's local storage",
+}
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+# The grammar of github.com/distribution/reference, case rules included.
+_LABEL: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
+_DOMAIN: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REGISTRY_NAME: Final = re.compile(
+    rf"(?P<name>(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where an image is: ``transport`` as skopeo names it, ``name`` without ``//``."""
+
+    transport: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return skopeo's notation: ``docker://quay.io/x/y:1``, ``oci:/path:tag``."""
+        return f"{self.transport}:{'//' if self.transport == 'docker' else ''}{self.name}"
+
+    @property
+    def is_registry(self) -> bool:
+        return self.transport == "docker"
+
+    @property
+    def short(self) -> str:
+        """The form people write: without ``docker://``."""
+        return self.name if self.is_registry else str(self)
+
+    @property
+    def digest(self) -> str | None:
+        """The digest a registry reference is pinned to, or None."""
+        _, at, digest = self.name.partition("@")
+        return digest if self.is_registry and at else None
+
+    @property
+    def origin(self) -> str:
+        """The ``container-image-reference`` of an ostree origin that checks no signature."""
+        if self.is_registry:
+            return f"ostree-unverified-registry:{self.name}"
+        return f"ostree-unverified-image:{self}"
+
+    def at(self, digest: str) -> ImageRef:
+        """Return the same repository at a digest. Only for registry references."""
+        match = _REGISTRY_NAME.fullmatch(self.name)
+        assert match is not None
+        return replace(self, name=f"{match['name']}@{digest}")
+
+
+def parse(text: str, *, setting: str | None = None) -> ImageRef:
+    """Return the reference that ``text`` means; a bare name means a registry.
+
+    Raises UsageError for an unknown transport or a name no registry can have.
+    """
+    transport, colon, rest = text.partition(":")
+    if text.startswith("docker://"):
+        return _registry(text.removeprefix("docker://"), text, setting)
+    if colon and transport in TRANSPORTS and transport != "docker":
+        if not rest:
+            raise UsageError(f"'{text}' names no image behind '{transport}:'", setting=setting)
+        return ImageRef(transport, rest)
+    if "://" in text or transport in {"docker-daemon", "tarball", "sif", "ostree", "atomic"}:
+        raise UsageError(
+            f"'{text}' has an unknown transport",
+            hint="known are: " + ", ".join(_spelling(t) for t in TRANSPORTS),
+            setting=setting,
+        )
+    return _registry(text, text, setting)
+
+
+def is_digest(text: str) -> bool:
+    """Say whether text is a sha256 digest as registries write them."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def escape_ref(text: str) -> str:
+    """Return an image reference or a digest as a component of an ostree ref.
+
+    Rule of ostree-ext's ``refescape``: ASCII letters, digits and ``-`` stay, ``_`` doubles, ``/``
+    stays between letters or digits and something, all else becomes ``_HEX_`` of its code point.
+    """
+    out = []
+    previous_alnum = False
+    for index, char in enumerate(text):
+        alnum = char.isascii() and char.isalnum()
+        if alnum or char == "-" or (char == "/" and previous_alnum and index != len(text) - 1):
+            out.append(char)
+        elif char == "_":
+            out.append("__")
+        else:
+            out.append(f"_{ord(char):02X}_")
+        previous_alnum = alnum
+    return "".join(out)
+
+
+def _spelling(transport: str) -> str:
+    return "docker://" if transport == "docker" else f"{transport}:"
+
+
+def _registry(name: str, text: str, setting: str | None) -> ImageRef:
+    match = _REGISTRY_NAME.fullmatch(name)
+    if match is None:
+        lower = name.lower()
+        hint = (
+            f"repository names are lower case: '{lower}'"
+            if lower != name and _REGISTRY_NAME.fullmatch(lower)
+            else "write it like quay.io/project/image:tag, or name a transport: "
+            + ", ".join(_spelling(t) for t in TRANSPORTS)
+        )
+        raise UsageError(f"'{text}' is not an image reference", hint=hint, setting=setting)
+    return ImageRef("docker", name)

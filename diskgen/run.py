@@ -1,0 +1,181 @@
+"""The only place that starts a program.
+
+A child gets an environment built from nothing, no standard input, its own process group, and is
+waited for before anything unwinds: when we stop, nothing of ours runs on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from .errors import HostError, ToolError
+
+Child = subprocess.Popen[bytes]  # the handle of a running program
+PIPE: Final = subprocess.PIPE
+
+# Read by tools that talk to registries or keep scratch files; everything else of the caller's
+# environment stays out, so that a build does not depend on it.
+_KEPT: Final = (
+    "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "REGISTRY_AUTH_FILE",
+    "DOCKER_CONFIG", "CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF",
+    "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+_SBIN: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # mkfs lives there; not on a user's PATH
+_GRACE_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a finished program left: its status and both streams."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.stdout.decode(errors="replace")
+
+
+def search_path() -> str:
+    """Return PATH with the system directories that hold mkfs and its kin."""
+    parts = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+    return ":".join([*parts, *(p for p in _SBIN if p not in parts)])
+
+
+def which(*names: str) -> Path | None:
+    """Return the first of the named programs that this machine has, or None."""
+    for name in names:
+        found = shutil.which(name, path=search_path())
+        if found:
+            return Path(found)
+    return None
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment a child gets."""
+    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    env |= {"PATH": search_path(), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return env | dict(extra or {})
+
+
+@contextmanager
+def running(
+    argv: Sequence[str | Path],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program and give its handle; when the block is left, the program has ended.
+
+    Leaving by an exception (an interrupt included) ends the program's whole process group.
+    Raises HostError when there is no such program.
+    """
+    words = [os.fspath(word) for word in argv]
+    found = which(words[0])
+    if found is None:
+        raise HostError(
+            f"'{words[0]}' is not installed",
+            hint="'diskgen doctor' names the package that brings it",
+        )
+    child = subprocess.Popen(
+        [os.fspath(found), *words[1:]],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment(env),
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+    try:
+        yield child
+    except BaseException:
+        stop(child)
+        raise
+    finally:
+        if child.poll() is None:
+            child.wait()
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End a child and its process group: SIGTERM, then SIGKILL after a grace period."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is not None:
+            return
+        try:
+            os.killpg(child.pid, number)
+            os.killpg(child.pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+        try:
+            child.wait(timeout=_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    ok: Sequence[int] = (0,),
+    poll: Callable[[], None] | None = None,
+    timeout: float | None = None,
+) -> Completed:
+    """Run a program to its end and return its output.
+
+    ``poll`` is called about five times a second meanwhile (progress of tools that have none).
+    Raises ToolError for an exit status outside ``ok``, HostError when the program is missing. A
+    program that outlives ``timeout`` seconds is ended: ToolError with status -SIGKILL.
+    """
+    source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+    with running(argv, stdin=source, env=env) as child:
+        out, err = _collect(child, stdin, poll=poll, timeout=timeout)
+    status = child.returncode
+    stderr = err.decode(errors="replace")
+    if status not in ok:
+        raise ToolError([os.fspath(word) for word in argv], status, stderr)
+    return Completed(status, out, stderr)
+
+
+def _collect(
+    child: subprocess.Popen[bytes],
+    stdin: bytes | None,
+    *,
+    poll: Callable[[], None] | None,
+    timeout: float | None,
+) -> tuple[bytes, bytes]:
+    """Wait for a child's end and both its streams, polling meanwhile."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    interval = _POLL_SECONDS if poll is not None or timeout is not None else None
+    pending = stdin
+    while True:
+        try:
+            return child.communicate(pending, timeout=interval)
+        except subprocess.TimeoutExpired:
+            pending = None  # the first call has taken it
+            if poll is not None:
+                poll()
+            if deadline is not None and time.monotonic() >= deadline:
+                stop(child)
+                words = [os.fspath(word) for word in cast("Sequence[str]", child.args)]
+                text = f"no end after {timeout:.0f} s"
+                raise ToolError(words, -signal.SIGKILL, text) from None

@@ -1,0 +1,1 @@
+"""Virtual machines: a working accelerator, firmware, booting what was built."""

@@ -1,0 +1,47 @@
+"""The project's own rules, as tests: lint, format, types, import directions, fixed layout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+def tool(*argv: str) -> None:
+    done = subprocess.run(
+        [BIN / argv[0], *argv[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.fail(f"{' '.join(argv)}\n{done.stdout}\n{done.stderr}", pytrace=False)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--no-cache", "--check", "."),
+        ("mypy", "--cache-dir=/dev/null"),
+        ("lint-imports", "--no-cache"),
+    ],
+    ids=lambda argv: argv[0] + " " + argv[1],
+)
+def test_linter(argv: tuple[str, ...]) -> None:
+    tool(*argv)
+
+
+def test_shell_scripts() -> None:
+    scripts = [ROOT / ".ci/run", ROOT / ".ci/host-packages"]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_top_level_is_what_the_user_fixed() -> None:
+    for name in ("diskgen", "installer", "kickstart", "tests", "vm-tests"):
+        assert (ROOT / name).is_dir()
+    for data in ("installer", "kickstart", "tests", "vm-tests"):
+        assert not (ROOT / data / "__init__.py").exists(), "data folders are never imported"
