@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -294,14 +293,3 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "0", "no"):
         return False
     raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
-
-
-Handler = Callable[[argparse.Namespace], int]
-
-
-def run_command(argv: Sequence[str] | None = None) -> int:
-    """Parse and carry out one command line; return its exit status. Raises DiskgenError."""
-    from . import commands
-
-    args = build_parser().parse_args(argv)
-    return commands.HANDLERS[args.command](args)
