@@ -49,6 +49,32 @@ def fetch(
         return _converted(ref, machine, access, store, phase)
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an image says of itself: its manifest's digest, the manifest and the config's bytes."""
+
+    digest: str
+    manifest: Manifest
+    config: bytes
+
+
+def describe(ref: ImageRef, machine: Machine, access: AccessOptions) -> Description:
+    """Return an image's manifest and config for one architecture; no layer is fetched.
+
+    Raises SourceError, HostError or ToolError.
+    """
+    if ref.transport == "oci":
+        local = _locate(ref, machine)
+        return Description(local.digest, local.parsed, local.config)
+    found = _resolve(ref, machine, access)
+    config = found.config
+    if config is None:
+        what = ref.short
+        config = skopeo("inspect", ["--config", "--raw", str(ref)], access, what=what).stdout
+        parse_config(config, len(found.parsed.layers), machine, what)
+    return Description(found.digest, found.parsed, config)
+
+
 def _resolve(ref: ImageRef, machine: Machine, access: AccessOptions) -> Resolved:
     what = ref.short
     data = _raw(ref, access, what)
@@ -153,8 +179,34 @@ def _copy(
     skopeo("copy", argv, access, what=what, poll=poll, options=platform)
 
 
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """One platform's image in an OCI layout, its manifest and config verified."""
+
+    directory: Path
+    digest: str
+    data: bytes
+    parsed: Manifest
+    config: bytes
+
+
 def _in_place(ref: ImageRef, machine: Machine, phase: Step) -> Image:
     """Read an OCI layout where it is: no copy is made of what is local already."""
+    local = _locate(ref, machine)
+    diff_ids = parse_config(local.config, len(local.parsed.layers), machine, ref.short)
+    layers = tuple(
+        Layer(d.digest, diff_id, d.size, d.media_type, _inside(local.directory, d.digest))
+        for d, diff_id in zip(local.parsed.layers, diff_ids, strict=True)
+    )
+    for layer in layers:
+        if not layer.blob.is_file():
+            raise SourceError(f"'{local.directory}' lacks layer '{layer.digest}'")
+    phase.detail = f"{len(layers)} layers, {format_size(sum(x.size for x in layers))}, in place"
+    return Image(ref, machine.name, local.digest, local.data, local.config, layers)
+
+
+def _locate(ref: ImageRef, machine: Machine) -> _Local:
+    """Find an image in an OCI layout. Raises SourceError."""
     directory, tag = _layout_path(ref)
     what = ref.short
     if not (directory / "index.json").is_file():
@@ -179,16 +231,8 @@ def _in_place(ref: ImageRef, machine: Machine, phase: Step) -> Image:
     else:
         raise SourceError(f"'{what}' nests indexes too deeply")
     config = _verified(_inside(directory, parsed.config.digest), parsed.config.digest)
-    diff_ids = parse_config(config, len(parsed.layers), machine, what)
-    layers = tuple(
-        Layer(d.digest, diff_id, d.size, d.media_type, _inside(directory, d.digest))
-        for d, diff_id in zip(parsed.layers, diff_ids, strict=True)
-    )
-    for layer in layers:
-        if not layer.blob.is_file():
-            raise SourceError(f"'{directory}' lacks layer '{layer.digest}'")
-    phase.detail = f"{len(layers)} layers, {format_size(sum(x.size for x in layers))}, in place"
-    return Image(ref, machine.name, descriptor.digest, data, config, layers)
+    parse_config(config, len(parsed.layers), machine, what)
+    return _Local(directory, descriptor.digest, data, parsed, config)
 
 
 def _image(

@@ -79,6 +79,14 @@ class Store:
         """Return where the blob of a digest is or would be."""
         return self.blobs / digest.replace(":", "/", 1)
 
+    def drop_blob(self, digest: str) -> bool:
+        """Remove a blob that turned out to be damaged; say whether it was ours."""
+        path = self.blob(digest)
+        if not path.is_file():
+            return False
+        path.unlink()
+        return True
+
     def record(self, image: Image) -> None:
         """Note that an image was used now."""
         note = {

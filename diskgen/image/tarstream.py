@@ -17,6 +17,7 @@ from ..errors import SourceError
 from ..tree import Xattrs
 
 BLOCK: Final = 512
+_MOUNTED_OVER: Final = frozenset({b"dev", b"proc", b"run", b"sys", b"tmp"})
 _MAX_METADATA: Final = 1024 * 1024  # of one pax header, long name or xattr set
 _MAX_PATH: Final = 4096
 _MAX_DEPTH: Final = 200  # so that trees may be walked by recursion
@@ -127,9 +128,9 @@ def entries(stream: Stream, refuse: Callable[[str], SourceError]) -> Iterator[He
                 continue
         except EOFError:
             raise refuse("the archive ends in the middle of a header") from None
-        yield _header(
-            block, kind, size, shared | local if shared else local, long_path, long_target, refuse
-        )
+        header = _header(block, kind, size, shared | local, long_path, long_target, refuse)
+        if header is not None:
+            yield header
         local, long_path, long_target = {}, None, None
 
 
@@ -141,7 +142,8 @@ def _header(
     long_path: bytes | None,
     long_target: bytes | None,
     refuse: Callable[[str], SourceError],
-) -> Header:
+) -> Header | None:
+    """Return the entry, or None for a device node where a machine mounts its own anyway."""
     path = block[:100].partition(b"\0")[0]
     if block[257:263] == b"ustar\0" and block[345]:
         path = block[345:500].partition(b"\0")[0] + b"/" + path
@@ -164,6 +166,8 @@ def _header(
             raise refuse(f"'{show(path)}' is a GNU sparse file: pack the layer without --sparse")
         xattrs = _xattrs(pax, path, refuse)
     name = normalise(path, refuse)
+    if kind in _REFUSED and name.partition(b"/")[0] in _MOUNTED_OVER:
+        return None
     if kind in (b"0", b"\0") and path.endswith(b"/"):
         kind = b"5"  # pre-POSIX archives mark directories by a trailing slash
     if kind in _REFUSED:
