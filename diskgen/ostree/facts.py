@@ -5,17 +5,21 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import DiskgenError, PreflightError, Problem, SourceError
-from ..tree import Directory, File, read
+from ..errors import PreflightError, Problem, SourceError
+from ..tree import Directory
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel
+from .lookup import find, find_dir, find_text
 
-_SMALL: Final = 1024 * 1024
+_PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
+# Mount points: the root of a deployment is immutable, nobody can add them at boot.
+_MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
 _TRUE: Final = frozenset({"yes", "true", "1"})
+_FALSE: Final = frozenset({"no", "false", "0"})
 
 
 class UnfitError(SourceError, PreflightError):
@@ -35,177 +39,193 @@ class TreeFacts:
     config: InstallConfig
     os_id: str
     title: str  # PRETTY_NAME, else ID
+    version: str | None  # VERSION_ID
     has_tmpfiles: bool
+    warnings: tuple[str, ...] = ()
 
 
-def examine(root: Directory, labels: Mapping[str, str], arch: str) -> TreeFacts:
-    """Return the facts of a merged tree. Raises UnfitError with all reasons against it at once."""
+def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFacts:
+    """Return the facts of a merged tree for a machine (a name of ``arch.MACHINES``).
+
+    Raises UnfitError with all reasons against it at once.
+    """
     problems: list[Problem] = []
-    if "ostree.bootable" not in labels and "containers.bootc" not in labels:
-        problems.append(
-            Problem(
-                code="not-bootable",
-                message="this is an application image: it has neither the label 'containers.bootc' "
-                "nor 'ostree.bootable'",
-                hint="build a bootable image, from a bootc base image for instance",
-            )
-        )
-    if "ostree.final-diffid" in labels:
-        problems.append(
-            Problem(
-                code="encapsulated",
-                message="this image is an encapsulated ostree commit (it has the label "
-                "'ostree.final-diffid'), which this version cannot deploy",
-            )
-        )
-    kernel = config = None
-    for action in ("kernel", "config"):
+    kernel: Kernel | None = None
+    config: InstallConfig | None = None
+    release: dict[str, str] = {}
+    try:
+        kernel = find_kernel(root)
+    except SourceError as error:
+        problems.append(_problem("kernel", error))
+    try:
+        config = read_config(root, machine)
+    except SourceError as error:
+        problems.append(_problem("install-config", error))
+    for check in (_root_mode, _policy, _bound_images):
         try:
-            if action == "kernel":
-                kernel = find_kernel(root)
-            else:
-                config = read_config(root, arch)
+            problems += check(root)
         except SourceError as error:
-            problems.append(Problem(code=action, message=error.message, hint=error.hint))
-    problems += _layout(root)
-    problems += _root_mode(root)
-    problems += _policy(root)
-    problems += _bound_images(root)
-    if config is not None and config.root_filesystem not in (None, "ext4"):
-        # The image's wish, not its need: any filesystem that the initramfs mounts will do.
-        config = InstallConfig(
-            kargs=config.kargs,
-            karg_deletes=config.karg_deletes,
-            root_filesystem=config.root_filesystem,
-            stateroot=config.stateroot,
-            bls_append_except_default=config.bls_append_except_default,
-            bootloader=config.bootloader,
-            warnings=(
-                *config.warnings,
-                f"the image prefers '{config.root_filesystem}' for its root filesystem, "
-                "the disk gets ext4",
-            ),
-        )
-    if config is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.stateroot):
-        problems.append(
-            Problem(code="stateroot", message=f"'{config.stateroot}' cannot name a stateroot")
-        )
+            problems.append(_problem("image", error))
+    try:
+        release = os_release(root)
+    except SourceError as error:
+        problems.append(_problem("image", error))
+    problems[:0] = [*_kind(labels), *_layout(root)]
     if problems or kernel is None or config is None:
         raise UnfitError(problems)
-    release = os_release(root)
-    os_id = release.get("ID", "linux")
+    os_id = release.get("ID") or "linux"
     return TreeFacts(
         kernel=kernel,
         config=config,
         os_id=os_id,
         title=release.get("PRETTY_NAME") or os_id,
-        has_tmpfiles=root.get_dir("usr/lib/tmpfiles.d") is not None,
+        version=release.get("VERSION_ID"),
+        has_tmpfiles=find_dir(root, "usr/lib/tmpfiles.d") is not None,
+        warnings=(*config.warnings, *_doubts(root)),
     )
 
 
 def os_release(root: Directory) -> dict[str, str]:
     """Return os-release(5) of a tree, unquoted; empty where there is none."""
-    text = _text(root, "usr/lib/os-release") or _text(root, "usr/etc/os-release") or ""
+    text = find_text(root, "usr/lib/os-release") or find_text(root, "etc/os-release") or ""
     values = {}
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
-        if equals and not key.startswith("#"):
-            try:
-                words = shlex.split(value)
-            except ValueError:
-                continue
-            values[key] = " ".join(words).replace("\n", " ").replace("\0", "")
+        if not equals or key.startswith("#"):
+            continue
+        try:
+            words = shlex.split(value)
+        except ValueError:  # an unclosed quote
+            continue
+        values[key] = "".join(char if char.isprintable() else " " for char in " ".join(words))
     return values
 
 
-def _layout(root: Directory) -> list[Problem]:
-    problems = []
-    if root.get_dir("usr/etc") is None:
-        problems.append(Problem(code="layout", message="this image has no /etc"))
-    if root.get_dir("sysroot") is None:
-        problems.append(
-            Problem(
-                code="layout",
-                message="this image has no directory /sysroot, where the disk is mounted at boot",
-                hint="add to the image's build: mkdir /sysroot && ln -s sysroot/ostree /ostree",
-            )
+def _kind(labels: Mapping[str, str]) -> Iterator[Problem]:
+    if "ostree.final-diffid" in labels:
+        yield Problem(
+            code="encapsulated",
+            message="this image holds an encapsulated ostree commit (label 'ostree.final-diffid'), "
+            "which this version of diskgen cannot unpack yet",
+            hint="images without that label work: built from scratch, or rechunked without ostree",
         )
-    return problems
+    if "ostree.bootable" not in labels and "containers.bootc" not in labels:
+        yield Problem(
+            code="not-bootable",
+            message="this image is not made to boot: it has neither the label 'containers.bootc' "
+            "nor 'ostree.bootable'",
+            hint="build it from a bootc base image, or add 'LABEL containers.bootc 1'",
+        )
+
+
+def _layout(root: Directory) -> Iterator[Problem]:
+    missing = [name for name in _MOUNT_POINTS if root.get_dir(name) is None]
+    if missing:
+        yield Problem(
+            code="layout",
+            message="this image lacks directories that are mount points at boot: "
+            + ", ".join(f"'/{name}'" for name in missing),
+            hint="add to the image's build: mkdir -p "
+            + " ".join(f"/{name}" for name in missing)
+            + (" && ln -s sysroot/ostree /ostree" if root.get("ostree") is None else ""),
+        )
+    if root.get_dir("usr/etc") is None:
+        yield Problem(
+            code="layout",
+            message="this image has no directory '/etc'",
+            hint="a bootable image holds its configuration there",
+        )
+
+
+def _doubts(root: Directory) -> Iterator[str]:
+    link = root.get("ostree")
+    if link is None or getattr(link, "target", b"") != b"sysroot/ostree":
+        yield (
+            "the image has no symlink '/ostree' to 'sysroot/ostree': the 'ostree' command will not "
+            "find its repository on the machine"
+        )
+    if root.get("tmp") is None:
+        yield "the image has no directory '/tmp', and the machine will not be able to make one"
 
 
 def _root_mode(root: Directory) -> list[Problem]:
-    settings = configparser.ConfigParser(strict=False, interpolation=None)
-    found = False
-    for path in ("usr/lib/ostree/prepare-root.conf", "usr/etc/ostree/prepare-root.conf"):
-        text = _text(root, path)
-        if text is not None:
-            found = True
-            try:
-                settings.read_string(text)
-            except configparser.Error as error:
-                return [
-                    Problem(
-                        code="prepare-root", message=f"'/{path}' of the image is broken: {error}"
-                    )
-                ]
-    if not found:
+    settings = configparser.ConfigParser(
+        strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",)
+    )
+    texts = {path: find_text(root, path) for path in _PREPARE_ROOT}
+    if not any(text is not None for text in texts.values()):
         return [
             Problem(
                 code="prepare-root",
-                message="this image has no usr/lib/ostree/prepare-root.conf",
-                hint="add one to the image (before its initramfs is made)",
+                message=f"this image has no '/{_PREPARE_ROOT[0]}', by which its initramfs finds "
+                "the deployment",
+                hint="add one to the image, before its initramfs is made",
             )
         ]
-    enabled = settings.get("composefs", "enabled", fallback="no").strip().lower()
-    if enabled in _TRUE | {"verity", "signed"}:
-        return [
-            Problem(
-                code="composefs",
-                message=f"this image needs composefs (prepare-root.conf: enabled={enabled}), "
-                "which this version cannot write",
-                hint="'enabled=maybe' or 'enabled=no' in the image boots without it",
-            )
-        ]
-    return []
-
-
-def _policy(root: Directory) -> list[Problem]:
-    text = _text(root, "usr/etc/selinux/config") or ""
-    values = dict(re.findall(r"^\s*(SELINUX|SELINUXTYPE)\s*=\s*(\S+)\s*$", text, re.MULTILINE))
-    kind = values.get("SELINUXTYPE", "")
-    policy = root.get_dir(f"usr/etc/selinux/{kind}/policy") if kind else None
-    if values.get("SELINUX") in ("enforcing", "permissive") and policy is not None:
-        return [
-            Problem(
-                code="selinux",
-                message=f"this image has an active SELinux policy ('{kind}'), whose labels this "
-                "version cannot compute",
-                hint="'SELINUX=disabled' in the image's /etc/selinux/config goes without",
-            )
-        ]
-    return []
-
-
-def _bound_images(root: Directory) -> list[Problem]:
-    folder = root.get_dir("usr/lib/bootc/bound-images.d")
-    if folder is None or not folder.entries:
+    for path, text in texts.items():
+        try:
+            settings.read_string(text or "")
+        except configparser.Error as error:
+            reason = str(error).splitlines()[0]
+            return [
+                Problem(code="prepare-root", message=f"'/{path}' of the image is broken: {reason}")
+            ]
+    enabled = settings.get("composefs", "enabled", fallback="no").strip()
+    needs = f"composefs.enabled={enabled}" if enabled not in _FALSE | {"maybe"} else None
+    for key in ("transient", "transient-ro"):
+        if settings.get("root", key, fallback="no").strip() in _TRUE:
+            needs = needs or f"root.{key}"  # an overlay above a composefs mount
+    if needs is None:
         return []
-    names = ", ".join(f"'{name.decode(errors='replace')}'" for name in sorted(folder.entries))
     return [
         Problem(
-            code="bound-images",
-            message=f"this image binds other images ({names}), which this version cannot embed",
-            hint="remove them from usr/lib/bootc/bound-images.d",
+            code="composefs",
+            message="this image comes from a base that needs composefs "
+            f"(prepare-root.conf: {needs}), which this version of diskgen cannot write yet",
+            hint="'enabled=maybe' or 'enabled=no' in the image and its initramfs goes without",
         )
     ]
 
 
-def _text(root: Directory, path: str) -> str | None:
-    node = root.get(path)
-    if isinstance(node, File) and node.is_symlink and path == "usr/etc/os-release":
-        return None
-    if not isinstance(node, File) or not node.is_regular or node.content is None:
-        return None
-    if node.size > _SMALL:
-        raise DiskgenError(f"'/{path}' of the image is too large to be what it should be")
-    return read(node.content).decode(errors="replace")
+def _policy(root: Directory) -> list[Problem]:
+    text = find_text(root, "etc/selinux/config") or ""
+    values = dict(re.findall(r"^\s*(SELINUX|SELINUXTYPE)\s*=\s*(\S+)\s*$", text, re.MULTILINE))
+    kind = values.get("SELINUXTYPE", "targeted")
+    folder = find_dir(root, f"etc/selinux/{kind}/policy")
+    if values.get("SELINUX") not in ("enforcing", "permissive") or folder is None:
+        return []
+    if not any(name.startswith(b"policy.") for name in folder.entries):
+        return []
+    return [
+        Problem(
+            code="selinux",
+            message=f"this image has an active SELinux policy ('{kind}'), whose labels this "
+            "version of diskgen cannot compute yet",
+            hint="'SELINUX=disabled' in the image's /etc/selinux/config goes without",
+        )
+    ]
+
+
+def _bound_images(root: Directory) -> list[Problem]:
+    place = "usr/lib/bootc/bound-images.d"
+    folder = find_dir(root, place)
+    names = []
+    for name in sorted(folder.entries) if folder is not None else ():
+        path = place.encode() + b"/" + name
+        text = (find_text(root, path) if find(root, path) is not None else None) or ""
+        image = re.search(r"^\s*Image\s*=\s*(\S+)", text, re.MULTILINE)
+        names.append(image[1] if image else name.decode(errors="backslashreplace"))
+    if not names:
+        return []
+    return [
+        Problem(
+            code="bound-images",
+            message="this image is bound to other images, which this version of diskgen cannot "
+            "put on the disk yet: " + ", ".join(f"'{name}'" for name in names),
+            hint=f"remove the links from /{place}, the machine then pulls them when it needs them",
+        )
+    ]
+
+
+def _problem(code: str, error: SourceError) -> Problem:
+    return Problem(code=code, message=error.message, hint=error.hint, setting=error.setting)

@@ -5,27 +5,58 @@ Formats: bootc-install-config(5) and bootc's "Kernel arguments" documentation.
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import SourceError
-from ..tree import Directory, read
+from ..tree import Directory
+from .lookup import find_dir, find_text
 
-# In rising priority; a file hides one of the same name in an earlier directory. Where the tree is
-# a commit, /etc is still usr/etc.
-_DIRECTORIES: Final = (
+# In rising priority; a file hides one of the same name in an earlier directory.
+_INSTALL: Final = (
     "usr/lib/bootc/install",
     "usr/local/lib/bootc/install",
-    "usr/etc/bootc/install",
+    "etc/bootc/install",
+    "run/bootc/install",
 )
-_KARGS: Final = "usr/lib/bootc/kargs.d"
-_SMALL: Final = 1024 * 1024
+_KARGS: Final = ("usr/lib/bootc/kargs.d",)
+_RUST_NAMES: Final = {"ppc64le": "powerpc64"}  # where Rust's name of a machine is not the kernel's
+_STATEROOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_LINE: Final = re.compile(r"[^\0\r\n]*")
+_FILESYSTEMS: Final = frozenset({"ext4", "xfs", "btrfs"})
+
+_Table = dict[str, Any]
+_LIST: Final = "a list of strings"
+_TEXT: Final = "a string"
+_BOOL: Final = "true or false"
+# Every key of [install] that bootc reads, by its dotted name, and what it must be.
+_KEYS: Final[Mapping[str, str]] = {
+    "kargs": _LIST,
+    "karg-deletes": _LIST,
+    "match-architectures": _LIST,
+    "block": _LIST,
+    "filesystem.root.type": _TEXT,
+    "root-fs-type": _TEXT,
+    "ostree.bls-append-except-default": _TEXT,
+    "stateroot": _TEXT,
+    "root-mount-spec": _TEXT,
+    "boot-mount-spec": _TEXT,
+    "bootloader": _TEXT,
+    "bootupd.skip-boot-uuid": _BOOL,
+    "discoverable-partitions": _BOOL,
+    "enforce-container-sigpolicy": _BOOL,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallConfig:
-    """The merged configuration; ``kargs`` holds kargs.d behind the install kargs."""
+    """The merged configuration; ``kargs`` holds kargs.d behind the install kargs.
+
+    None means that the image does not say.
+    """
 
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
@@ -33,99 +64,111 @@ class InstallConfig:
     stateroot: str = "default"
     bls_append_except_default: str | None = None
     bootloader: str | None = None
+    block: tuple[str, ...] = ()
+    skip_boot_uuid: bool = False
+    discoverable_partitions: bool | None = None
     warnings: tuple[str, ...] = ()
 
 
-_KNOWN: Final = frozenset(
-    {
-        "filesystem", "root-fs-type", "block", "kargs", "karg-deletes", "match-architectures",
-        "ostree", "stateroot", "root-mount-spec", "boot-mount-spec", "bootupd", "bootloader",
-        "discoverable-partitions", "enforce-container-sigpolicy",
-    }
-)  # fmt: skip
+def read_config(root: Directory, machine: str) -> InstallConfig:
+    """Return what the image's files say for a machine (a name of ``arch.MACHINES``).
 
-
-def read_config(root: Directory, arch: str) -> InstallConfig:
-    """Return what the image's files say for an architecture. Raises SourceError naming the file."""
+    Raises SourceError naming the file that is broken.
+    """
+    arch = _RUST_NAMES.get(machine, machine)
     kargs: list[str] = []
     deletes: list[str] = []
-    values: dict[str, Any] = {}
+    values: _Table = {}
     warnings: list[str] = []
-    for path, document in _documents(root, _DIRECTORIES):
+    for path, document in _documents(root, _INSTALL):
+        warnings += [f"'/{path}': unknown key '{key}'" for key in document if key != "install"]
         install = document.get("install", {})
         if not isinstance(install, dict):
             raise _bad(path, "'install' is no table")
-        if not _matches(install, arch, path):
+        found = dict(_flat(install))
+        for key in [key for key in found if key not in _KEYS]:
+            warnings.append(f"'/{path}': unknown key 'install.{key}'")
+            del found[key]
+        for key, value in found.items():
+            _check(key, value, path)
+        if not _matches(found, arch):
             continue
-        warnings += [
-            f"'/{path}': unknown key 'install.{key}'" for key in install if key not in _KNOWN
-        ]
-        kargs += _strings(install, "kargs", path)
-        deletes += _strings(install, "karg-deletes", path)
-        values |= {key: value for key, value in install.items() if key in _KNOWN}
-    for path, document in _documents(root, (_KARGS,)):
-        unknown = set(document) - {"kargs", "match-architectures"}
-        if unknown:
-            raise _bad(path, f"unknown key '{min(unknown)}'")
-        if _matches(document, arch, path):
-            kargs += _strings(document, "kargs", path)
+        kargs += found.pop("kargs", [])
+        deletes += found.pop("karg-deletes", [])
+        values |= found
+    for path, document in _documents(root, _KARGS):
+        for key, value in document.items():
+            if key not in ("kargs", "match-architectures"):
+                raise _bad(path, f"unknown key '{key}'")
+            _check(key, value, path)
+        if "kargs" not in document:
+            raise _bad(path, "it has no 'kargs'")
+        if _matches(document, arch):
+            kargs += document["kargs"]
     return InstallConfig(
         kargs=tuple(kargs),
         karg_deletes=tuple(deletes),
-        root_filesystem=_nested(values, "filesystem", "root", "type")
-        or _text(values, "root-fs-type"),
-        stateroot=_text(values, "stateroot") or "default",
-        bls_append_except_default=_nested(values, "ostree", "bls-append-except-default"),
-        bootloader=_text(values, "bootloader"),
+        root_filesystem=values.get("filesystem.root.type", values.get("root-fs-type")),
+        stateroot=values.get("stateroot", "default"),
+        bls_append_except_default=values.get("ostree.bls-append-except-default"),
+        bootloader=values.get("bootloader"),
+        block=tuple(values.get("block", ())),
+        skip_boot_uuid=values.get("bootupd.skip-boot-uuid", False),
+        discoverable_partitions=values.get("discoverable-partitions"),
         warnings=tuple(warnings),
     )
 
 
-def _documents(root: Directory, places: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+def _documents(root: Directory, places: tuple[str, ...]) -> list[tuple[str, _Table]]:
+    """Return (path, parsed file) of what is not hidden, in the order of the file names."""
     chosen: dict[bytes, str] = {}
     for place in places:
-        folder = root.get_dir(place)
-        for name in folder.entries if folder else ():
+        folder = find_dir(root, place)
+        for name in folder.entries if folder is not None else ():
             if name.endswith(b".toml") and not name.startswith(b"."):
-                chosen[name] = f"{place}/{name.decode(errors='replace')}"
+                chosen[name] = f"{place}/{name.decode(errors='backslashreplace')}"
     documents = []
     for name in sorted(chosen):
         path = chosen[name]
-        file = root.get_file(path)
-        if file is None or file.content is None or file.size > _SMALL:
-            raise _bad(path, "it is no regular file of moderate size")
+        text = find_text(root, path)
+        if text is None:
+            raise _bad(path, "it is no regular file")
         try:
-            documents.append((path, tomllib.loads(read(file.content).decode())))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            documents.append((path, tomllib.loads(text)))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise _bad(path, str(error)) from None
     return documents
 
 
-def _matches(table: dict[str, Any], arch: str, path: str) -> bool:
-    wanted = _strings(table, "match-architectures", path)
-    return not wanted or arch in wanted
+def _flat(table: _Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted names of a table's leaves."""
+    for key, value in table.items():
+        name = prefix + key
+        if isinstance(value, dict) and name not in _KEYS:
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
 
 
-def _strings(table: dict[str, Any], key: str, path: str) -> list[str]:
-    value = table.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _bad(path, f"'{key}' is no list of strings")
-    for item in value:
-        if "\n" in item or "\0" in item:
+def _check(key: str, value: object, path: str) -> None:
+    wanted = _KEYS[key]
+    items = value if wanted == _LIST and isinstance(value, list) else [value]
+    kind = bool if wanted == _BOOL else str
+    if (wanted == _LIST) != isinstance(value, list) or not all(isinstance(i, kind) for i in items):
+        raise _bad(path, f"'{key}' is not {wanted}")
+    for item in items:
+        if isinstance(item, str) and not _LINE.fullmatch(item):
             raise _bad(path, f"'{key}' holds a line break")
-    return value
+    if key in ("filesystem.root.type", "root-fs-type") and value not in _FILESYSTEMS:
+        raise _bad(path, f"'{key}' is '{value}', known are: " + ", ".join(sorted(_FILESYSTEMS)))
+    if key == "stateroot" and not _STATEROOT.fullmatch(str(value)):
+        raise _bad(path, f"'{value}' cannot name a stateroot")
 
 
-def _nested(values: dict[str, Any], *keys: str) -> str | None:
-    current: Any = values
-    for key in keys:
-        current = current.get(key) if isinstance(current, dict) else None
-    return current if isinstance(current, str) else None
-
-
-def _text(values: dict[str, Any], key: str) -> str | None:
-    return _nested(values, key)
+def _matches(table: _Table, arch: str) -> bool:
+    wanted = table.get("match-architectures")
+    return wanted is None or arch in wanted
 
 
 def _bad(path: str, reason: str) -> SourceError:
-    return SourceError(f"'/{path}' of the image is broken: {reason}")
+    return SourceError(f"'/{path}' of the image is broken: {reason}", hint="repair it in the image")

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+from ..errors import SourceError, UsageError
+
+_BLANKS: Final = " \t\n\v\f\r"
 
 
 def split(text: str) -> list[str]:
@@ -13,7 +18,7 @@ def split(text: str) -> list[str]:
     for char in text:
         if char == '"':
             quoted = not quoted
-        if char.isspace() and not quoted:
+        if char in _BLANKS and not quoted:
             if word:
                 words.append(word)
             word = ""
@@ -33,24 +38,43 @@ def combine(
     deletes: Iterable[str],
     user: Iterable[str],
 ) -> tuple[str, ...]:
-    """Return all parameters but ``ostree=``.
+    """Return all parameters but ``ostree=``, which the deployment appends; UUIDs as text.
 
-    Order: root, ``rw``, boot, the image's, consoles; then deletions (``KEY`` removes all of that
-    key, ``KEY=VALUE`` just that one); then the user's. Exact duplicates are added once.
+    Order: root, ``rw``, boot (where /boot is a filesystem), the image's, consoles; then deletions
+    (``KEY`` removes all of that key, ``KEY=VALUE`` just that one); then the user's. Repetitions
+    are dropped, other values of a key add up. An image's own ``ostree=`` is dropped. Raises
+    SourceError (the image's) or UsageError (the user's) for a quote that is never closed.
     """
+    image, user = tuple(image), tuple(user)
+    for text in image:
+        if text.count('"') % 2:
+            raise SourceError(f"the image's kernel argument '{text}' has an unclosed quote")
+    for text in user:
+        if text.count('"') % 2:
+            raise UsageError(f"'{text}' has an unclosed quote", setting="karg")
     fixed = [f"root=UUID={root_uuid}", "rw"]
     if boot_uuid is not None:
         fixed.append(f"boot=UUID={boot_uuid}")
-    result: list[str] = []
+    chosen: dict[tuple[str, str | None], str] = {}  # by meaning, in order
     for text in (*fixed, *image, *consoles):
-        result += [word for word in split(text) if word not in result]
+        _add(chosen, text)
     for text in deletes:
         for unwanted in split(text):
-            result = [
-                word
-                for word in result
-                if word != unwanted and ("=" in unwanted or word.partition("=")[0] != unwanted)
-            ]
+            key, value = _meaning(unwanted)
+            for known in [k for k in chosen if k[0] == key and value in (None, k[1])]:
+                del chosen[known]
     for text in user:
-        result += [word for word in split(text) if word not in result]
-    return tuple(result)
+        _add(chosen, text)
+    return tuple(word for (key, _value), word in chosen.items() if key != "ostree")
+
+
+def _add(chosen: dict[tuple[str, str | None], str], text: str) -> None:
+    for word in split(text):
+        chosen.setdefault(_meaning(word), word)
+
+
+def _meaning(word: str) -> tuple[str, str | None]:
+    """Return key and value as the kernel takes them: quotes off, ``-`` and ``_`` alike in keys."""
+    bare = word.replace('"', "")
+    key, equals, value = bare.partition("=")
+    return key.replace("-", "_"), value if equals else None

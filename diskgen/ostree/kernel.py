@@ -3,71 +3,81 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ..errors import SourceError
 from ..tree import Content, Data, Directory, File
 
-_MODULES = "usr/lib/modules"
+_MODULES: Final = b"usr/lib/modules"
+# What a boot loader entry and a boot loader's script take without quoting.
+_RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~@:,^=-]{0,199}")
+_PIECE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """One bootable kernel; ``files`` are those that go to /boot, by their names there."""
+    """One bootable kernel: its release (as ``uname -r`` says) and its files."""
 
     release: str
     vmlinuz: File
     initramfs: File
     devicetree: File | None = None
-    dtb: Directory | None = None
-    hmac: File | None = None
+    dtb: Directory | None = None  # only where there is no single device tree
+    hmac: File | None = None  # what FIPS mode checks the kernel by
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes on /boot."""
+        return sum(file.size for file in (*_hashed(self), self.hmac) if file is not None)
 
 
 def find_kernel(root: Directory) -> Kernel:
     """Return the image's kernel. Raises SourceError when there is none, or more than one."""
     modules = root.get_dir(_MODULES)
-    names = sorted(modules.entries) if modules else []
-    found = [name for name in names if root.get_file(b"usr/lib/modules/" + name + b"/vmlinuz")]
-    if not found:
-        if _unified(root, names):
-            raise SourceError(
-                "this image has a unified kernel image only, which ostree cannot boot",
-                hint="add usr/lib/modules/VERSION/vmlinuz and initramfs.img to the image",
-            )
-        raise SourceError(
-            "this image has no kernel: there is no usr/lib/modules/VERSION/vmlinuz in it",
-            hint="a bootable image holds its kernel there; build it from a bootc base image",
-        )
+    folders = {
+        name: node
+        for name, node in sorted(modules.entries.items() if modules is not None else ())
+        if isinstance(node, Directory)
+    }
+    found = [name for name, folder in folders.items() if folder.get_file("vmlinuz") is not None]
     if len(found) > 1:
-        releases = ", ".join(f"'{name.decode(errors='replace')}'" for name in found)
         raise SourceError(
-            f"this image has more than one kernel: {releases}",
-            hint="remove all but one from usr/lib/modules in the image",
+            "this image has more than one kernel: "
+            + ", ".join(f"'{name.decode(errors='backslashreplace')}'" for name in found),
+            hint="remove all but one from /usr/lib/modules in the image",
         )
-    assert modules is not None
-    folder = modules.entries[found[0]]
-    assert isinstance(folder, Directory)
-    release = found[0].decode()
-    if any(char.isspace() for char in release):
-        raise SourceError(f"the kernel release '{release}' has white space in it")
+    if not found:
+        raise _none(root, folders)
+    folder = folders[found[0]]
+    release = found[0].decode(errors="backslashreplace")
+    if not _RELEASE.fullmatch(found[0]):
+        raise SourceError(f"'{release}' cannot be a kernel release: a boot entry cannot name it")
+    if folder.get("aboot.img") is not None:
+        raise SourceError(
+            f"kernel '{release}' is for Android's boot loader (aboot.img), which is not supported"
+        )
     vmlinuz = folder.get_file("vmlinuz")
     initramfs = folder.get_file("initramfs.img") or folder.get_file("initramfs")
-    assert vmlinuz is not None
+    if vmlinuz is None or not vmlinuz.size:
+        raise SourceError(
+            f"the kernel file '/usr/lib/modules/{release}/vmlinuz' of the image is empty"
+        )
     if initramfs is None or not initramfs.size:
         raise SourceError(
-            f"kernel '{release}' has no initramfs.img beside it",
-            hint="make one in the image: dracut --force --no-hostonly --kver "
-            f"{release} /usr/lib/modules/{release}/initramfs.img",
+            f"kernel '{release}' has no initramfs beside it",
+            hint="make one in the image's build: dracut --force --no-hostonly "
+            f"/usr/lib/modules/{release}/initramfs.img {release}",
         )
-    if folder.get("aboot.img") is not None:
-        raise SourceError(f"kernel '{release}' is for Android boot, which is not supported")
     devicetree = folder.get_file("devicetree")
     return Kernel(
         release=release,
         vmlinuz=vmlinuz,
         initramfs=initramfs,
         devicetree=devicetree,
-        dtb=None if devicetree else folder.get_dir("dtb"),
+        dtb=None if devicetree is not None else folder.get_dir("dtb"),
         hmac=folder.get_file(".vmlinuz.hmac"),
     )
 
@@ -75,51 +85,64 @@ def find_kernel(root: Directory) -> Kernel:
 def boot_checksum(kernel: Kernel) -> str:
     """Return the hex sha256 over kernel, initramfs and device trees that names the boot files.
 
-    The rule is libostree's (``_ostree_kernel_layout``): contents only, names sorted bytewise.
+    The rule is libostree's (``get_kernel_from_tree_usrlib_modules``): contents only, those of a
+    directory sorted bytewise by name. Reads the contents in pieces; raises OSError.
     """
     digest = hashlib.sha256()
-    files = [kernel.vmlinuz, kernel.initramfs]
-    if kernel.devicetree is not None:
-        files.append(kernel.devicetree)
-    if kernel.dtb is not None:
-        files += [
-            node for _path, node in kernel.dtb.walk() if isinstance(node, File) and node.is_regular
-        ]
-    for file in files:
+    for file in _hashed(kernel):
         assert file.content is not None
-        _hash(file.content, digest)
+        for piece in _pieces(file.content):
+            digest.update(piece)
     return digest.hexdigest()
 
 
-def _hash(content: Content, digest: hashlib._Hash) -> None:
+def _hashed(kernel: Kernel) -> Iterator[File]:
+    yield kernel.vmlinuz
+    yield kernel.initramfs
+    if kernel.devicetree is not None:
+        yield kernel.devicetree
+    if kernel.dtb is not None:
+        for _path, node in kernel.dtb.walk():
+            if isinstance(node, File) and node.is_regular:
+                yield node
+
+
+def _pieces(content: Content) -> Iterator[bytes]:
+    """Yield a content's bytes, holes as zeros."""
     if isinstance(content, Data):
-        digest.update(content.data)
+        yield content.data
         return
     at = 0
     with content.pack.open("rb") as pack:
         for start, length, offset in content.extents:
-            _zeros(start - at, digest)
+            yield from _zeros(start - at)
             pack.seek(offset)
             left = length
             while left:
-                piece = pack.read(min(left, 1 << 20))
+                piece = pack.read(min(left, _PIECE))
                 if not piece:
                     raise OSError(f"'{content.pack}' is shorter than its index says")
-                digest.update(piece)
+                yield piece
                 left -= len(piece)
             at = start + length
-    _zeros(content.size - at, digest)
+    yield from _zeros(content.size - at)
 
 
-def _zeros(count: int, digest: hashlib._Hash) -> None:
-    while count > 0:
-        piece = bytes(min(count, 1 << 20))
-        digest.update(piece)
-        count -= len(piece)
+def _zeros(count: int) -> Iterator[bytes]:
+    for at in range(0, count, _PIECE):
+        yield bytes(min(_PIECE, count - at))
 
 
-def _unified(root: Directory, names: list[bytes]) -> bool:
-    if any(root.get(b"usr/lib/modules/" + name + b"/" + name + b".efi") for name in names):
-        return True
+def _none(root: Directory, folders: dict[bytes, Directory]) -> SourceError:
     linux = root.get_dir("boot/EFI/Linux")
-    return linux is not None and any(name.endswith(b".efi") for name in linux.entries)
+    if any(folder.get_file(name + b".efi") is not None for name, folder in folders.items()) or (
+        linux is not None and any(name.endswith(b".efi") for name in linux.entries)
+    ):
+        return SourceError(
+            "this image has a unified kernel image only, which an ostree deployment cannot boot",
+            hint="add /usr/lib/modules/VERSION/vmlinuz and initramfs.img to the image",
+        )
+    return SourceError(
+        "this image has no kernel: there is no /usr/lib/modules/VERSION/vmlinuz in it",
+        hint="a bootable image holds its kernel there; build it from a bootc base image",
+    )

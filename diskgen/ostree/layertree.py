@@ -7,110 +7,143 @@ API filesystems keep no content. Whiteouts stay ordinary files here; merging giv
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from ..errors import SourceError
 from ..image.index import Entry, Kind, LayerIndex
-from ..tree import Directory, File
+from ..tree import Directory, File, Node
 
 _API_MOUNTS: Final = frozenset({b"run", b"tmp", b"proc", b"sys", b"dev"})
 
 
-def layer_tree(index: LayerIndex) -> Directory:
-    """Return the layer's tree; its files carry their ostree checksum and the time 0.
+def layer_tree(index: LayerIndex) -> tuple[Directory, list[str]]:
+    """Return the layer's tree and warnings; its files carry their ostree checksum and the time 0.
 
-    Raises SourceError for what such a tree cannot hold.
+    Raises SourceError for what such a tree cannot hold: names that are not UTF-8, files below a
+    symlink or a file, hard links to nothing.
     """
-    root = Directory()
-    directories: dict[bytes, Directory] = {b"": root}
+    builder = _Builder(index)
     for entry in index.entries:
-        path = _destination(entry.path, entry.kind, index)
+        builder.add(entry)
+    builder.link()
+    warnings = []
+    if builder.dropped:
+        first = f"'/{_show(builder.dropped[0])}'"
+        warnings.append(
+            f"layer '{index.diff_id}' has {len(builder.dropped)} entries below /run, /tmp, /proc, "
+            f"/sys or /dev ({first} for one): no image keeps these"
+        )
+    return builder.root, warnings
+
+
+class _Builder:
+    """A layer's tree while it grows."""
+
+    def __init__(self, index: LayerIndex) -> None:
+        self.root = Directory()
+        self.dropped: list[bytes] = []
+        self._diff_id = index.diff_id
+        self._directories: dict[bytes, Directory] = {b"": self.root}
+        self._links: list[tuple[Directory, bytes, Entry]] = []
+
+    def add(self, entry: Entry) -> None:
+        path = self._destination(entry.path, entry)
         if path is None:
-            continue
-        if entry.kind is Kind.DIR:
-            _add_directory(directories, path, entry, index)
-            continue
-        parent, _slash, name = path.rpartition(b"/")
-        folder = _directory(directories, parent, entry, index)
-        if isinstance(folder.entries.get(name), Directory):
-            for known in [p for p in directories if p == path or p.startswith(path + b"/")]:
-                del directories[known]
-        if entry.kind is Kind.HARDLINK:
-            target = _destination(entry.target, Kind.FILE, index)
-            found = root.get(target) if target is not None else None
-            if not isinstance(found, File):
-                raise _refuse(index, entry.path, "is a hard link to something that is no file")
-            folder.entries[name] = found
+            self.dropped.append(entry.path)
+        elif entry.kind is Kind.DIR:
+            self._add_directory(path, entry)
         else:
+            parent, _slash, name = path.rpartition(b"/")
+            folder = self._parent(parent, entry)
+            if not name:
+                raise self._refuse(entry.path, "is the layer's root, but no directory")
+            if isinstance(folder.entries.get(name), Directory):
+                self._forget(path, folder.entries[name])
+            if entry.kind is Kind.HARDLINK:
+                self._links.append((folder, name, entry))
+                return
             folder.entries[name] = File(
-                mode=entry.mode,
-                uid=entry.uid,
-                gid=entry.gid,
-                xattrs=entry.xattrs,
+                entry.mode,
+                entry.uid,
+                entry.gid,
+                entry.xattrs,
                 content=entry.content,
-                target=entry.target,
+                target=entry.target if entry.kind is Kind.SYMLINK else b"",
                 checksum=entry.checksum,
             )
-    return root
+
+    def link(self) -> None:
+        """Resolve the hard links, after everything else as libostree does it."""
+        for folder, name, entry in self._links:
+            target = self._destination(entry.target, entry)
+            found = self.root.get(target) if target is not None else None
+            if not isinstance(found, File):
+                raise self._refuse(
+                    entry.path, f"is a hard link to '{_show(entry.target)}', which is no file"
+                )
+            folder.entries[name] = found
+
+    def _destination(self, path: bytes, entry: Entry) -> bytes | None:
+        """Return where a path of the layer goes, or None where it is dropped."""
+        first, slash, _rest = path.partition(b"/")
+        if first in _API_MOUNTS and (slash or entry.kind is not Kind.DIR):
+            return None
+        try:
+            path.decode()
+        except UnicodeDecodeError:
+            raise self._refuse(entry.path, "has a name that is not UTF-8") from None
+        return b"usr/" + path if first == b"etc" else path
+
+    def _add_directory(self, path: bytes, entry: Entry) -> None:
+        made = self._directories.get(path)
+        if made is None:
+            parent, _slash, name = path.rpartition(b"/")
+            folder = self._parent(parent, entry)
+            made = self._directories[path] = folder.entries[name] = Directory()
+        made.mode, made.uid, made.gid, made.xattrs = entry.mode, entry.uid, entry.gid, entry.xattrs
+
+    def _parent(self, path: bytes, entry: Entry) -> Directory:
+        """Return the directory at path, made with all its parents if it is missing.
+
+        libostree then gives *every* directory on the way the owner of the entry that needs them,
+        those that exist already included: so do we, because updates of the machine will.
+        """
+        found = self._directories.get(path)
+        if found is not None:
+            return found
+        folder = self.root
+        _own(folder, entry)
+        parts = path.split(b"/")
+        for depth, name in enumerate(parts, 1):
+            child = folder.entries.get(name)
+            if child is None:
+                child = folder.entries[name] = Directory()
+                self._directories[b"/".join(parts[:depth])] = child
+            if not isinstance(child, Directory):
+                below = _show(b"/".join(parts[:depth]))
+                raise self._refuse(entry.path, f"lies below '{below}', which is no directory")
+            folder = child
+            _own(folder, entry)
+        return folder
+
+    def _forget(self, path: bytes, node: Node) -> None:
+        """Drop a directory that a file replaces from the table of paths."""
+        if isinstance(node, Directory):
+            del self._directories[path]
+            for name, child in node.entries.items():
+                self._forget(path + b"/" + name, child)
+
+    def _refuse(self, path: bytes, reason: str) -> SourceError:
+        return SourceError(
+            f"layer '{self._diff_id}' cannot be used: '{_show(path)}' {reason}",
+            hint="rebuild the image without this entry",
+        )
 
 
-def layer_trees(indexes: Sequence[LayerIndex]) -> tuple[Directory, ...]:
-    """Return the trees of all layers, in order."""
-    return tuple(layer_tree(index) for index in indexes)
-
-
-def _destination(path: bytes, kind: Kind, index: LayerIndex) -> bytes | None:
-    """Return where a path of the layer goes, or None where it is dropped."""
-    first, slash, _rest = path.partition(b"/")
-    if first == b"etc":
-        path = b"usr/" + path
-    elif first in _API_MOUNTS and (slash or kind is not Kind.DIR):
-        return None
-    try:
-        path.decode()
-    except UnicodeDecodeError:
-        raise _refuse(index, path, "has a name that is not UTF-8") from None
-    return path
-
-
-def _add_directory(
-    directories: dict[bytes, Directory], path: bytes, entry: Entry, index: LayerIndex
-) -> None:
-    existing = directories.get(path)
-    if existing is None:
-        parent, _slash, name = path.rpartition(b"/")
-        folder = _directory(directories, parent, entry, index)
-        existing = directories[path] = folder.entries[name] = Directory()
-    existing.mode = entry.mode
-    existing.uid, existing.gid, existing.xattrs = entry.uid, entry.gid, entry.xattrs
-
-
-def _directory(
-    directories: dict[bytes, Directory], path: bytes, entry: Entry, index: LayerIndex
-) -> Directory:
-    """Return the directory at path; missing ones get the owner of the entry that needs them."""
-    found = directories.get(path)
-    if found is not None:
-        return found
-    parent, _slash, name = path.rpartition(b"/")
-    folder = _directory(directories, parent, entry, index)
-    if name in folder.entries:
-        raise _refuse(index, entry.path, f"lies below '{_show(path)}', which is no directory")
-    made = Directory(mode=stat.S_IFDIR | 0o755, uid=entry.uid, gid=entry.gid)
-    directories[path] = folder.entries[name] = made
-    return made
-
-
-def _refuse(index: LayerIndex, path: bytes, reason: str) -> SourceError:
-    return SourceError(f"layer '{index.diff_id}' is refused: '{_show(path)}' {reason}")
+def _own(directory: Directory, entry: Entry) -> None:
+    directory.mode = stat.S_IFDIR | 0o755
+    directory.uid, directory.gid, directory.xattrs = entry.uid, entry.gid, ()
 
 
 def _show(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def with_metadata(directory: Directory) -> Directory:
-    """Return an empty directory with the same owner, mode and attributes."""
-    return replace(directory, entries={})

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..gvariant import array, pack, vardict, variant_string, xattr_array
-from ..tree import Directory, File, Xattrs
+from ..tree import Directory, File, Xattrs, regular
 
 
 @dataclass(slots=True)
 class ObjectSet:
-    """All objects of a repository: metadata as bytes, content as the inode that holds it."""
+    """All objects of a repository by checksum (32 bytes): metadata as bytes, content as inode."""
 
     dirtrees: dict[bytes, bytes] = field(default_factory=dict)
     dirmetas: dict[bytes, bytes] = field(default_factory=dict)
@@ -42,17 +43,20 @@ class ObjectSet:
                 assert checksum is not None
                 self.files.setdefault(checksum, node)
                 end = len(name) + 1
-                if end + 33 <= 255:  # the framing offset is one byte
+                if end + 33 <= 0xFF:  # pack() by hand: the framing offset is one byte
                     files.append(name + b"\0" + checksum + bytes((end,)))
                 else:
                     files.append(pack((name + b"\0", 1, False), (checksum, 1, False)))
         data = pack((array(files), 1, False), (array(folders), 1, False))
         tree_sum = hashlib.sha256(data).digest()
         self.dirtrees[tree_sum] = data
-        return tree_sum, self._dirmeta(root)
+        return tree_sum, self._add_dirmeta(root)
 
-    def add_commit(self, root: Directory, *, timestamp: int, metadata: dict[str, str]) -> bytes:
-        """Add a tree and a commit of it without parent, subject and body; return its checksum."""
+    def add_commit(self, root: Directory, *, timestamp: int, metadata: Mapping[str, str]) -> bytes:
+        """Add a tree and a commit of it without parent, subject and body; return its checksum.
+
+        ``timestamp`` in seconds since 1970.
+        """
         tree, meta = self.add_tree(root)
         data = commit(tree, meta, timestamp=timestamp, metadata=metadata)
         checksum = hashlib.sha256(data).digest()
@@ -64,7 +68,24 @@ class ObjectSet:
         assert file.checksum is not None
         return self.files[file.checksum]
 
-    def _dirmeta(self, directory: Directory) -> bytes:
+    @property
+    def content_bytes(self) -> int:
+        """Size of all distinct regular files."""
+        return sum(file.content.size for file in self.files.values() if file.content is not None)
+
+    def stored(self) -> Iterator[tuple[bytes, str, File]]:
+        """Yield (checksum, file name extension, inode) of each object as ``bare`` keeps them."""
+        for kind, found in (
+            ("dirtree", self.dirtrees),
+            ("dirmeta", self.dirmetas),
+            ("commit", self.commits),
+        ):
+            for checksum, data in found.items():
+                yield checksum, kind, regular(data)
+        for checksum, file in self.files.items():
+            yield checksum, "file", file
+
+    def _add_dirmeta(self, directory: Directory) -> bytes:
         key = (directory.uid, directory.gid, directory.mode, directory.xattrs)
         checksum = self._known_metas.get(key)
         if checksum is None:
@@ -80,7 +101,7 @@ def dirmeta(uid: int, gid: int, mode: int, xattrs: Xattrs) -> bytes:
 
 
 def commit(
-    dirtree: bytes, dirmeta_sum: bytes, *, timestamp: int, metadata: dict[str, str]
+    dirtree_sum: bytes, dirmeta_sum: bytes, *, timestamp: int, metadata: Mapping[str, str]
 ) -> bytes:
     """Serialise ``(a{sv}aya(say)sstayay)``; ``timestamp`` in seconds since 1970."""
     return pack(
@@ -90,6 +111,6 @@ def commit(
         (b"\0", 1, False),  # subject
         (b"\0", 1, False),  # body
         (struct.pack(">Q", timestamp), 8, True),
-        (dirtree, 1, False),
+        (dirtree_sum, 1, False),
         (dirmeta_sum, 1, False),
     )

@@ -1,0 +1,73 @@
+"""Files of a commit's tree by the paths they have in the running image."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import SourceError
+from ..tree import Directory, File, Node, read
+
+_SMALL: Final = 1024 * 1024  # of configuration files, bytes
+_MAX_LINKS: Final = 40  # as the kernel has it
+
+
+def find(root: Directory, path: str | bytes) -> Node | None:
+    """Return what a path means in the image, symlinks followed within it; None for nothing.
+
+    A commit keeps ``etc`` as ``usr/etc``; here it is ``etc``.
+    """
+    todo = (path.encode() if isinstance(path, str) else path).split(b"/")[::-1]
+    place: list[bytes] = []
+    links = 0
+    while todo:
+        name = todo.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            del place[-1:]
+            continue
+        node = _node(root, [*place, name])
+        if isinstance(node, File) and node.is_symlink:
+            links += 1
+            if links > _MAX_LINKS:
+                return None
+            if node.target.startswith(b"/"):
+                place.clear()
+            todo += node.target.split(b"/")[::-1]
+        elif node is None or (todo and isinstance(node, File)):
+            return None
+        else:
+            place.append(name)
+    return _node(root, place)
+
+
+def find_dir(root: Directory, path: str | bytes) -> Directory | None:
+    """Return the directory a path means in the image, or None."""
+    node = find(root, path)
+    return node if isinstance(node, Directory) else None
+
+
+def find_text(root: Directory, path: str | bytes) -> str | None:
+    """Return the text of a small file of the image, None where there is none.
+
+    Raises SourceError for a file that is too large to be configuration, or is no UTF-8.
+    """
+    node = find(root, path)
+    if not isinstance(node, File) or node.content is None:
+        return None
+    shown = path if isinstance(path, str) else path.decode(errors="backslashreplace")
+    if node.content.size > _SMALL:
+        raise SourceError(
+            f"'/{shown}' of the image has {node.content.size} bytes, which is too large for "
+            "a configuration file"
+        )
+    try:
+        return read(node.content).decode()
+    except UnicodeDecodeError:
+        raise SourceError(f"'/{shown}' of the image is no UTF-8 text") from None
+
+
+def _node(root: Directory, place: list[bytes]) -> Node | None:
+    if place[:1] == [b"etc"]:
+        place = [b"usr", *place]
+    return root.get(b"/".join(place))
