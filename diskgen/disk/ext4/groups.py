@@ -10,7 +10,7 @@ from typing import Final
 from ...errors import VerifyError
 from .crc32c import crc32c
 from .diskio import write_at
-from .superblock import BLOCK, DESCRIPTOR_SIZE, INODE_SIZE, Superblock
+from .superblock import BLOCK, DESCRIPTOR_SIZE, INODE_SIZE, Superblock, copies, has_copy
 
 INODE_UNINIT: Final = 0x1
 BLOCK_UNINIT: Final = 0x2
@@ -26,19 +26,6 @@ _FLAGS: Final = 0x12
 _CHECKSUM: Final = 0x1E
 _U16: Final = struct.Struct("<H")
 _U32: Final = struct.Struct("<I")
-
-
-def has_copy(group: int) -> bool:
-    """Say whether a group holds a copy of superblock and descriptors (feature sparse_super)."""
-    if group in (0, 1):
-        return True
-    for base in (3, 5, 7):
-        power = base
-        while power < group:
-            power *= base
-        if power == group:
-            return True
-    return False
 
 
 class Groups:
@@ -169,14 +156,15 @@ class Groups:
         _U16.pack_into(self._table, at, self._flags(group) & ~flag)
 
     def write(self) -> None:
-        """Write the descriptors, with their checksums, to their first copy."""
+        """Write the descriptors, with their checksums, to all of their places."""
         for group in self._changed:
             at = group * DESCRIPTOR_SIZE
             _U16.pack_into(self._table, at + _CHECKSUM, 0)
             raw = _U32.pack(group) + bytes(self._table[at : at + DESCRIPTOR_SIZE])
             checksum = crc32c(self.superblock.checksum_seed, raw) & 0xFFFF
             _U16.pack_into(self._table, at + _CHECKSUM, checksum)
-        os.pwrite(self._fd, self._table, self._offset + BLOCK)
+        for at in copies(self.superblock):
+            write_at(self._fd, [self._table], self._offset + (at + 1) * BLOCK)
 
 
 def _zeros(bitmap: int, size: int) -> Iterator[tuple[int, int]]:

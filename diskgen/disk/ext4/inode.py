@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from .crc32c import crc32c
+from .superblock import LATEST
 
 INDEX_FLAG: Final = 0x1000
 IMMUTABLE_FLAG: Final = 0x10
@@ -17,7 +18,6 @@ FAST_SYMLINK: Final = 60  # a target shorter than this lives in the inode
 
 _GIGA: Final = 10**9
 _EARLIEST: Final = -(1 << 31)
-_LATEST: Final = (1 << 34) - (1 << 31) - 1  # 2446: 34 bits, of which the two highest came later
 _EXTRA_SIZE: Final = 32  # bytes of the second half that are fields; xattrs follow
 
 # Linux Documentation/filesystems/ext4/inodes.rst. The checksum covers number and generation before
@@ -41,8 +41,8 @@ def encode_time(nanoseconds: int) -> tuple[int, int]:
     seconds, rest = divmod(nanoseconds, _GIGA)
     if seconds < _EARLIEST:
         seconds, rest = _EARLIEST, 0
-    elif seconds > _LATEST:
-        seconds, rest = _LATEST, 0
+    elif seconds > LATEST:
+        seconds, rest = LATEST, 0
     low = seconds & 0xFFFFFFFF
     signed = low - (1 << 32) if low >> 31 else low
     return low, rest << 2 | (seconds - signed >> 32) & 3

@@ -20,7 +20,8 @@ LOST_FOUND_NAME: Final = b"lost+found"
 LOST_FOUND_BLOCKS: Final = 4  # room for e2fsck to put names without allocating
 MAX_BLOCKS: Final = (1 << 32) - 1  # of a file: the number of a block in it has 32 bits
 
-_NAMES: Final = re.compile(rb"[^/\0]{1,255}(?:\0[^/\0]{1,255})*")
+_SHOWN: Final = 300  # bytes of a path in a message, from its end
+_NAMES: Final = re.compile(rb"[^/\0]{1,255}+(?:\0[^/\0]{1,255}+)*+")
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Inventory:
 
     def fault(self, node: Node, problem: str) -> SourceError:
         """Return the error that says what is wrong with a node, by its path."""
-        path = _path(self.root, node).decode(errors="backslashreplace")
+        path = _text(_path(self.root, node)[-_SHOWN:])
         return SourceError(f"'{path}' of the image does not fit in ext4: {problem}")
 
 

@@ -54,6 +54,7 @@ _CONFIG: Final = """\
 # e2fsck's -n asks each of its questions and answers it so; some of them (an extent tree that could
 # be shorter, say) do not change its exit status.
 _COMPLAINT: Final = re.compile(r"\? no\b|\bIGNORED\b|WARNING|FIXED", re.MULTILINE)
+_TOO_SMALL: Final = ("too small", "not big enough", "Not enough space to build")
 _TAIL: Final = 2000
 
 
@@ -117,7 +118,7 @@ def make_empty(
                     f"no space left on this machine for '{disk}'",
                     hint="free some space, or write the output elsewhere",
                 ) from error
-            if "too small" in error.stderr or "not big enough" in error.stderr:
+            if any(words in error.stderr for words in _TOO_SMALL):
                 raise UsageError(
                     f"'{size}' bytes are too small for an ext4 filesystem",
                     hint="make the disk larger",
@@ -139,7 +140,8 @@ def check(disk: Path, *, offset: int, size: int) -> None:
             f"'{found.block_count * BLOCK}' of '{size}' bytes"
         )
     # A filesystem from the future of a machine without a clock is no fault of the filesystem.
-    env = {"E2FSPROGS_FAKE_TIME": str(min(max(found.written, 1), _LATEST))}
+    now = str(max(found.written & _LATEST, 1))
+    env = {"E2FSCK_TIME": now, "E2FSPROGS_FAKE_TIME": now, "SOURCE_DATE_EPOCH": now}
     with _plain_name(disk) as name:
         outcome = run(["e2fsck", "-f", "-n", f"{name}?offset={offset}"], env=env, ok=range(256))
     said = outcome.text

@@ -11,9 +11,8 @@ from . import inventory
 from .content import segments
 from .directory import most_blocks
 from .extents import LONGEST, tree_blocks
-from .groups import has_copy
 from .inventory import LOST_FOUND_BLOCKS, has_content
-from .superblock import BLOCK, DESCRIPTOR_SIZE, INODE_SIZE
+from .superblock import BLOCK, DESCRIPTOR_SIZE, INODE_SIZE, has_copy
 from .xattr import MAX_SHARING, Encoded, encode
 
 BYTES_PER_INODE: Final = 16 * 1024  # where nobody asked for a number of inodes

@@ -17,6 +17,7 @@ INODE_SIZE: Final = 256
 DESCRIPTOR_SIZE: Final = 64
 FIRST_INODE: Final = 12  # 1 to 10 are reserved, 11 is lost+found
 SEED: Final = 0xFFFFFFFF  # every checksum starts from all ones
+LATEST: Final = (1 << 34) - (1 << 31) - 1  # seconds since 1970: 2446, the end of inodes' time
 
 # Linux Documentation/filesystems/ext4/super.rst, "s_feature_compat" and its neighbours.
 _INCOMPATIBLE: Final = 0x2 | 0x40 | 0x80 | 0x200  # filetype extent 64bit flex_bg
@@ -100,6 +101,24 @@ def read(fd: int, offset: int) -> Superblock:
     )
 
 
+def has_copy(group: int) -> bool:
+    """Say whether a group holds a copy of superblock and descriptors (feature sparse_super)."""
+    if group in (0, 1):
+        return True
+    for base in (3, 5, 7):
+        power = base
+        while power < group:
+            power *= base
+        if power == group:
+            return True
+    return False
+
+
+def copies(superblock: Superblock) -> list[int]:
+    """Return the blocks that hold a superblock, the primary one's first; descriptors follow."""
+    return [n * superblock.blocks_per_group for n in range(superblock.groups) if has_copy(n)]
+
+
 def free_inodes(superblock: Superblock) -> int:
     """Return s_free_inodes_count."""
     return int(_U32.unpack_from(superblock.raw, 0x10)[0])
@@ -114,18 +133,19 @@ def write(
     free_inodes: int,
     timestamp: int,
 ) -> None:
-    """Write the primary superblock with new counts; made, checked and written at ``timestamp``.
+    """Write new counts to every superblock; made, checked and written at ``timestamp``.
 
-    It counts as never mounted. The copies keep mke2fs's counts, as they do under the kernel, which
-    never updates them: e2fsck trusts no count of a copy.
+    The filesystem counts as never mounted. The rest of each copy stays as mke2fs made it.
     """
-    raw = bytearray(superblock.raw)
     low, high = timestamp & 0xFFFFFFFF, timestamp >> 32
-    _U32.pack_into(raw, 0x0C, free_blocks & 0xFFFFFFFF)
-    _U32.pack_into(raw, 0x158, free_blocks >> 32)
-    _U32.pack_into(raw, 0x10, free_inodes)
-    for at, at_high in ((0x30, 0x274), (0x40, 0x277), (0x108, 0x276)):  # wtime lastcheck mkfs_time
-        _U32.pack_into(raw, at, low)
-        raw[at_high] = high
-    _U32.pack_into(raw, 0x3FC, crc32c(SEED, bytes(raw[:0x3FC])))
-    write_at(fd, [raw], offset + _AT)
+    for block in copies(superblock):
+        at = offset + (block * BLOCK or _AT)
+        raw = bytearray(os.pread(fd, _SIZE, at))
+        _U32.pack_into(raw, 0x0C, free_blocks & 0xFFFFFFFF)
+        _U32.pack_into(raw, 0x158, free_blocks >> 32)
+        _U32.pack_into(raw, 0x10, free_inodes)
+        for place, place_high in ((0x30, 0x274), (0x40, 0x277), (0x108, 0x276)):
+            _U32.pack_into(raw, place, low)  # s_wtime, s_lastcheck, s_mkfs_time
+            raw[place_high] = high
+        _U32.pack_into(raw, 0x3FC, crc32c(SEED, bytes(raw[:0x3FC])))
+        write_at(fd, [raw], at)

@@ -50,8 +50,9 @@ def populate(
     """Fill the empty ext4 at byte ``offset`` of ``disk`` (see make_empty) with a tree.
 
     ``timestamp`` (seconds since 1970) becomes the time of birth, change and access of every inode
-    and of the filesystem. ``advance`` gets bytes of content as they are written, which come to
-    Need.content; it is called in the caller's thread. The same tree gives the same bytes.
+    and of the filesystem, or the nearest time that both can hold. ``advance`` gets bytes of content
+    as they are written, which come to Need.content; it is called in the caller's thread. The same
+    tree gives the same bytes.
 
     Raises SourceError for what ext4 cannot hold, UsageError (disk-size) when there is no room,
     HostError when this machine is full or a pack cannot be read, VerifyError when there is no such
@@ -59,7 +60,8 @@ def populate(
     """
     try:
         with disk.open("r+b", buffering=0) as file:
-            return _Writer(file.fileno(), offset, root, timestamp).write(advance)
+            moment = min(max(timestamp, 0), superblock.LATEST)
+            return _Writer(file.fileno(), offset, root, moment).write(advance)
     except OSError as error:
         if error.errno in _HOST_FULL:
             raise HostError(
