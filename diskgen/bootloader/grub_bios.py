@@ -1,0 +1,103 @@
+"""GRUB for BIOS: its core image, made by the host's grub-mkimage of the image's modules, embedded.
+
+Where things go: GRUB manual, "BIOS installation"; the fields that are patched: GRUB's
+``include/grub/i386/pc/boot.h`` (kernel sector, drive check) and ``diskboot.S`` (block list).
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+from ..errors import ToolError, VerifyError
+from ..layout import Layout, Role
+from ..run import run, which
+from ..tree import Directory, File, read
+from .grub import GrubFacts
+from .grub_config import Menu
+
+_MODULES: Final = (
+    "biosdisk", "part_gpt", "part_msdos", "ext2", "fat", "search", "search_fs_uuid", "normal",
+    "configfile", "linux", "test", "true", "echo", "ls", "cat", "loadenv", "serial", "terminal",
+    "terminfo", "minicmd", "reboot", "halt", "boot", "gzio", "all_video", "vbe", "regexp", "sleep",
+)  # fmt: skip
+_MENU_MODULES: Final = {Menu.BLSUKI: ("blsuki",), Menu.BLSCFG: ("blscfg",), Menu.SCRIPT: ()}
+_SECTOR: Final = 512
+_BOOT_CODE: Final = 440  # of the MBR; disk signature and partition table follow
+_KERNEL_SECTOR: Final = 0x5C
+_BOOT_DRIVE: Final = 0x64
+_DRIVE_CHECK: Final = 0x66
+_BLOCKLIST: Final = 0x1F4
+_SEGMENT: Final = 0x820
+
+
+def core_image(facts: GrubFacts, target: str, boot_uuid: str, scratch: Path) -> bytes:
+    """Return GRUB's core image for a machine whose /boot has this identifier.
+
+    The few module files that it takes are written to ``scratch`` under names of ours: data for
+    grub-mkimage, nothing that is run. Raises HostError without grub-mkimage, ToolError.
+    """
+    assert facts.bios is not None
+    place = scratch / "grub"
+    place.mkdir()
+    for name, data in _files(facts.bios).items():
+        (place / name).write_bytes(data)
+    early = scratch / "early.cfg"
+    early.write_text(f"search.fs_uuid {boot_uuid} root\nset prefix=($root)/{facts.directory}\n")
+    wanted = [*_MODULES, *_MENU_MODULES[facts.menus["pc"]]]
+    modules = [name for name in wanted if (place / f"{name}.mod").is_file()]
+    output = scratch / "core.img"
+    program = which("grub-mkimage", "grub2-mkimage") or Path("grub-mkimage")
+    run(
+        [
+            program, "-d", place, "-O", target, "-p", f"/{facts.directory}", "-c", early,
+            "-o", output, *modules,
+        ]
+    )  # fmt: skip
+    return output.read_bytes()
+
+
+def embed(disk: Path, layout: Layout, facts: GrubFacts, core: bytes) -> None:
+    """Put the core image into its partition and the boot code in front of the partition table."""
+    part = layout.partition(Role.BIOS_BOOT)
+    if len(core) > part.size:
+        raise ToolError(["grub-mkimage"], 0, "", message="GRUB's core image exceeds its partition")
+    assert facts.bios is not None
+    boot = bytearray(_file(facts.bios, "boot.img")[:_BOOT_CODE])
+    start = part.start // _SECTOR
+    struct.pack_into("<Q", boot, _KERNEL_SECTOR, start)
+    boot[_BOOT_DRIVE] = 0xFF  # the drive the firmware booted from
+    boot[_DRIVE_CHECK : _DRIVE_CHECK + 2] = b"\x90\x90"  # no work-around for floppies
+    image = bytearray(core + bytes(-len(core) % _SECTOR))
+    sectors = len(image) // _SECTOR
+    struct.pack_into("<QHH", image, _BLOCKLIST, start + 1, sectors - 1, _SEGMENT)
+    with disk.open("r+b") as file:
+        file.write(boot)
+        file.seek(_SECTOR - 2)
+        if file.read(2) != b"\x55\xaa":
+            raise VerifyError(f"'{disk}' has no protective MBR")
+        file.seek(part.start)
+        file.write(image)
+
+
+def _files(modules: Directory) -> dict[str, bytes]:
+    found = {}
+    for raw, node in modules.entries.items():
+        name = raw.decode(errors="replace")
+        if (
+            isinstance(node, File)
+            and node.content is not None
+            and name.endswith((".mod", ".img", ".lst"))
+            and name.replace("_", "").replace("-", "").replace(".", "").isalnum()
+            and node.size < 4 * 1024 * 1024
+        ):
+            found[name] = read(node.content)
+    return found
+
+
+def _file(modules: Directory, name: str) -> bytes:
+    node = modules.get_file(name)
+    assert node is not None
+    assert node.content is not None
+    return read(node.content)
