@@ -1,0 +1,51 @@
+"""``diskgen boot``: a machine on this terminal."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import run
+from ..events import Emit, notice
+from .qemu import VirtualMachine, command
+
+
+def boot(vm: VirtualMachine, emit: Emit) -> int:
+    """Run a machine whose serial line is this terminal until it ends; return QEMU's status.
+
+    Raises HostError or UsageError before anything is started.
+    """
+    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
+        argv, chosen = command(
+            vm,
+            Path(scratch),
+            serial=[
+                "-chardev", "stdio,id=terminal,mux=on,signal=off", "-serial", "chardev:terminal",
+                "-mon", "chardev=terminal", "-nic", "user,model=virtio-net-pci",
+            ],
+        )  # fmt: skip
+        notice(emit, f"accelerator: {chosen.name} ({chosen.reason})")
+        notice(
+            emit,
+            "Ctrl-A X ends the machine, Ctrl-A C is QEMU's own prompt; what it writes is "
+            + ("kept" if vm.write else "thrown away (--write keeps it)"),
+        )
+        with _terminal(), run.running(argv, stdin=0, stdout=None, stderr=None) as child:
+            return child.wait()
+
+
+@contextmanager
+def _terminal() -> Iterator[None]:
+    """Give the terminal back as it was, whatever happens to QEMU."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
