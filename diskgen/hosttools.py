@@ -20,7 +20,7 @@ class Tool:
     debian: str
     fedora: str
     version: tuple[str, ...]  # arguments that print a version
-    needed_for: tuple[str, ...]  # "build", "bios", "qcow2", "boot"
+    needed_for: tuple[str, ...]  # "build", "efi", "bios", "boot"
     archlinux: str = ""
     suse: str = ""
 
@@ -55,8 +55,9 @@ TOOLS: Final = (
         version=("--version",), needed_for=("bios",),
     ),
     Tool(
-        names=("qemu-img",), purpose="writes qcow2", debian="qemu-utils", fedora="qemu-img",
-        archlinux="qemu-img", suse="qemu-img", version=("--version",), needed_for=("qcow2",),
+        names=("qemu-system-x86_64",), purpose="boots disks of x86_64", debian="qemu-system-x86",
+        fedora="qemu-system-x86-core", archlinux="qemu-system-x86", suse="qemu-x86",
+        version=("--version",), needed_for=("boot",),
     ),
 )  # fmt: skip
 
@@ -79,15 +80,19 @@ def tools_for(*uses: str) -> tuple[Tool, ...]:
 
 def install_command(tools: tuple[Tool, ...], os_release: str | None = None) -> str:
     """Return the command that brings the tools on this distribution, or package names for two."""
-    if os_release is None:
-        path = Path("/etc/os-release")
-        os_release = path.read_text(errors="replace") if path.is_file() else ""
-    ids = re.findall(r'^(?:ID|ID_LIKE)="?([^"\n]*)"?$', os_release, re.MULTILINE)
-    for word in " ".join(ids).split():
-        if word in _FAMILIES:
-            field, command = _FAMILIES[word]
-            return f"{command} {_packages(tools, field)}"
-    return f"Debian: {_packages(tools, 'debian')}; Fedora: {_packages(tools, 'fedora')}"
+    family = _family(os_release)
+    if family is None:
+        return f"Debian: {_packages(tools, 'debian')}; Fedora: {_packages(tools, 'fedora')}"
+    field, command = family
+    return f"{command} {_packages(tools, field)}"
+
+
+def distribution_hint(**packages: str) -> str:
+    """Return the command that installs one of the packages, which are named by family."""
+    family = _family(None)
+    if family is None or family[0] not in packages:
+        return "; ".join(f"{name.capitalize()}: {package}" for name, package in packages.items())
+    return f"{family[1]} {packages[family[0]]}"
 
 
 def version_of(tool: Tool) -> tuple[Path, str] | None:
@@ -101,6 +106,15 @@ def version_of(tool: Tool) -> tuple[Path, str] | None:
         return path, "does not answer"
     match = re.search(r"\d+\.\d+[\w.+~-]*", done.text + done.stderr)
     return path, match[0].rstrip(".") if match else "version unknown"
+
+
+def _family(os_release: str | None) -> tuple[str, str] | None:
+    """Return the column of the table and the install command of a distribution, by os-release."""
+    if os_release is None:
+        path = Path("/etc/os-release")
+        os_release = path.read_text(errors="replace") if path.is_file() else ""
+    ids = re.findall(r'^(?:ID|ID_LIKE)="?([^"\n]*)"?$', os_release, re.MULTILINE)
+    return next((_FAMILIES[word] for word in " ".join(ids).split() if word in _FAMILIES), None)
 
 
 def _packages(tools: tuple[Tool, ...], field: str) -> str:

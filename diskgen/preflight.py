@@ -11,14 +11,15 @@ from .arch import MACHINES
 from .config import Request
 from .errors import PreflightError, Problem
 from .hosttools import Tool, install_command, tools_for
+from .plan import DiskPlan
 from .run import which
-from .units import MIB, format_size
+from .units import format_size
 
 
 def check_request(request: Request) -> None:
     """Check what is known before the image is fetched. Raises PreflightError."""
     machine = MACHINES[request.arch]
-    problems = []
+    problems: list[Problem] = []
     if not machine.supported:
         names = ", ".join(m.name for m in MACHINES.values() if m.supported)
         problems.append(
@@ -32,8 +33,6 @@ def check_request(request: Request) -> None:
     uses = ["build"]
     if machine.efi_suffix:
         uses.append("efi")
-    if request.output is not None and request.format == "qcow2":
-        uses.append("qcow2")
     problems += missing_tools(tools_for(*uses))
     if request.output is not None:
         problems += _output(request.output, force=request.force)
@@ -42,24 +41,32 @@ def check_request(request: Request) -> None:
         raise PreflightError(problems)
 
 
-def check_space(request: Request, needed: int) -> None:
-    """Check that the output's filesystem can take ``needed`` bytes. Raises PreflightError."""
+def check_plan(plan: DiskPlan) -> None:
+    """Check what follows from the plan: tools and space. Raises PreflightError."""
+    request = plan.request
     if request.output is None:
         return
-    directory = request.output.parent
+    problems: list[Problem] = []
+    if any(way.name == "bios" and way.works for way in plan.image.ways):
+        problems += missing_tools(tools_for("bios"))
+    # A format that is converted needs the raw disk beside it; compressed it takes about half.
+    needed = plan.root_bytes + plan.boot_bytes + plan.esp_bytes
+    if request.format != "raw":
+        needed = needed * 3 // 2
+    directory = request.output.absolute().parent
     free = shutil.disk_usage(directory).free
-    if free < needed + 16 * MIB:
-        raise PreflightError(
-            [
-                Problem(
-                    code="space",
-                    message=f"'{directory}' has {format_size(free)} free, this disk needs about "
-                    f"{format_size(needed)}",
-                    hint="free some space or choose another directory",
-                    setting="output",
-                )
-            ]
+    if free < needed:
+        problems.append(
+            Problem(
+                code="space",
+                message=f"'{directory}' has {format_size(free)} free, this disk needs about "
+                f"{format_size(needed)}",
+                hint="free some space or choose another directory",
+                setting="output",
+            )
         )
+    if problems:
+        raise PreflightError(problems)
 
 
 def missing_tools(tools: tuple[Tool, ...]) -> Iterator[Problem]:

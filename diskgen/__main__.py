@@ -1,0 +1,64 @@
+"""Entry point: turns every way a run can end into an exit status and words for a person."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+
+from . import __version__
+from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, Interrupted
+from .ui import describe, error_json, wants_color
+
+
+def main() -> int:
+    """Run the command line of this process; return its exit status."""
+    try:
+        # Imported late: --help and completion must not wait for everything else.
+        from .cli import build_parser
+
+        args = build_parser().parse_args()
+
+        from .commands import HANDLERS
+
+        status = HANDLERS[args.command](args)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, Interrupted):
+        _say("interrupted: nothing was left behind")
+        return EXIT_INTERRUPT
+    except DiskgenError as error:
+        if _wants_json(sys.argv):
+            _say(json.dumps(error_json(error)))
+        else:
+            _say(describe(error, color=wants_color(sys.stderr)))
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output went away (`diskgen plan ... | head`): no one is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 - the last stop: whatever comes here is a bug of ours
+        traceback.print_exc()
+        _say(f"diskgen {__version__} has a bug: please report the lines above")
+        return EXIT_BUG
+    return status
+
+
+def _wants_json(argv: list[str]) -> bool:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--progress", default="auto")
+    try:
+        known, _rest = parser.parse_known_args(argv[1:])
+    except SystemExit:
+        return False
+    return bool(known.progress == "json")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

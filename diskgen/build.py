@@ -1,0 +1,238 @@
+"""The whole build, one screen: from an image reference to a finished file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import preflight
+from .arch import MACHINES
+from .bootloader import grub, grub_bios
+from .config import AccessOptions, Request
+from .disk import ext4, fat, table
+from .events import Emit, notice, step
+from .formats import FORMATS
+from .image import fetch, layers
+from .image.model import BrokenBlob, Image
+from .image.store import Store
+from .layout import Partition, Role, derive_uuid
+from .ostree import commit, deploy, facts, kargs, layertree, merge
+from .plan import DiskPlan, ImageFacts, console_kargs, identify, make_plan
+from .tree import Directory
+from .units import format_size
+from .workspace import Workspace, writing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An image read and a plan made of it: all that writing the disk takes."""
+
+    plan: DiskPlan
+    grub: grub.GrubFacts
+    root: Directory  # of the root filesystem
+    boot: Directory  # of /boot
+    esp: dict[str, bytes]  # by path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A finished output; sizes in bytes, ``size`` of the file, ``virtual_size`` of the disk."""
+
+    path: Path
+    format: str
+    size: int
+    virtual_size: int
+    digest: str  # of the image it was made of
+    commit: str
+
+
+def build(request: Request, emit: Emit) -> Artifact:
+    """Make the artifact that a request asks for. Raises DiskgenError and leaves nothing then."""
+    assert request.output is not None
+    preflight.check_request(request)
+    with Store(request.cache).session() as store:
+        prepared = prepare(request, store, emit)
+        preflight.check_plan(prepared.plan)
+        for warning in prepared.plan.image.warnings:
+            notice(emit, warning, warning=True)
+        with Workspace(request.output, force=request.force) as work:
+            disk = work.partial("disk")
+            with writing(request.output.parent):
+                write_disk(prepared, disk, work.scratch, emit)
+            finished = work.partial(request.format)
+            with writing(request.output.parent):
+                FORMATS[request.format].write(disk, finished, request, emit)
+            path = work.publish(finished)
+    return Artifact(
+        path=path,
+        format=request.format,
+        size=path.stat().st_size,
+        virtual_size=prepared.plan.layout.size,
+        digest=prepared.plan.image.digest,
+        commit=prepared.plan.commit,
+    )
+
+
+def plan_only(request: Request, emit: Emit) -> DiskPlan:
+    """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
+    preflight.check_request(request)
+    with Store(request.cache).session() as store:
+        return prepare(request, store, emit).plan
+
+
+def read_image(
+    request: Request, access: AccessOptions, store: Store, emit: Emit
+) -> tuple[Image, tuple[Directory, ...], Directory, tuple[str, ...]]:
+    """Return the image, its layers as trees, the merged tree and warnings.
+
+    A blob of the cache that turns out to be damaged is fetched again, once.
+    """
+    machine = MACHINES[request.arch]
+    image = fetch.fetch(request.source, machine, access, store, emit)
+    try:
+        indexes = layers.index_layers(image, store.layers, emit)
+    except BrokenBlob as broken:
+        if not store.drop_blob(broken.digest):
+            raise
+        notice(emit, f"{broken.message}; fetching it again", warning=True)
+        image = fetch.fetch(request.source, machine, access, store, emit)
+        indexes = layers.index_layers(image, store.layers, emit)
+    with step(emit, "merge", "Merging the layers") as phase:
+        made = [layertree.layer_tree(index) for index in indexes]
+        trees = tuple(tree for tree, _warnings in made)
+        merged, merge_warnings = merge.merge(trees)
+        warnings = (*(text for _tree, texts in made for text in texts), *merge_warnings)
+        phase.detail = f"{len(trees)} layers"
+    return image, trees, merged, warnings
+
+
+def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
+    """Fetch and read the image and decide everything; only the cache is written."""
+    machine = MACHINES[request.arch]
+    image, trees, merged, warnings = read_image(request, request.access, store, emit)
+    tree = facts.examine(merged, image.labels, machine.name)
+    boot_loader = grub.inspect(merged, machine)
+    identity = identify(image.digest)
+    options = kargs.combine(
+        root_uuid=str(identity.root_uuid),
+        boot_uuid=str(identity.boot_uuid),
+        image=tree.config.kargs,
+        consoles=console_kargs(request, machine, tree.config.kargs),
+        deletes=(*tree.config.karg_deletes, *request.karg_deletes),
+        user=request.kargs,
+    )
+    grub.check_menu(boot_loader, tree.title, " ".join(options))
+    timestamp = commit.image_timestamp(image)
+    with step(emit, "deploy", "Laying out the deployment"):
+        sysroot = deploy.deploy(
+            deploy.DeployRequest(
+                image=image,
+                target=request.tracked,
+                timestamp=timestamp,
+                kargs=options,
+                boot_uuid=str(identity.boot_uuid),
+            ),
+            tree,
+            merged,
+            trees,
+        )
+        grub.add_to_boot(sysroot.boot, boot_loader, machine, tree.title)
+        esp = grub.esp_files(boot_loader, str(identity.boot_uuid))
+    labels = image.labels
+    plan = make_plan(
+        request,
+        ImageFacts(
+            digest=image.digest,
+            arch=machine.name,
+            title=tree.title,
+            version=labels.get("org.opencontainers.image.version", labels.get("version")),
+            layers=len(image.layers),
+            content_bytes=sysroot.content_bytes,
+            kernel=tree.kernel.release,
+            bootloader="GRUB",
+            menu=boot_loader.menu,
+            ways=boot_loader.ways,
+            timestamp=timestamp,
+            kargs=tree.config.kargs,
+            karg_deletes=tree.config.karg_deletes,
+            stateroot=tree.config.stateroot,
+            warnings=(*tree.warnings, *warnings),
+        ),
+        machine,
+        kargs=options,
+        ostree_karg=sysroot.ostree_karg,
+        commit=sysroot.commit,
+        root_bytes=ext4.minimum_size(ext4.required(sysroot.root)),
+        boot_bytes=ext4.minimum_size(ext4.required(sysroot.boot)),
+        esp_bytes=sum(map(len, esp.values())),
+    )
+    return Prepared(plan=plan, grub=boot_loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
+
+
+def write_disk(prepared: Prepared, disk: Path, scratch: Path, emit: Emit) -> None:
+    """Write the whole raw disk into a new file and verify it. Raises DiskgenError."""
+    plan = prepared.plan
+    layout = plan.layout
+    with disk.open("xb") as file:
+        file.truncate(layout.size)
+    table.write(disk, layout)
+    if layout.has(Role.ESP) and prepared.esp:
+        esp = layout.partition(Role.ESP)
+        assert esp.label is not None
+        with step(emit, "esp", "Writing the EFI system partition") as phase:
+            fat.make(
+                disk,
+                offset=esp.start,
+                size=esp.size,
+                label=esp.label,
+                volume_id=esp.volume_id,
+                timestamp=plan.image.timestamp,
+                files=prepared.esp,
+            )
+            phase.detail = format_size(plan.esp_bytes)
+    if prepared.grub.works("bios") and plan.machine.bios_grub is not None:
+        with step(emit, "bios", "Writing GRUB for BIOS"):
+            boot_uuid = str(layout.partition(Role.BOOT).fs_uuid)
+            core = grub_bios.core_image(prepared.grub, plan.machine.bios_grub, boot_uuid, scratch)
+            grub_bios.embed(disk, layout, prepared.grub, core)
+    for role, title, tree in (
+        (Role.BOOT, "Writing /boot", prepared.boot),
+        (Role.ROOT, "Writing the root filesystem", prepared.root),
+    ):
+        _write_ext4(disk, layout.partition(role), tree, plan, title, emit)
+    with step(emit, "check", "Checking the filesystems"):
+        for role in (Role.BOOT, Role.ROOT):
+            part = layout.partition(role)
+            ext4.check(disk, offset=part.start, size=part.size)
+        table.verify(disk, layout)
+
+
+def _write_ext4(
+    disk: Path,
+    part: Partition,
+    tree: Directory,
+    plan: DiskPlan,
+    title: str,
+    emit: Emit,
+) -> None:
+    assert part.fs_uuid is not None
+    assert part.label is not None
+    with step(emit, str(part.role), title, unit="bytes") as phase:
+        ext4.make_empty(
+            disk,
+            offset=part.start,
+            size=part.size,
+            uuid=part.fs_uuid,
+            label=part.label,
+            hash_seed=derive_uuid(plan.image.digest, f"hash seed {part.role}"),
+            timestamp=plan.image.timestamp,
+            verity=part.role is Role.ROOT,
+        )
+        usage = ext4.populate(
+            disk,
+            offset=part.start,
+            root=tree,
+            timestamp=plan.image.timestamp,
+            advance=phase.advance,
+        )
+        phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes"

@@ -1,0 +1,140 @@
+"""What each command does with its parsed arguments; results go to standard output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from . import build, cli, doctor, inspection, plan
+from .arch import machine as machine_row
+from .errors import HostError, UsageError
+from .image.store import Store
+from .reference import parse
+from .ui import renderer
+from .units import MIB, format_size, parse_size
+from .vm import boot as machine_boot
+from .vm.qemu import VirtualMachine
+from .workspace import interruptible
+
+
+def make(args: argparse.Namespace) -> int:
+    """Build a disk and print its path."""
+    request = cli.request_of(args)
+    with interruptible(), renderer(args.progress) as emit:
+        artifact = build.build(request, emit)
+    _print(str(artifact.path))
+    return 0
+
+
+def show_plan(args: argparse.Namespace) -> int:
+    """Print the plan of a build."""
+    request = cli.request_of(args)
+    with interruptible(), renderer(args.progress) as emit:
+        made = build.plan_only(request, emit)
+    _print(json.dumps(plan.to_json(made), indent=2) if args.json else plan.to_text(made))
+    return 0
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Print what an image or a disk file holds."""
+    path = Path(args.reference)
+    facts: dict[str, Any]
+    with interruptible(), renderer(args.progress) as emit:
+        if path.is_file():
+            facts = inspection.of_disk(path)
+        else:
+            facts = inspection.of_image(
+                parse(args.reference), machine_row(args.arch), cli.access_of(args), emit
+            )
+    _print(json.dumps(facts, indent=2) if args.json else inspection.to_text(facts))
+    return 0
+
+
+def examine(args: argparse.Namespace) -> int:
+    """Print the doctor's report; the status says whether builds work."""
+    findings = doctor.examine()
+    _print(doctor.to_json(findings) if args.json else doctor.to_text(findings))
+    return HostError.exit_status if any(f.needed and not f.found for f in findings) else 0
+
+
+def boot(args: argparse.Namespace) -> int:
+    """Boot a disk on this terminal; the status is QEMU's."""
+    if not args.file.is_file():
+        raise UsageError(f"'{args.file}' is no file", hint="build one: diskgen qcow2 REF")
+    machine = VirtualMachine(
+        disk=args.file,
+        arch=machine_row(args.arch).name,
+        firmware=args.firmware,
+        memory=parse_size(args.memory, setting="memory") // MIB,
+        write=args.write,
+    )
+    with interruptible(), renderer("plain") as emit:
+        return machine_boot.boot(machine, emit)
+
+
+def cache(args: argparse.Namespace) -> int:
+    """List or clean the cache."""
+    store = Store(args.cache_dir)
+    if args.action == "prune":
+        freed = store.prune(older_than_days=0 if args.all else args.older_than)
+        _print(f"freed {format_size(freed)}")
+        return 0
+    rows = store.usage()
+    if args.json:
+        _print(
+            json.dumps(
+                {
+                    "version": 1,
+                    "entries": [
+                        {
+                            "kind": row.kind, "digest": row.digest, "size": row.size,
+                            "last_used": row.last_used, "images": list(row.images),
+                        }
+                        for row in rows
+                    ],
+                }
+            )
+        )  # fmt: skip
+        return 0
+    lines = [f"{'size':>10}  {'last used':<10}  {'kind':<6}  {'digest':<19}  images"]
+    for row in sorted(rows, key=lambda r: -r.size):
+        day = datetime.fromtimestamp(row.last_used, UTC).date().isoformat()
+        lines.append(
+            f"{format_size(row.size):>10}  {day:<10}  {row.kind:<6}  {row.digest[:19]:<19}  "
+            + ", ".join(row.images)
+        )
+    lines.append(f"{format_size(sum(row.size for row in rows)):>10}  in '{args.cache_dir}'")
+    _print("\n".join(lines))
+    return 0
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print a completion script."""
+    import shtab
+
+    _print(shtab.complete(cli.build_parser(), shell=args.shell))
+    return 0
+
+
+HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProxyType(
+    {
+        "qcow2": make,
+        "raw": make,
+        "plan": show_plan,
+        "inspect": inspect,
+        "doctor": examine,
+        "boot": boot,
+        "cache": cache,
+        "completion": completion,
+    }
+)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")

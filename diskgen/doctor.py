@@ -1,0 +1,128 @@
+"""Look at this machine: every program a build uses, what is missing, what brings it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+
+from .errors import HostError
+from .hosttools import TOOLS, Tool, install_command, version_of
+from .run import which
+from .vm import accel, firmware, qemu
+
+_LIBRARIES = ("isal", "pycdlib", "pyparted", "rich", "zstandard")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report. ``needed`` is False for what only some commands use."""
+
+    name: str
+    found: bool
+    needed: bool
+    version: str
+    purpose: str
+    fix: str
+
+
+def examine() -> tuple[Finding, ...]:
+    """Return a finding for every program, library and the accelerator."""
+    findings = [_tool(tool) for tool in TOOLS]
+    findings += [
+        Finding(
+            name=f"python: {name}",
+            found=True,
+            needed=True,
+            version=metadata.version(name),
+            purpose="is part of diskgen",
+            fix="",
+        )
+        for name in _LIBRARIES
+    ]
+    guestfs = util.find_spec("guestfs") is not None
+    findings.append(
+        Finding(
+            name="python: guestfs",
+            found=guestfs,
+            needed=False,
+            version="",
+            purpose="is for filesystems that diskgen does not write itself",
+            fix="" if guestfs else "apt install python3-guestfs / dnf install python3-libguestfs",
+        )
+    )
+    findings += [_firmware(kind) for kind in ("uefi", "secureboot")]
+    findings.append(_accelerator())
+    return tuple(findings)
+
+
+def to_text(findings: tuple[Finding, ...]) -> str:
+    """Return the report for people; the last line says whether builds work."""
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        mark = "ok     " if finding.found else "MISSING" if finding.needed else "absent "
+        lines.append(f"{mark} {finding.name:<{width}}  {finding.version or '-'}  {finding.purpose}")
+        if finding.fix:
+            lines.append(f"        {'':<{width}}  -> {finding.fix}")
+    missing = [finding.name for finding in findings if finding.needed and not finding.found]
+    lines.append("")
+    lines.append(
+        f"builds will fail without: {', '.join(missing)}"
+        if missing
+        else "this machine builds disks"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def to_json(findings: tuple[Finding, ...]) -> str:
+    """Return the report for programs."""
+    return json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]})
+
+
+def _tool(tool: Tool) -> Finding:
+    found = version_of(tool)
+    return Finding(
+        name=tool.names[0],
+        found=found is not None,
+        needed="boot" not in tool.needed_for,
+        version=found[1] if found else "",
+        purpose=tool.purpose,
+        fix="" if found else install_command((tool,)),
+    )
+
+
+def _firmware(kind: str) -> Finding:
+    fix = ""
+    try:
+        where = str(firmware.find(platform.machine(), kind).code)
+    except HostError as error:
+        where, fix = "", error.hint or ""
+    return Finding(
+        name=f"firmware: {kind}",
+        found=bool(where),
+        needed=False,
+        version=where,
+        purpose="is for 'diskgen boot'",
+        fix=fix,
+    )
+
+
+def _accelerator() -> Finding:
+    board = qemu.BOARDS.get(platform.machine())
+    program = which(board.program) if board else None
+    if program is None:
+        reason = "there is no QEMU to try it with"
+        found = False
+    else:
+        chosen = accel.choose(program, guest=platform.machine(), host=platform.machine())
+        found, reason = chosen.name == "kvm", chosen.reason
+    return Finding(
+        name="acceleration (KVM)",
+        found=found,
+        needed=False,
+        version="",
+        purpose=f"makes 'diskgen boot' quick: {reason}",
+        fix="",
+    )

@@ -1,0 +1,129 @@
+"""Look into an image or a finished disk: facts as JSON values, and for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from . import run
+from .arch import MACHINES, Machine
+from .config import AccessOptions
+from .disk import gpt
+from .errors import SourceError
+from .events import Emit, step
+from .image import fetch
+from .reference import ImageRef
+from .units import format_size
+
+SCHEMA_VERSION = 1
+
+
+def of_image(ref: ImageRef, machine: Machine, access: AccessOptions, emit: Emit) -> dict[str, Any]:
+    """Return what an image says of itself; its layers are not fetched. Raises SourceError."""
+    with step(emit, "inspect", "Asking for the manifest"):
+        found = fetch.describe(ref, machine, access)
+    config = json.loads(found.config)
+    labels = (config.get("config") or {}).get("Labels") or {}
+    return {
+        "version": SCHEMA_VERSION,
+        "kind": "image",
+        "reference": str(ref),
+        "digest": found.digest,
+        "architecture": machine.name,
+        "created": config.get("created"),
+        "bootable": "containers.bootc" in labels or "ostree.bootable" in labels,
+        "encapsulated": "ostree.final-diffid" in labels,
+        "size": sum(layer.size for layer in found.manifest.layers),
+        "layers": [
+            {"digest": layer.digest, "size": layer.size, "type": layer.media_type}
+            for layer in found.manifest.layers
+        ],
+        "labels": labels,
+    }
+
+
+def of_disk(path: Path) -> dict[str, Any]:
+    """Return what is on a raw or qcow2 disk file. Raises SourceError for anything else."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic == b"QFI\xfb":
+        done = run.run(["qemu-img", "info", "--output=json", path])
+        facts = json.loads(done.stdout)
+        return {
+            "version": SCHEMA_VERSION,
+            "kind": "disk",
+            "format": "qcow2",
+            "path": str(path),
+            "size": facts["virtual-size"],
+            "file_size": path.stat().st_size,
+            "compression": facts["format-specific"]["data"].get("compression-type"),
+            "partitions": [],
+        }
+    size = path.stat().st_size
+    try:
+        table = gpt.read(path)
+    except ValueError as error:
+        raise SourceError(
+            f"'{path}' is neither a qcow2 nor a raw disk with a partition table",
+            hint="name a disk file, or an image reference",
+        ) from error
+    known = {row.root_type: f"root of {row.name}" for row in MACHINES.values()}
+    return {
+        "version": SCHEMA_VERSION,
+        "kind": "disk",
+        "format": "raw",
+        "path": str(path),
+        "size": size,
+        "file_size": path.stat().st_blocks * 512,
+        "guid": str(table.disk_guid),
+        "partitions": [
+            {
+                "number": entry.number,
+                "name": entry.name,
+                "type": str(entry.type),
+                "meaning": known.get(entry.type),
+                "uuid": str(entry.uuid),
+                "start": entry.start,
+                "size": entry.size,
+            }
+            for entry in table.entries
+        ],
+    }
+
+
+def to_text(facts: dict[str, Any]) -> str:
+    """Return either kind of facts for people."""
+    if facts["kind"] == "image":
+        lines = [
+            f"image         {facts['reference']}",
+            f"digest        {facts['digest']}",
+            f"architecture  {facts['architecture']}",
+            f"created       {facts['created'] or '-'}",
+            f"bootable      {'yes' if facts['bootable'] else 'no'}"
+            + (" (encapsulated ostree commit)" if facts["encapsulated"] else ""),
+            f"size          {format_size(facts['size'])} compressed",
+            "layers",
+        ]
+        lines += [
+            f"  {layer['digest'][:19]}  {format_size(layer['size']):>10}  "
+            f"{layer['type'].rpartition('.')[2]}"
+            for layer in facts["layers"]
+        ]
+        lines.append("labels")
+        lines += [f"  {key}={value}" for key, value in sorted(facts["labels"].items())]
+        return "\n".join(lines) + "\n"
+    lines = [
+        f"disk          {facts['path']}",
+        f"format        {facts['format']}"
+        + (f", {facts['compression']}" if facts.get("compression") else ""),
+        f"size          {format_size(facts['size'])}, of which the file holds "
+        f"{format_size(facts['file_size'])}",
+    ]
+    if facts["partitions"]:
+        lines.append("partitions")
+    lines += [
+        f"  {part['number']:<3} {part['name']:<11} {format_size(part['size']):>10}  {part['uuid']}"
+        for part in facts["partitions"]
+    ]
+    return "\n".join(lines) + "\n"

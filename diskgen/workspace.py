@@ -1,0 +1,99 @@
+"""Outputs that appear when they are complete, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from .errors import HostError, Interrupted, UsageError
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into Interrupted while the block runs (main thread only)."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Workspace:
+    """Partial files beside the output, and a scratch directory; gone when the block is left.
+
+    Use as a context manager. An output that was not published leaves nothing.
+    """
+
+    def __init__(self, output: Path, *, force: bool) -> None:
+        self._output = output
+        self._force = force
+        self._partials: list[Path] = []
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory(prefix="diskgen-")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for path in self._partials:
+            path.unlink(missing_ok=True)
+        assert self._scratch is not None
+        self._scratch.cleanup()
+
+    @property
+    def scratch(self) -> Path:
+        """A private directory for small files."""
+        assert self._scratch is not None
+        return Path(self._scratch.name)
+
+    def partial(self, suffix: str) -> Path:
+        """Return the path of a new partial file in the output's directory, to be created."""
+        path = self._output.parent / f".{self._output.name}.{os.getpid()}.{suffix}.partial"
+        self._partials.append(path)
+        path.unlink(missing_ok=True)
+        return path
+
+    def publish(self, partial: Path) -> Path:
+        """Make a finished partial file the output. Raises UsageError when there is one now."""
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        if self._force:
+            partial.replace(self._output)
+        else:
+            try:
+                os.link(partial, self._output)  # unlike rename, never replaces
+            except FileExistsError:
+                raise UsageError(
+                    f"'{self._output}' exists", hint="--force replaces it", setting="force"
+                ) from None
+            except OSError:  # a filesystem without hard links
+                partial.rename(self._output)
+        return self._output
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a full disk while the block writes below ``place`` into words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise HostError(
+                f"no space left in '{place}'",
+                hint="free some space or choose another directory",
+                setting="output",
+            ) from error
+        raise

@@ -1,0 +1,146 @@
+"""The command line itself: parsing, help, the man page and completion that follow it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from diskgen import cli
+from diskgen.config import FORMATS
+from diskgen.errors import UsageError
+from diskgen.units import GIB
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from parsers(child)
+
+
+def diskgen(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "diskgen", *argv], capture_output=True, text=True, check=False
+    )
+
+
+def test_every_option_is_in_the_man_page() -> None:
+    page = (ROOT / "docs/diskgen.1").read_text().replace("\\-", "-")
+    options = {o for p in parsers(cli.build_parser()) for a in p._actions for o in a.option_strings}
+    assert len(options) > 20
+    missing = {o for o in options if not re.search(rf"(?<![\w-]){re.escape(o)}(?![\w-])", page)}
+    assert not missing
+
+
+def test_every_option_of_the_man_page_exists() -> None:
+    page = (ROOT / "docs/diskgen.1").read_text().replace("\\-", "-")
+    options = {o for p in parsers(cli.build_parser()) for a in p._actions for o in a.option_strings}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) <= options
+
+
+def test_man_page_is_well_formed() -> None:
+    done = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", ROOT / "docs/diskgen.1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_every_option_explains_itself() -> None:
+    for parser in parsers(cli.build_parser()):
+        for action in parser._actions:
+            assert action.help or isinstance(action, argparse._SubParsersAction), action
+
+
+def test_every_format_is_a_command() -> None:
+    for name in FORMATS:
+        args = cli.build_parser().parse_args([name, "quay.io/a/os:1", "--arch", "amd64"])
+        request = cli.request_of(args)
+        assert request.format == name
+        assert request.output == Path(f"os.{FORMATS[name]}")
+        assert request.arch == "x86_64"
+
+
+def test_flags_reach_the_request() -> None:
+    args = cli.build_parser().parse_args(
+        (
+            f"qcow2 docker://r.example:5000/a/os@sha256:{'0' * 64} -o x.img --force"
+            " --disk-size 20G --karg a --karg b=1 --karg-delete quiet --tls-verify=false"
+            " --target-imgref r.example/a/os:1 --compression zlib --no-console --arch x86_64"
+        ).split()
+    )
+    request = cli.request_of(args)
+    assert request.source.digest == "sha256:" + "0" * 64
+    assert request.tracked.origin == "ostree-unverified-registry:r.example/a/os:1"
+    assert request.disk_size == 20 * GIB
+    assert request.kargs == ("a", "b=1")
+    assert request.karg_deletes == ("quiet",)
+    assert (request.force, request.console, request.compression) == (True, False, "zlib")
+    assert request.access.tls_verify is False
+
+
+@pytest.mark.parametrize(
+    ("argv", "message", "setting"),
+    [
+        (["--disk-size", "big"], "'big' is not a size", "disk-size"),
+        (["--karg", "ostree=/x"], "'ostree=/x' cannot be set", "karg"),
+        (["--arch", "m68k"], "'m68k' is not an architecture", "arch"),
+        (["--authfile", "/no/such"], "'/no/such' does not exist", "authfile"),
+        (["--target-imgref", "Bad Ref"], "'Bad Ref' is not an image reference", "target-imgref"),
+    ],
+)
+def test_bad_values_name_the_flag(argv: list[str], message: str, setting: str) -> None:
+    args = cli.build_parser().parse_args(["qcow2", "quay.io/a/os:1", *argv])
+    with pytest.raises(UsageError) as caught:
+        cli.request_of(args)
+    assert message in caught.value.message
+    assert caught.value.setting == setting
+
+
+def test_an_error_is_words_and_a_status_never_a_traceback() -> None:
+    done = diskgen("qcow2", "quay.io/UPPER/case")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error: 'quay.io/UPPER/case' is not an image reference\n"
+        "  hint: repository names are lower case: 'quay.io/upper/case'\n"
+    )
+
+
+def test_an_error_can_be_json() -> None:
+    import json
+
+    done = diskgen("qcow2", "quay.io/UPPER/case", "--progress", "json")
+    value = json.loads(done.stderr.splitlines()[-1])
+    assert (value["event"], value["exit_status"]) == ("error", 2)
+    assert value["message"] == "'quay.io/UPPER/case' is not an image reference"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(shell: str) -> None:
+    done = diskgen("completion", shell)
+    assert done.returncode == 0, done.stderr
+    assert "qcow2" in done.stdout
+    if shell == "bash":
+        check = subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False)
+        assert check.returncode == 0
+
+
+def test_default_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISKGEN_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert cli.default_cache() == Path("/x/diskgen")
+    monkeypatch.setenv("DISKGEN_CACHE", "/y")
+    assert cli.default_cache() == Path("/y")
