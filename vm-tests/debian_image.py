@@ -1,0 +1,452 @@
+"""Make a small real bootable container image of Debian, from packages: an OCI layout.
+
+Needs root (package scripts and dracut run in a chroot). What is slow is kept in a cache under the
+hash of what it depends on: the base layer takes minutes once, the rest seconds.
+
+    python vm-tests/debian_image.py --cache DIR [--changed]     prints the layout's path
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+HERE = Path(__file__).resolve().parent
+SUITE = "trixie"
+MIRROR = "http://deb.debian.org/debian"
+SOURCES = (
+    f"deb {MIRROR} {SUITE} main",
+    f"deb {MIRROR}-security {SUITE}-security main",
+    f"deb {MIRROR} {SUITE}-updates main",
+)
+PACKAGES = (
+    "linux-image-cloud-amd64 systemd systemd-sysv systemd-resolved udev dbus dracut ostree"
+    " ostree-boot shim-signed grub-efi-amd64-signed grub-efi-amd64-bin grub-pc-bin grub-common"
+    " e2fsprogs iproute2 ca-certificates skopeo jq login passwd kmod zstd libcap2-bin attr"
+).split()
+CREATED = "2026-11-01T00:00:00Z"
+EPOCH = 1793491200
+ROOT_PASSWORD = "diskgen"  # for whoever tries the demo; nothing but the console takes it
+
+DRACUT = (
+    "dracut --force --no-hostonly --no-hostonly-cmdline --reproducible --zstd --kver {kernel}"
+    " --modules 'systemd systemd-initrd ostree base fs-lib kernel-modules rootfs-block udev-rules"
+    " dracut-systemd systemd-udevd systemd-journald systemd-tmpfiles systemd-sysusers shutdown'"
+    " --drivers 'virtio_pci virtio_blk virtio_scsi sd_mod nvme ahci ext4'"
+    " --filesystems ext4"
+    " /usr/lib/modules/{kernel}/initramfs.img"
+)
+
+TMPFILES = """\
+d /var/home 0755 root root -
+d /var/roothome 0700 root root -
+d /var/opt 0755 root root -
+d /var/srv 0755 root root -
+d /var/mnt 0755 root root -
+d /var/media 0755 root root -
+d /var/usrlocal 0755 root root -
+d /var/lib/dpkg 0755 root root -
+d /var/tmp 1777 root root -
+d /var/log 0755 root root -
+d /var/cache 0755 root root -
+"""
+LINKS = {
+    "home": "var/home", "root": "var/roothome", "opt": "var/opt", "srv": "var/srv",
+    "mnt": "var/mnt", "media": "var/media", "usr/local": "../var/usrlocal",
+    "ostree": "sysroot/ostree",
+}  # fmt: skip
+MASKED = (
+    "grub-common.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer"
+    " e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pcrlock-make-policy.service"
+).split()
+NETWORK = "[Match]\nType=ether\n[Network]\nDHCP=yes\n"
+UNIT = """\
+[Unit]
+Description=Say what this machine is
+After=multi-user.target
+[Service]
+ExecStart=/usr/libexec/diskgen-test/proof
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer in an OCI layout's terms."""
+
+    media_type: str
+    digest: str
+    size: int
+    diff_id: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=default_cache())
+    parser.add_argument("--changed", action="store_true", help="the image of day 2")
+    args = parser.parse_args()
+    print(build(args.cache, changed=args.changed))
+
+
+def default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "diskgen-tests"
+
+
+def build(cache: Path, *, changed: bool = False) -> Path:
+    """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
+    base = base_layer(cache)
+    name = "changed" if changed else "first"
+    layout = cache / f"{base.stem}-{name}-{_hash(Path(__file__), *(HERE / 'image').iterdir())}"
+    if (layout / "index.json").is_file():
+        return layout
+    partial = layout.with_name(f".{layout.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "blobs/sha256").mkdir(parents=True)
+    version = "2" if changed else "1"
+    layers = [
+        add_layer(partial, base.read_bytes(), "gzip"),
+        add_layer(partial, doomed_layer(), "gzip"),
+        add_layer(partial, derived_layer(), "zstd"),
+        add_layer(partial, agent_layer("1"), "none"),
+    ]
+    if changed:
+        layers.append(add_layer(partial, version_layer("2"), "gzip"))
+    write_manifest(partial, layers, version)
+    partial.rename(layout)
+    return layout
+
+
+def base_layer(cache: Path) -> Path:
+    """Return the base root filesystem as a tar, its kernel and initramfs in place."""
+    recipe = repr((SOURCES, PACKAGES, DRACUT, TMPFILES, LINKS, MASKED, NETWORK, ROOT_PASSWORD, 4))
+    tar = cache / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar"
+    if tar.is_file():
+        return tar
+    if os.geteuid():
+        sys.exit("error: making the base image needs root (package scripts run in a chroot)")
+    cache.mkdir(parents=True, exist_ok=True)
+    root = Path(f"{tar}.{os.getpid()}.root")
+    try:
+        _say("installing packages")
+        _mmdebstrap(root)
+        _say("making the initramfs")
+        _make_initramfs(root)
+        _arrange(root)
+        partial = tar.with_suffix(".partial")
+        _run(
+            "tar", "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner",
+            "--sort=name", f"--mtime=@{EPOCH}", "-C", root, "-cf", partial, ".",
+        )  # fmt: skip
+        partial.rename(tar)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return tar
+
+
+def _mmdebstrap(root: Path) -> None:
+    excluded = ("man", "doc", "locale", "info", "bash-completion", "lintian")
+    _run(
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
+        f"--include={','.join(PACKAGES)}",
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded),
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        SUITE, root, *SOURCES,
+    )  # fmt: skip
+
+
+def _make_initramfs(root: Path) -> None:
+    write(
+        root,
+        "usr/lib/ostree/prepare-root.conf",
+        "[composefs]\nenabled = no\n[sysroot]\nreadonly = true\n",
+    )
+    kernel = kernel_release(root)
+    for name in ("vmlinuz",):
+        (root / f"boot/{name}-{kernel}").rename(root / f"usr/lib/modules/{kernel}/{name}")
+    script = (
+        f"mount -t proc proc {root}/proc && mount -t sysfs sys {root}/sys && "
+        f"mount --bind /dev {root}/dev && mount -t tmpfs tmp {root}/var/tmp && "
+        f"chroot {root} {DRACUT.format(kernel=kernel)}"
+    )
+    _run("unshare", "--mount", "sh", "-c", script)
+
+
+def _arrange(root: Path) -> None:
+    """Turn an ordinary root filesystem into the shape of a bootable container."""
+    for path in (root / "boot").iterdir():
+        path.unlink()
+    for name in ("vmlinuz", "vmlinuz.old", "initrd.img", "initrd.img.old"):
+        (root / name).unlink(missing_ok=True)
+    (root / "usr/lib/sysimage").mkdir(parents=True, exist_ok=True)
+    (root / "var/lib/dpkg").rename(root / "usr/lib/sysimage/dpkg")
+    for path in (root / "var").iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for name in ("run", "tmp", "dev"):
+        for path in (root / name).iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    (root / "sysroot").mkdir()
+    for name, target in LINKS.items():
+        path = root / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.symlink_to(target)
+    write(root, "usr/lib/tmpfiles.d/diskgen-test.conf", TMPFILES)
+    write(root, "etc/machine-id", "")
+    write(root, "etc/hostname", "diskgen\n")
+    write(root, "etc/fstab", "")
+    write(root, "etc/systemd/network/20-wired.network", NETWORK)
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+    (root / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    for unit in ("systemd-networkd.service", "systemd-resolved.service"):
+        if not (wants / unit).is_symlink():
+            (wants / unit).symlink_to(f"/usr/lib/systemd/system/{unit}")
+    for unit in MASKED:
+        path = root / "etc/systemd/system" / unit
+        path.unlink(missing_ok=True)
+        path.symlink_to("/dev/null")
+    crypted = subprocess.run(
+        ["openssl", "passwd", "-6", "-salt", "diskgen", ROOT_PASSWORD],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    shadow = root / "etc/shadow"
+    lines = shadow.read_text().splitlines()
+    shadow.write_text(
+        "".join(
+            f"root:{crypted}:20000:0:99999:7:::\n" if line.startswith("root:") else f"{line}\n"
+            for line in lines
+        )
+    )
+    write(root, "usr/lib/bootc/kargs.d/10-test.toml", 'kargs = ["printk.devkmsg=on", "panic=-1"]\n')
+    write(
+        root,
+        "usr/lib/bootc/install/00-test.toml",
+        '[install.filesystem.root]\ntype = "ext4"\n[install]\nkargs = ["mitigations=off"]\n',
+    )
+    for old in ("usr/lib/modules/*/source", "usr/lib/modules/*/build"):
+        for path in root.glob(old):
+            path.unlink()
+
+
+def doomed_layer() -> bytes:
+    """Return a layer most of which the next one takes away."""
+    tar = TarBuilder()
+    place = "usr/share/diskgen-test"
+    tar.directory(place)
+    for name in ("gone", "gone-dir/inside", "opaque/old", "replaced"):
+        tar.file(f"{place}/{name}", b"first\n")
+    return tar.finish()
+
+
+def derived_layer() -> bytes:
+    """Return a layer with everything that a merge must get right."""
+    tar = TarBuilder()
+    place = "usr/share/diskgen-test"
+    tar.directory(place)
+    tar.file(f"{place}/replaced", b"second\n")
+    tar.file(f"{place}/link-a", b"linked\n")
+    tar.hardlink(f"{place}/link-b", f"{place}/link-a")
+    # VFS_CAP_REVISION_2, cap_net_raw permitted and effective
+    capability = bytes.fromhex("0100000200200000000000000000000000000000")
+    tar.file(
+        f"{place}/capable", b"#!/bin/sh\n", mode=0o755, xattrs={"security.capability": capability}
+    )
+    tar.file(f"{place}/attributed", b"x\n", xattrs={"user.diskgen": b"value"})
+    tar.file(f"{place}/sparse", bytes(20 * 1024 * 1024 - 4) + b"end\n")
+    tar.file(f"{place}/suid", b"#!/bin/sh\n", mode=0o4755, uid=1234, gid=1234)
+    tar.symlink(f"{place}/dangling", "/no/such/place")
+    tar.file(f"{place}/größe", b"name\n")
+    tar.file(f"{place}/{'n' * 200}", b"name\n")
+    for name in (".wh.gone", ".wh.gone-dir", "opaque/.wh..wh..opq", "opaque/new"):
+        tar.file(f"{place}/{name}", b"")
+    return tar.finish()
+
+
+def agent_layer(version: str) -> bytes:
+    tar = TarBuilder()
+    place = "usr/share/diskgen-test"
+    tar.file(f"{place}/.wh.never-there", b"")
+    tar.directory("usr/libexec/diskgen-test")
+    for name in ("proof", "update"):
+        data = (HERE / "image" / name).read_bytes()
+        tar.file(f"usr/libexec/diskgen-test/{name}", data, mode=0o755)
+    tar.file(f"{place}/version", f"{version}\n".encode())
+    unit = "usr/lib/systemd/system/diskgen-proof.service"
+    tar.file(unit, UNIT.encode())
+    tar.symlink("etc/systemd/system/multi-user.target.wants/diskgen-proof.service", f"/{unit}")
+    return tar.finish()
+
+
+def version_layer(version: str) -> bytes:
+    tar = TarBuilder()
+    tar.file("usr/share/diskgen-test/version", f"{version}\n".encode())
+    tar.file("usr/share/diskgen-test/.wh.dangling", b"")
+    tar.symlink("usr/share/diskgen-test/dangling", "/still/no/such/place")
+    return tar.finish()
+
+
+class TarBuilder:
+    """A pax tar of a few entries."""
+
+    def __init__(self) -> None:
+        self._data = io.BytesIO()
+        self._tar = tarfile.TarFile(fileobj=self._data, mode="w", format=tarfile.PAX_FORMAT)
+
+    def file(
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int = 0o644,
+        uid: int = 0,
+        gid: int = 0,
+        xattrs: dict[str, bytes] | None = None,
+    ) -> None:
+        info = self._info(path, mode)
+        info.size, info.uid, info.gid = len(data), uid, gid
+        info.pax_headers = {
+            f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape")
+            for name, value in (xattrs or {}).items()
+        }
+        self._tar.addfile(info, io.BytesIO(data))
+
+    def directory(self, path: str, mode: int = 0o755) -> None:
+        self._special(path, tarfile.DIRTYPE, "", mode)
+
+    def symlink(self, path: str, target: str) -> None:
+        self._special(path, tarfile.SYMTYPE, target, 0o777)
+
+    def hardlink(self, path: str, target: str) -> None:
+        self._special(path, tarfile.LNKTYPE, target, 0o644)
+
+    def finish(self) -> bytes:
+        self._tar.close()
+        return self._data.getvalue()
+
+    def _special(self, path: str, kind: bytes, target: str, mode: int) -> None:
+        info = self._info(path, mode)
+        info.type, info.linkname = kind, target
+        self._tar.addfile(info)
+
+    def _info(self, path: str, mode: int) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(path)
+        info.mode, info.mtime = mode, EPOCH
+        return info
+
+
+COMPRESS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("+gzip", lambda data: gzip.compress(data, 5, mtime=0)),
+    "zstd": ("+zstd", lambda data: zstandard.ZstdCompressor(3).compress(data)),
+    "none": ("", lambda data: data),
+}
+
+
+def add_layer(layout: Path, tar: bytes, how: str) -> Layer:
+    suffix, compress = COMPRESS[how]
+    blob = compress(tar)
+    return Layer(
+        f"application/vnd.oci.image.layer.v1.tar{suffix}",
+        add_blob(layout, blob),
+        len(blob),
+        f"sha256:{hashlib.sha256(tar).hexdigest()}",
+    )
+
+
+def add_blob(layout: Path, data: bytes) -> str:
+    digest = hashlib.sha256(data).hexdigest()
+    (layout / "blobs/sha256" / digest).write_bytes(data)
+    return f"sha256:{digest}"
+
+
+def write_manifest(layout: Path, layers: Sequence[Layer], version: str) -> None:
+    labels = {
+        "containers.bootc": "1",
+        "ostree.bootable": "1",
+        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.created": CREATED,
+    }
+    config = json.dumps(
+        {
+            "architecture": "amd64", "os": "linux", "created": CREATED,
+            "config": {"Labels": labels},
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+            "history": [{"created": CREATED, "created_by": "debian_image.py"} for _ in layers],
+        }
+    ).encode()  # fmt: skip
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": add_blob(layout, config),
+                "size": len(config),
+            },
+            "layers": [
+                {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+                for layer in layers
+            ],
+            "annotations": {"org.opencontainers.image.created": CREATED},
+        }
+    ).encode()
+    index = {
+        "schemaVersion": 2,
+        "manifests": [
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": add_blob(layout, manifest),
+                "size": len(manifest),
+                "annotations": {"org.opencontainers.image.ref.name": "latest"},
+            }
+        ],
+    }
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (layout / "index.json").write_text(json.dumps(index))
+
+
+def kernel_release(root: Path) -> str:
+    (release,) = (path.name for path in (root / "usr/lib/modules").iterdir())
+    return release
+
+
+def write(root: Path, path: str, text: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+def _hash(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _run(*argv: str | Path) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"error: {argv[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

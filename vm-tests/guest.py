@@ -1,0 +1,105 @@
+"""A guest under test: started from a disk, watched on its serial line, ended with the block."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from diskgen import run
+from diskgen.vm.qemu import VirtualMachine, command
+
+_PROOF = re.compile(r"DISKGEN-PROOF ([\w-]+)=(.*?)\r?$", re.MULTILINE)
+_DEATHS = (
+    "Kernel panic",
+    "error: no such device",
+    "Security Violation",
+    "grub rescue>",
+    "dracut:/#",
+)
+
+
+class GuestError(AssertionError):
+    """The guest ended, panicked or fell silent before it said what was expected."""
+
+
+class Guest:
+    """A running machine. ``log`` is all it said on its serial line so far."""
+
+    def __init__(self, child: run.Child, log: Path) -> None:
+        self._child = child
+        self._path = log
+        self._from = 0  # where the current boot's lines begin
+
+    @property
+    def log(self) -> str:
+        return self._path.read_text(errors="replace")
+
+    def facts(self) -> dict[str, list[str]]:
+        """Return what the proof agent has said since the last :meth:`forget`."""
+        found: dict[str, list[str]] = {}
+        for key, value in _PROOF.findall(self.log[self._from :]):
+            found.setdefault(key, []).append(value.strip())
+        return found
+
+    def forget(self) -> None:
+        """Start over: what was said so far belongs to the boot before."""
+        self._from = len(self.log)
+
+    def wait_for(self, text: str, *, seconds: float = 420) -> None:
+        """Wait until the guest has said a text."""
+        deadline = time.monotonic() + seconds
+        while text not in (log := self.log[self._from :]):
+            dead = [word for word in _DEATHS if word in log]
+            if dead:
+                raise GuestError(f"the guest said '{dead[0]}':\n{log[-3000:]}")
+            if self._child.poll() is not None:
+                raise GuestError(f"QEMU ended with {self._child.returncode}:\n{log[-3000:]}")
+            if time.monotonic() > deadline:
+                raise GuestError(f"no '{text}' within {seconds:.0f} s:\n{log[-3000:]}")
+            time.sleep(0.2)
+
+    def wait_end(self, *, seconds: float = 120) -> int:
+        """Wait until the machine has switched itself off; return QEMU's status."""
+        return self._child.wait(seconds)
+
+    def proof(self, *, seconds: float = 420) -> dict[str, str]:
+        """Wait for the whole proof of one boot and return its last values."""
+        self.wait_for("DISKGEN-PROOF done=", seconds=seconds)
+        return {key: values[-1] for key, values in self.facts().items()}
+
+
+@contextmanager
+def guest(
+    disk: Path,
+    *,
+    firmware: str = "uefi",
+    arch: str = "x86_64",
+    write: bool = False,
+    requests: dict[str, str] | None = None,
+    extra: Sequence[str | Path] = (),
+    log: Path | None = None,
+) -> Iterator[Guest]:
+    """Start a machine. ``requests`` reach the proof agent through QEMU's fw_cfg."""
+    with tempfile.TemporaryDirectory(prefix="diskgen-guest-") as place:
+        scratch = Path(place)
+        lines = log or scratch / "serial.log"
+        lines.write_bytes(b"")
+        asked: list[str | Path] = []
+        for key, value in (requests or {}).items():
+            path = scratch / f"request-{key}"
+            path.write_text(value)
+            asked += ["-fw_cfg", f"name=opt/diskgen/{key},file={path}"]
+        vm = VirtualMachine(
+            disk=disk, arch=arch, firmware=firmware, write=write, memory=2048,
+            extra=(*asked, "-nic", "user,model=virtio-net-pci", *extra),
+        )  # fmt: skip
+        argv, _accelerator = command(vm, scratch, serial=["-serial", f"file:{lines}"])
+        with run.running(argv, stdout=None, stderr=None) as child:
+            try:
+                yield Guest(child, lines)
+            finally:
+                run.stop(child)
