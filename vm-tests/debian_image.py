@@ -9,23 +9,21 @@ hash of what it depends on: the base layer takes minutes once, the rest seconds.
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
-import io
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
+import oracle
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from tests.oci import EPOCH, LABELS, Layout, TarBuilder  # noqa: E402
+
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
 SOURCES = (
@@ -38,8 +36,6 @@ PACKAGES = (
     " ostree-boot shim-signed grub-efi-amd64-signed grub-efi-amd64-bin grub-pc-bin grub-common"
     " e2fsprogs iproute2 ca-certificates skopeo jq login passwd kmod zstd libcap2-bin attr"
 ).split()
-CREATED = "2026-11-01T00:00:00Z"
-EPOCH = 1793491200
 ROOT_PASSWORD = "diskgen"  # for whoever tries the demo; nothing but the console takes it
 
 DRACUT = (
@@ -85,16 +81,6 @@ WantedBy=multi-user.target
 """
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer in an OCI layout's terms."""
-
-    media_type: str
-    digest: str
-    size: int
-    diff_id: str
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=default_cache())
@@ -111,23 +97,25 @@ def default_cache() -> Path:
 def build(cache: Path, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
     base = base_layer(cache)
+    tool = oracle.build(cache)
     name = "changed" if changed else "first"
-    layout = cache / f"{base.stem}-{name}-{_hash(Path(__file__), *(HERE / 'image').iterdir())}"
+    sources = _hash(Path(__file__), tool, *sorted((HERE / "image").iterdir()))
+    layout = cache / f"{base.stem}-{name}-{sources}"
     if (layout / "index.json").is_file():
         return layout
     partial = layout.with_name(f".{layout.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "blobs/sha256").mkdir(parents=True)
-    version = "2" if changed else "1"
+    made = Layout(partial)
     layers = [
-        add_layer(partial, base.read_bytes(), "gzip"),
-        add_layer(partial, doomed_layer(), "gzip"),
-        add_layer(partial, derived_layer(), "zstd"),
-        add_layer(partial, agent_layer("1"), "none"),
+        made.layer(base.read_bytes()),
+        made.layer(doomed_layer()),
+        made.layer(derived_layer(), "zstd"),
+        made.layer(agent_layer("1", tool.read_bytes()), "none"),
     ]
     if changed:
-        layers.append(add_layer(partial, version_layer("2"), "gzip"))
-    write_manifest(partial, layers, version)
+        layers.append(made.layer(version_layer("2")))
+    labels = LABELS | {"org.opencontainers.image.version": "2" if changed else "1"}
+    made.finish(made.image(layers, labels=labels))
     partial.rename(layout)
     return layout
 
@@ -279,8 +267,9 @@ def derived_layer() -> bytes:
     return tar.finish()
 
 
-def agent_layer(version: str) -> bytes:
+def agent_layer(version: str, ostree_container: bytes) -> bytes:
     tar = TarBuilder()
+    tar.file("usr/bin/ostree-container", ostree_container, mode=0o755)
     place = "usr/share/diskgen-test"
     tar.file(f"{place}/.wh.never-there", b"")
     tar.directory("usr/libexec/diskgen-test")
@@ -300,125 +289,6 @@ def version_layer(version: str) -> bytes:
     tar.file("usr/share/diskgen-test/.wh.dangling", b"")
     tar.symlink("usr/share/diskgen-test/dangling", "/still/no/such/place")
     return tar.finish()
-
-
-class TarBuilder:
-    """A pax tar of a few entries."""
-
-    def __init__(self) -> None:
-        self._data = io.BytesIO()
-        self._tar = tarfile.TarFile(fileobj=self._data, mode="w", format=tarfile.PAX_FORMAT)
-
-    def file(
-        self,
-        path: str,
-        data: bytes,
-        *,
-        mode: int = 0o644,
-        uid: int = 0,
-        gid: int = 0,
-        xattrs: dict[str, bytes] | None = None,
-    ) -> None:
-        info = self._info(path, mode)
-        info.size, info.uid, info.gid = len(data), uid, gid
-        info.pax_headers = {
-            f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape")
-            for name, value in (xattrs or {}).items()
-        }
-        self._tar.addfile(info, io.BytesIO(data))
-
-    def directory(self, path: str, mode: int = 0o755) -> None:
-        self._special(path, tarfile.DIRTYPE, "", mode)
-
-    def symlink(self, path: str, target: str) -> None:
-        self._special(path, tarfile.SYMTYPE, target, 0o777)
-
-    def hardlink(self, path: str, target: str) -> None:
-        self._special(path, tarfile.LNKTYPE, target, 0o644)
-
-    def finish(self) -> bytes:
-        self._tar.close()
-        return self._data.getvalue()
-
-    def _special(self, path: str, kind: bytes, target: str, mode: int) -> None:
-        info = self._info(path, mode)
-        info.type, info.linkname = kind, target
-        self._tar.addfile(info)
-
-    def _info(self, path: str, mode: int) -> tarfile.TarInfo:
-        info = tarfile.TarInfo(path)
-        info.mode, info.mtime = mode, EPOCH
-        return info
-
-
-COMPRESS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    "gzip": ("+gzip", lambda data: gzip.compress(data, 5, mtime=0)),
-    "zstd": ("+zstd", lambda data: zstandard.ZstdCompressor(3).compress(data)),
-    "none": ("", lambda data: data),
-}
-
-
-def add_layer(layout: Path, tar: bytes, how: str) -> Layer:
-    suffix, compress = COMPRESS[how]
-    blob = compress(tar)
-    return Layer(
-        f"application/vnd.oci.image.layer.v1.tar{suffix}",
-        add_blob(layout, blob),
-        len(blob),
-        f"sha256:{hashlib.sha256(tar).hexdigest()}",
-    )
-
-
-def add_blob(layout: Path, data: bytes) -> str:
-    digest = hashlib.sha256(data).hexdigest()
-    (layout / "blobs/sha256" / digest).write_bytes(data)
-    return f"sha256:{digest}"
-
-
-def write_manifest(layout: Path, layers: Sequence[Layer], version: str) -> None:
-    labels = {
-        "containers.bootc": "1",
-        "ostree.bootable": "1",
-        "org.opencontainers.image.version": version,
-        "org.opencontainers.image.created": CREATED,
-    }
-    config = json.dumps(
-        {
-            "architecture": "amd64", "os": "linux", "created": CREATED,
-            "config": {"Labels": labels},
-            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            "history": [{"created": CREATED, "created_by": "debian_image.py"} for _ in layers],
-        }
-    ).encode()  # fmt: skip
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": add_blob(layout, config),
-                "size": len(config),
-            },
-            "layers": [
-                {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
-                for layer in layers
-            ],
-            "annotations": {"org.opencontainers.image.created": CREATED},
-        }
-    ).encode()
-    index = {
-        "schemaVersion": 2,
-        "manifests": [
-            {
-                "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "digest": add_blob(layout, manifest),
-                "size": len(manifest),
-                "annotations": {"org.opencontainers.image.ref.name": "latest"},
-            }
-        ],
-    }
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (layout / "index.json").write_text(json.dumps(index))
 
 
 def kernel_release(root: Path) -> str:

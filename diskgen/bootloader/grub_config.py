@@ -59,18 +59,20 @@ function boot_entry {
 }
 """
 
-# ostree numbers its entries from the oldest; the newest goes first.
+# ostree numbers its entries from the oldest, so the highest is the default. GRUB expands patterns
+# in the order of the directory's hash: the numbers are counted down instead.
+_MOST_ENTRIES: Final = 24
 _LISTING: Final = r"""
-set bls_list=""
-for bls_file in @FILES@; do
-  if [ -f "$bls_file" ]; then set bls_list="$bls_file $bls_list"; fi
-done
-for bls_file in $bls_list; do
-  regexp --set=1:bls_number 'ostree-([0-9]+)' "$bls_file"
-  menuentry "@TITLE@ (deployment $bls_number)" "$bls_file" {
-    # further kernel arguments can be given behind "$2"
-    boot_entry "$2"
-  }
+for bls_number in @NUMBERS@; do
+  for bls_file in ($boot)/loader/entries/ostree-$bls_number.conf \
+                  ($boot)/loader/entries/ostree-$bls_number-*.conf; do
+    if [ -f "$bls_file" ]; then
+      menuentry "@TITLE@ (deployment $bls_number)" "$bls_file" {
+        # further kernel arguments can be given behind "$2"
+        boot_entry "$2"
+      }
+    fi
+  done
 done
 """
 
@@ -124,10 +126,8 @@ def _menu(menu: Menu, title: str) -> str:
         return "insmod blscfg\nblscfg"
     if menu is Menu.BLSUKI:
         return "insmod blsuki\nblscfg --path ($boot)/loader/entries"
-    globs = ("?", "?-*", "??", "??-*")
-    files = " ".join(f"($boot)/loader/entries/ostree-{glob}.conf" for glob in globs)
-    text = _LISTING.strip("\n").replace("@TITLE@", title)
-    return text.replace("@FILES@", files)
+    numbers = " ".join(str(number) for number in range(_MOST_ENTRIES, 0, -1))
+    return _LISTING.strip("\n").replace("@TITLE@", title).replace("@NUMBERS@", numbers)
 
 
 def environment_block() -> bytes:

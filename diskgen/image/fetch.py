@@ -14,7 +14,7 @@ from ..errors import SourceError
 from ..events import Emit, Step, step
 from ..reference import ImageRef
 from ..units import format_size
-from .manifest import MAX_MANIFEST, Manifest, choose, parse_any, parse_config
+from .manifest import MAX_CONFIG, MAX_MANIFEST, Manifest, choose, parse_any, parse_config
 from .model import Image, Layer
 from .skopeo import skopeo
 from .store import Store
@@ -296,16 +296,16 @@ def _raw(ref: ImageRef, access: AccessOptions, what: str) -> bytes:
     return skopeo("inspect", ["--raw", str(ref)], access, what=what).stdout
 
 
-def _small(path: Path) -> bytes:
-    if path.stat().st_size > MAX_MANIFEST:
-        raise SourceError(f"'{path}' has {path.stat().st_size} bytes, {MAX_MANIFEST} are the limit")
+def _small(path: Path, limit: int = MAX_MANIFEST) -> bytes:
+    if path.stat().st_size > limit:
+        raise SourceError(f"'{path}' has {path.stat().st_size} bytes, {limit} are the limit")
     return path.read_bytes()
 
 
 def _verified(path: Path, digest: str) -> bytes:
     if not path.is_file():
         raise SourceError(f"blob '{digest}' is missing from '{path.parent}'")
-    data = path.read_bytes() if path.stat().st_size <= 2 * MAX_MANIFEST else b""
+    data = _small(path, MAX_CONFIG)
     if _sha256(data) != digest:
         raise _mismatch(str(path), digest, _sha256(data))
     return data

@@ -138,6 +138,8 @@ def skopeo(
     argv: list[str | Path] = ["skopeo", *options]
     if access.policy is not None:
         argv += ["--policy", access.policy]
+    if access.registries_conf is not None:
+        argv += ["--registries-conf", access.registries_conf]  # not in its help, but in its source
     argv.append(command)
     prefix = "src-" if command == "copy" else ""
     if access.authfile is not None:
@@ -147,11 +149,8 @@ def skopeo(
     if access.tls_verify is not None:
         argv.append(f"--{prefix}tls-verify={str(access.tls_verify).lower()}")
     argv += ["--retry-times", "2"]
-    env = {}
-    if access.registries_conf is not None:
-        env["CONTAINERS_REGISTRIES_CONF"] = str(access.registries_conf.absolute())
     try:
-        return run([*argv, *arguments], env=env, poll=poll)
+        return run([*argv, *arguments], poll=poll)
     except ToolError as error:
         raise explain(error, what) from error
 
