@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from .formats import FORMATS
 from .image import fetch, layers
 from .image.model import BrokenBlob, Image
 from .image.store import Store
-from .layout import Partition, Role, derive_uuid
+from .layout import Filesystem, Partition, Role, derive_uuid
 from .ostree import commit, deploy, facts, kargs, layertree, merge
+from .ostree.installconfig import InstallConfig
 from .plan import DiskPlan, ImageFacts, console_kargs, identify, make_plan
 from .tree import Directory
 from .units import format_size
@@ -156,7 +158,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             kargs=tree.config.kargs,
             karg_deletes=tree.config.karg_deletes,
             stateroot=tree.config.stateroot,
-            warnings=(*tree.warnings, *warnings),
+            warnings=(*tree.warnings, *_wishes(tree.config), *warnings),
         ),
         machine,
         kargs=options,
@@ -167,6 +169,15 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         esp_bytes=sum(map(len, esp.values())),
     )
     return Prepared(plan=plan, grub=boot_loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
+
+
+def _wishes(config: InstallConfig) -> Iterator[str]:
+    """Yield what the image's install configuration asks for and does not get."""
+    wanted = config.root_filesystem
+    if wanted not in (None, Filesystem.EXT4):
+        yield f"the image asks for a root filesystem of type '{wanted}', it gets ext4"
+    if config.bootloader not in (None, "grub"):
+        yield f"the image asks for the boot loader '{config.bootloader}', it gets GRUB"
 
 
 def write_disk(prepared: Prepared, disk: Path, scratch: Path, emit: Emit) -> None:

@@ -187,7 +187,7 @@ def _aleph(request: DeployRequest) -> bytes:
         "kernel": "diskgen",  # nothing ran: there is no kernel of an installer
         "selinux": "disabled",
     }
-    if not image.ref.name.startswith("/"):  # a path of the build host means nothing on the machine
+    if image.ref.is_registry:  # a path of the build host means nothing on the machine
         value["image"] = image.ref.name
     if labels:
         value["labels"] = labels
