@@ -211,11 +211,7 @@ def write_disk(prepared: Prepared, disk: Path, scratch: Path, emit: Emit) -> Non
         (Role.ROOT, "Writing the root filesystem", prepared.root),
     ):
         _write_ext4(disk, layout.partition(role), tree, plan, title, emit)
-    with step(emit, "check", "Checking the filesystems"):
-        for role in (Role.BOOT, Role.ROOT):
-            part = layout.partition(role)
-            ext4.check(disk, offset=part.start, size=part.size)
-        table.verify(disk, layout)
+    table.verify(disk, layout)
 
 
 def _write_ext4(
@@ -245,5 +241,6 @@ def _write_ext4(
             root=tree,
             timestamp=plan.image.timestamp,
             advance=phase.advance,
+            inspect=lambda: ext4.check(disk, offset=part.start, size=part.size),
         )
-        phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes"
+        phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"

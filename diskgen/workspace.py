@@ -67,9 +67,10 @@ class Workspace:
         return path
 
     def publish(self, partial: Path) -> Path:
-        """Make a finished partial file the output. Raises UsageError when there is one now."""
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        """Make a finished partial file the output. Raises UsageError when there is one now.
+
+        Nothing is flushed to the medium: what a power cut takes can be built again.
+        """
         if self._force:
             partial.replace(self._output)
         else:

@@ -17,8 +17,6 @@ import sys
 import time
 from pathlib import Path
 
-import oracle
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
@@ -97,9 +95,8 @@ def default_cache() -> Path:
 def build(cache: Path, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
     base = base_layer(cache)
-    tool = oracle.build(cache)
     name = "changed" if changed else "first"
-    sources = _hash(Path(__file__), tool, *sorted((HERE / "image").iterdir()))
+    sources = _hash(Path(__file__), *sorted((HERE / "image").iterdir()))
     layout = cache / f"{base.stem}-{name}-{sources}"
     if (layout / "index.json").is_file():
         return layout
@@ -110,7 +107,7 @@ def build(cache: Path, *, changed: bool = False) -> Path:
         made.layer(base.read_bytes()),
         made.layer(doomed_layer()),
         made.layer(derived_layer(), "zstd"),
-        made.layer(agent_layer("1", tool.read_bytes()), "none"),
+        made.layer(agent_layer("1"), "none"),
     ]
     if changed:
         layers.append(made.layer(version_layer("2")))
@@ -267,9 +264,8 @@ def derived_layer() -> bytes:
     return tar.finish()
 
 
-def agent_layer(version: str, ostree_container: bytes) -> bytes:
+def agent_layer(version: str) -> bytes:
     tar = TarBuilder()
-    tar.file("usr/bin/ostree-container", ostree_container, mode=0o755)
     place = "usr/share/diskgen-test"
     tar.file(f"{place}/.wh.never-there", b"")
     tar.directory("usr/libexec/diskgen-test")

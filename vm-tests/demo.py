@@ -8,13 +8,14 @@ says of its deployment. With one, the same for that image reference.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import debian_image
@@ -27,6 +28,8 @@ from tests.program import ROOT, Program, installed
 from tests.registry import registry
 
 DISK = ROOT / "build/demo.qcow2"
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?!]*[A-Za-z]|.)")
+_KERNEL = re.compile(r"\[ *\d+\.\d+\]")
 
 
 def main() -> int:
@@ -59,15 +62,13 @@ def main() -> int:
         DISK.parent.mkdir(exist_ok=True)
         shutil.copyfile(place / "demo.qcow2", DISK)
         say("booting it under UEFI in QEMU; its serial line follows")
-        with guest(DISK, requests=requests) as machine:
-            watch(machine)
+        with guest(DISK, requests=requests) as machine, watching(machine):
             try:
                 machine.wait_for("login:", seconds=900)
                 proof = machine.proof(seconds=900) if requests else {}
             except GuestError as error:
                 print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
                 return 1
-            time.sleep(0.5)
         print()
         say("it booted")
         for key, text in (
@@ -92,23 +93,29 @@ def make_image() -> Path:
     return Path(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip())
 
 
-def watch(machine: Guest) -> None:
-    """Copy what the guest says to the terminal from now on, without cursor movements."""
+@contextmanager
+def watching(machine: Guest) -> Iterator[None]:
+    """Copy what the guest says to the terminal, but for the kernel's own lines."""
+    ended = threading.Event()
 
     def copy() -> None:
         shown = 0
-        while True:
+        while not ended.wait(0.3):
             text = machine.log
             lines = text[shown:].rpartition("\n")[0]
-            if lines:
-                shown += len(lines) + 1
-                for line in lines.splitlines():
-                    clean = "".join(c for c in line if c.isprintable()).strip()
-                    if clean and "[0m" not in clean and ";" not in clean[:8]:
-                        print(f"    | {clean[:120]}")
-            time.sleep(0.3)
+            shown += len(lines) + 1 if lines else 0
+            for line in lines.splitlines():
+                clean = "".join(c for c in _ESCAPES.sub("", line) if c.isprintable()).strip()
+                if clean and ("PROOF" in clean or not _KERNEL.match(clean)):
+                    print(f"    | {clean[:120]}", flush=True)
 
-    threading.Thread(target=copy, daemon=True).start()
+    thread = threading.Thread(target=copy)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Brings contents to the disk in a thread, while the inodes are being made."""
+"""Brings contents to the disk, in a thread: whoever waits can report and be interrupted."""
 
 from __future__ import annotations
 

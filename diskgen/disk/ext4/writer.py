@@ -1,4 +1,4 @@
-"""Fills an empty ext4 from a tree: contents in a thread, all metadata in one pass over inodes."""
+"""Fills an empty ext4 from a tree: all metadata in one pass over inodes, then the contents."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ def _ignore(_amount: int) -> None:
     """Report to nobody."""
 
 
+def _nothing() -> None:
+    """Inspect nothing."""
+
+
 def populate(
     disk: Path,
     *,
@@ -46,12 +50,15 @@ def populate(
     root: Directory,
     timestamp: int,
     advance: Callable[[int], None] = _ignore,
+    inspect: Callable[[], None] = _nothing,
 ) -> Usage:
     """Fill the empty ext4 at byte ``offset`` of ``disk`` (see make_empty) with a tree.
 
     ``timestamp`` (seconds since 1970) becomes the time of birth, change and access of every inode
     and of the filesystem, or the nearest time that both can hold. ``advance`` gets bytes of content
-    as they are written, which come to Need.content; it is called in the caller's thread. The same
+    as they are written, which come to Need.content; it is called in the caller's thread.
+    ``inspect`` is called when all metadata is final and hardly any content has been written: the
+    time for e2fsck, which reads no contents, but flushes whatever of the file is dirty. The same
     tree gives the same bytes.
 
     Raises SourceError for what ext4 cannot hold, UsageError (disk-size) when there is no room,
@@ -61,7 +68,7 @@ def populate(
     try:
         with disk.open("r+b", buffering=0) as file:
             moment = min(max(timestamp, 0), superblock.LATEST)
-            return _Writer(file.fileno(), offset, root, moment).write(advance)
+            return _Writer(file.fileno(), offset, root, moment).write(advance, inspect)
     except OSError as error:
         if error.errno in _HOST_FULL:
             raise HostError(
@@ -92,7 +99,7 @@ class _Writer:
         self._shared: dict[xattr.Encoded, list[int]] = {}  # [block, references], the last not full
         self._full: list[tuple[xattr.Encoded, list[int]]] = []
 
-    def write(self, advance: Callable[[int], None]) -> Usage:
+    def write(self, advance: Callable[[int], None], inspect: Callable[[], None]) -> Usage:
         found = inventory.take(self._root, self._timestamp)
         if found.end - 1 > self._super.inode_count:
             raise UsageError(
@@ -103,16 +110,23 @@ class _Writer:
             )
         try:
             placed = content.place(enumerate(found.nodes, FIRST_INODE), self._alloc, self._offset)
-            mover = Mover(self._fd, placed.moves)
-            mover.start()
-            try:
-                self._write_metadata(found, placed.extents, lambda: mover.report(advance))
-                mover.finish(advance)
-            finally:
-                mover.cancel()
+            self._write_metadata(found, placed.extents)
         except FullError:
             raise self._too_small() from None
-        return Usage(self._alloc.taken, found.end - 1, mover.done)
+        # What comes from memory is little, and targets of symlinks are among it.
+        moved = self._move([m for m in placed.moves if not isinstance(m, content.Copy)], advance)
+        inspect()
+        moved += self._move([m for m in placed.moves if isinstance(m, content.Copy)], advance)
+        return Usage(self._alloc.taken, found.end - 1, moved)
+
+    def _move(self, moves: list[content.Move], advance: Callable[[int], None]) -> int:
+        mover = Mover(self._fd, moves)
+        mover.start()
+        try:
+            mover.finish(advance)
+        finally:
+            mover.cancel()
+        return mover.done
 
     def _too_small(self) -> DiskgenError:
         missing = required(self._root).bytes - self._free_blocks * BLOCK
@@ -123,9 +137,7 @@ class _Writer:
             setting="disk-size",
         )
 
-    def _write_metadata(
-        self, found: Inventory, placed: dict[int, list[extents.Extent]], tick: Callable[[], None]
-    ) -> None:
+    def _write_metadata(self, found: Inventory, placed: dict[int, list[extents.Extent]]) -> None:
         """Write everything but contents; the superblock comes last."""
         per_group = self._super.inodes_per_group
         last_group = (found.end - 2) // per_group
@@ -145,7 +157,6 @@ class _Writer:
             at = self._offset + self._groups.pointer(group, "inode_table") * BLOCK
             write_at(self._fd, [table], at)
             self._groups.fill_inodes(group, used, directories)
-            tick()
         self._write_xattr_blocks()
         self._flush()
         self._groups.fill_blocks(self._alloc.mark)

@@ -1,0 +1,79 @@
+"""The image that is measured: about 1.5 GB in 40,000 files and five gzip layers, always the same.
+
+The base is the test image's root filesystem (real Debian packages, bootable). The other layers are
+files of made-up sizes, filled with windows cut out of the base, so that they compress like it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import random
+import sys
+import tarfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "vm-tests")]
+
+import debian_image  # noqa: E402
+
+from tests.oci import EPOCH, LABELS, Layer, Layout  # noqa: E402
+
+# (megabytes, files); the last one is the layer that changes
+LAYERS = ((520, 14_000), (380, 10_000), (200, 6_000), (60, 2_000))
+_VERSION = 1
+
+
+def build(cache: Path) -> tuple[Path, Path]:
+    """Return two layouts, which differ in their last layer; made if the cache lacks them."""
+    base = debian_image.base_layer(cache)
+    both = [cache / f"bench-{_VERSION}-{base.stem}-{name}" for name in ("a", "b")]
+    for seed, layout in enumerate(both):
+        if not (layout / "index.json").is_file():
+            _make(base, layout, seed)
+    return both[0], both[1]
+
+
+def _make(base: Path, place: Path, changed: int) -> None:
+    print(f"making '{place}'", file=sys.stderr)
+    partial = place.with_name(f".{place.name}.partial")
+    made = Layout(partial)
+    tars = [base.read_bytes()]
+    with base.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
+        for number, (megabytes, files) in enumerate(LAYERS):
+            last = number == len(LAYERS) - 1
+            seed = number + (100 * changed if last else 0)
+            tars.append(_tar(source, megabytes << 20, files, number, seed))
+    with ThreadPoolExecutor(2) as pool:
+        layers = list(pool.map(lambda tar: _layer(made, tar), tars))
+    made.finish(made.image(layers, labels=LABELS))
+    partial.rename(place)
+
+
+def _tar(source: mmap.mmap, size: int, files: int, layer: int, seed: int) -> bytes:
+    chance = random.Random(seed)
+    weights = [chance.lognormvariate(0, 1.6) for _ in range(files)]
+    scale = size / sum(weights)
+    out = bytearray()
+    for number, weight in enumerate(weights):
+        data = bytearray()
+        wanted = int(weight * scale)
+        while len(data) < wanted:
+            at = chance.randrange(len(source) - 65536)
+            data += source[at : at + min(65536, wanted - len(data))]
+        info = tarfile.TarInfo(f"usr/share/bench/{layer}/{number % 97:02}/file-{number}")
+        info.size, info.mode, info.mtime = len(data), 0o644, EPOCH
+        out += info.tobuf() + data + bytes(-len(data) % 512)
+    return bytes(out + bytes(1024))
+
+
+def _layer(made: Layout, tar: bytes) -> Layer:
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    blob = packer.compress(tar) + packer.flush()
+    return Layer(
+        "application/vnd.oci.image.layer.v1.tar+gzip", made.blob(blob), len(blob),
+        f"sha256:{hashlib.sha256(tar).hexdigest()}",
+    )  # fmt: skip

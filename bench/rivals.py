@@ -1,0 +1,78 @@
+"""The same job by other means: what others do, reduced to the steps that take their time.
+
+    python bench/rivals.py NAME LAYOUT PLACE
+
+Needs root, loop devices and mounts, as the tools that work this way do.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SIZE = "6G"
+
+
+def blobs(layout: Path) -> list[Path]:
+    def load(digest: str) -> dict[str, object]:
+        value: dict[str, object] = json.loads(
+            (layout / "blobs" / digest.replace(":", "/")).read_bytes()
+        )
+        return value
+
+    top = json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
+    return [layout / "blobs" / x["digest"].replace(":", "/") for x in load(top)["layers"]]  # type: ignore[attr-defined]
+
+
+def sh(script: str) -> None:
+    subprocess.run(["unshare", "--mount", "bash", "-euc", script], check=True, stdout=sys.stderr)
+
+
+def loop_tar(layout: Path, place: Path) -> None:
+    """Mount an ext4 and unpack the layers into it: no ostree, no boot loader."""
+    unpack = "\n".join(f"tar -xzpf {blob} --xattrs -C {place}/mnt" for blob in blobs(layout))
+    sh(f"""
+mkdir -p {place}/mnt
+truncate -s {SIZE} {place}/disk.raw
+mkfs.ext4 -q {place}/disk.raw
+mount -o loop {place}/disk.raw {place}/mnt
+{unpack}
+umount {place}/mnt
+""")
+
+
+def loop_ostree(layout: Path, place: Path) -> None:
+    """The deployment as the ostree tools make it: layers to commits, a merge, a deployment."""
+    commits = "\n".join(
+        f"gzip -dc {blob} >{place}/layer.tar\n"
+        f"ostree commit --repo=$repo --branch=layer/{number} --tar-autocreate-parents "
+        f"--tree=tar={place}/layer.tar >/dev/null\n"
+        f"ostree checkout --repo=$repo --union --whiteouts -H layer/{number} {place}/mnt/tree"
+        for number, blob in enumerate(blobs(layout))
+    )
+    sh(f"""
+mkdir -p {place}/mnt
+truncate -s {SIZE} {place}/disk.raw
+mkfs.ext4 -q {place}/disk.raw
+mount -o loop {place}/disk.raw {place}/mnt
+ostree admin init-fs --modern {place}/mnt
+ostree admin os-init --sysroot={place}/mnt default
+repo={place}/mnt/ostree/repo
+ostree config --repo=$repo set sysroot.bootloader none
+{commits}
+rm {place}/layer.tar
+mv {place}/mnt/tree/etc {place}/mnt/tree/usr/etc
+ostree commit --repo=$repo --branch=os --link-checkout-speedup \\
+  --tree=dir={place}/mnt/tree >/dev/null
+rm -rf {place}/mnt/tree
+ostree admin deploy --sysroot={place}/mnt --os=default --karg=rw os >&2
+umount {place}/mnt
+""")
+
+
+RIVALS = {"loop-tar": loop_tar, "loop-ostree": loop_ostree}
+
+if __name__ == "__main__":
+    RIVALS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
