@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from importlib import metadata
 
 from .errors import HostError
 from .hosttools import TOOLS, Tool, install_command, version_of
@@ -41,17 +41,6 @@ def examine() -> tuple[Finding, ...]:
         )
         for name in _LIBRARIES
     ]
-    guestfs = util.find_spec("guestfs") is not None
-    findings.append(
-        Finding(
-            name="python: guestfs",
-            found=guestfs,
-            needed=False,
-            version="",
-            purpose="is for filesystems that diskgen does not write itself",
-            fix="" if guestfs else "apt install python3-guestfs / dnf install python3-libguestfs",
-        )
-    )
     findings += [_firmware(kind) for kind in ("uefi", "secureboot")]
     findings.append(_accelerator())
     return tuple(findings)

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import run
 from .arch import MACHINES, Machine
 from .config import AccessOptions
 from .disk import gpt
-from .errors import SourceError
+from .errors import SourceError, VerifyError
 from .events import Emit, step
+from .formats import qcow2_reader
 from .image import fetch
 from .reference import ImageRef
 from .units import format_size
@@ -47,35 +47,28 @@ def of_disk(path: Path) -> dict[str, Any]:
     """Return what is on a raw or qcow2 disk file. Raises SourceError for anything else."""
     with path.open("rb") as file:
         magic = file.read(4)
-    if magic == b"QFI\xfb":
-        done = run.run(["qemu-img", "info", "--output=json", path])
-        facts = json.loads(done.stdout)
-        return {
-            "version": SCHEMA_VERSION,
-            "kind": "disk",
-            "format": "qcow2",
-            "path": str(path),
-            "size": facts["virtual-size"],
-            "file_size": path.stat().st_size,
-            "compression": facts["format-specific"]["data"].get("compression-type"),
-            "partitions": [],
-        }
-    size = path.stat().st_size
-    try:
-        table = gpt.read(path)
-    except ValueError as error:
-        raise SourceError(
-            f"'{path}' is neither a qcow2 nor a raw disk with a partition table",
-            hint="name a disk file, or an image reference",
-        ) from error
-    known = {row.root_type: f"root of {row.name}" for row in MACHINES.values()}
-    return {
+    facts: dict[str, Any] = {
         "version": SCHEMA_VERSION,
         "kind": "disk",
         "format": "raw",
         "path": str(path),
-        "size": size,
         "file_size": path.stat().st_blocks * 512,
+    }
+    try:
+        if magic == qcow2_reader.MAGIC:
+            with qcow2_reader.opened(path) as disk:
+                facts |= {"format": "qcow2", "size": disk.size, "compression": disk.compression}
+                table = gpt.parse(disk.read_at, disk.size)
+        else:
+            facts["size"] = path.stat().st_size
+            table = gpt.read(path)
+    except VerifyError as error:
+        raise SourceError(
+            f"'{path}' is no disk with a partition table: {error.message}",
+            hint="name a raw or qcow2 disk file, or an image reference",
+        ) from error
+    known = {row.root_type: f"root of {row.name}" for row in MACHINES.values()}
+    return facts | {
         "guid": str(table.disk_guid),
         "partitions": [
             {

@@ -5,11 +5,13 @@ Format: UEFI specification 2.11, section 5.3 ("GUID Partition Table (GPT) Disk L
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from ..errors import VerifyError
@@ -18,6 +20,8 @@ from ..layout import Layout
 _HEADER: Final = struct.Struct("<8s4sIIIQQQQ16sQIII")  # section 5.3.2, table 5.5
 _ENTRY: Final = struct.Struct("<16s16sQQQ72s")  # section 5.3.3, table 5.6
 LEGACY_BOOTABLE: Final = 1 << 2
+
+ReadAt = Callable[[int, int], bytes]  # (offset, length), both in bytes
 
 
 class _Header(NamedTuple):
@@ -61,19 +65,27 @@ class Table:
 
 
 def read(disk: Path, *, sector_size: int = 512) -> Table:
-    """Return the table of a disk after checking both copies. Raises VerifyError."""
-    size = disk.stat().st_size
+    """Return the table of a raw disk after checking both copies. Raises VerifyError."""
     with disk.open("rb") as file:
-        primary, entries = _read_copy(file, sector_size, sector_size)
-        backup, backup_entries = _read_copy(file, size - sector_size, sector_size)
+
+        def read_at(offset: int, length: int) -> bytes:
+            return os.pread(file.fileno(), length, offset)
+
+        return parse(read_at, disk.stat().st_size, sector_size=sector_size)
+
+
+def parse(read_at: ReadAt, size: int, *, sector_size: int = 512) -> Table:
+    """Return the table of any disk of ``size`` bytes, as :func:`read` does."""
+    primary, entries = _read_copy(read_at, sector_size, sector_size)
+    backup, backup_entries = _read_copy(read_at, size - sector_size, sector_size)
     if entries != backup_entries:
-        raise VerifyError(f"the two partition tables of '{disk}' differ")
+        raise VerifyError("the two partition tables differ")
     if (
         primary.other_lba != size // sector_size - 1
         or backup.other_lba != 1
         or primary.disk_guid != backup.disk_guid
     ):
-        raise VerifyError(f"the partition table headers of '{disk}' contradict each other")
+        raise VerifyError("the headers of the partition tables contradict each other")
     found = []
     for number in range(1, primary.entry_count + 1):
         raw = entries[(number - 1) * primary.entry_size :][: _ENTRY.size]
@@ -100,9 +112,13 @@ def set_identifiers(disk: Path, layout: Layout) -> None:
     has no sound table.
     """
     sector = layout.sector_size
-    with disk.open("r+b") as file:
+    with disk.open("r+b", buffering=0) as file:
+
+        def read_at(offset: int, length: int) -> bytes:
+            return os.pread(file.fileno(), length, offset)
+
         for at in (sector, layout.size - sector):
-            header, raw = _read_copy(file, at, sector)
+            header, raw = _read_copy(read_at, at, sector)
             entries = bytearray(raw)
             for part in layout.partitions:
                 offset = (part.number - 1) * header.entry_size
@@ -120,10 +136,9 @@ def set_identifiers(disk: Path, layout: Layout) -> None:
             file.write(_HEADER.pack(*header))
 
 
-def _read_copy(file: BinaryIO, at: int, sector: int) -> tuple[_Header, bytes]:
+def _read_copy(read_at: ReadAt, at: int, sector: int) -> tuple[_Header, bytes]:
     """Return one copy's header and entries, both checked. Raises VerifyError."""
-    file.seek(at)
-    raw = file.read(_HEADER.size)
+    raw = read_at(at, _HEADER.size)
     if len(raw) != _HEADER.size or raw[:8] != b"EFI PART":
         raise VerifyError(f"there is no partition table at byte {at}")
     header = _Header(*_HEADER.unpack(raw))
@@ -136,8 +151,7 @@ def _read_copy(file: BinaryIO, at: int, sector: int) -> tuple[_Header, bytes]:
         or not 0 < header.entry_count * header.entry_size <= 1024 * 1024
     ):
         raise VerifyError(f"the partition table at byte {at} is damaged")
-    file.seek(header.entries_lba * sector)
-    entries = file.read(header.entry_count * header.entry_size)
+    entries = read_at(header.entries_lba * sector, header.entry_count * header.entry_size)
     if zlib.crc32(entries) != header.entries_crc:
         raise VerifyError(f"the partition entries of the table at byte {at} are damaged")
     return header, entries

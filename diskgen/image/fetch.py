@@ -43,7 +43,9 @@ def fetch(
     """
     with step(emit, "fetch", "Fetching the image", unit="bytes") as phase:
         if ref.transport == "oci" and _accepts_anything(access):
-            return _in_place(ref, machine, phase)
+            image = _in_place(ref, machine, phase)
+            store.record(image)
+            return image
         if ref.transport in ("docker", "dir"):
             return _copied(_resolve(ref, machine, access), machine, access, store, phase)
         return _converted(ref, machine, access, store, phase)
