@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from . import golden
 from .oci import KERNEL, Layout, TarBuilder, bootable, bootable_tar
 from .program import NOBODY, Program, fingerprint
 
@@ -170,6 +171,15 @@ def test_options_reach_the_machine(diskgen: Program, layout: Path) -> None:
     text = diskgen("plan", "qcow2", f"oci:{layout}")
     assert "Tiny Linux 1" in text
     assert "bios        no: the image has no usr/lib/grub/i386-pc" in text
+
+
+def test_the_golden_plan(diskgen: Program, images: Path) -> None:
+    """All identifiers, places and arguments follow from the image's digest alone."""
+    layout = Layout(images / "golden")
+    layout.finish(layout.image([layout.layer(bootable_tar(), "none")]))
+    words = ("plan", "qcow2", f"oci:{layout.place}", "--target-imgref", "quay.io/tiny/os:1")
+    for name, text in (("txt", diskgen(*words)), ("json", diskgen(*words, "--json"))):
+        golden.check(f"plan.{name}", text.replace(str(images), "IMAGES"))
 
 
 def test_not_bootable(diskgen: Program, images: Path) -> None:

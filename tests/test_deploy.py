@@ -17,6 +17,7 @@ from diskgen.ostree.merge import merge
 from diskgen.reference import parse
 from diskgen.tree import Directory, File, read
 
+from . import golden
 from .materialise import materialise
 from .ostree_samples import LABELS, bootable, d, f, image, layer, listing, ostree, s
 
@@ -250,6 +251,16 @@ def test_the_real_ostree_finds_no_fault(tmp_path: Path) -> None:
     listed = ostree("ls", "-R", f"--repo={repo}", made.commit)
     assert "/usr/etc/fstab" in listed
     assert "/usr/link -> ../etc" in listed
+
+
+def test_the_golden_trees() -> None:
+    """Every path, mode, owner and link of a machine's two filesystems."""
+    made = deployed()
+    for name, tree in (("root", made.root), ("boot", made.boot)):
+        lines = [f"{path or '.'} {line}" for path, line in sorted(listing(tree).items())]
+        golden.check(f"tree-{name}.txt", "\n".join(lines) + "\n")
+    golden.check("entry.conf", text(made.boot, "loader.1/entries/ostree-1.conf"))
+    golden.check("repo-config.txt", text(made.root, "ostree/repo/config"))
 
 
 def test_the_same_image_gives_the_same_trees() -> None:

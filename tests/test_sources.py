@@ -75,6 +75,19 @@ def test_every_local_transport_gives_the_same_tree(diskgen: Program, images: Pat
     assert commits["oci"]["digest"] == commits["dir"]["digest"] == commits["oci-archive"]["digest"]
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="writes layers with their owners")
+def test_podmans_storage(program_path: Path, images: Path) -> None:
+    layout = bootable(images / "layout")
+    storage = f"containers-storage:[vfs@{images}/storage+{images}/run]localhost/os:1"
+    copy = ["skopeo", "copy", "--insecure-policy", f"oci:{layout}:latest", storage]
+    subprocess.run(copy, check=True, capture_output=True)
+    words: list[str | Path] = [program_path, "raw", storage, "-o", images / "os.raw"]
+    env = {"HOME": str(images), "PATH": "/usr/bin:/bin"}
+    subprocess.run(words, check=True, capture_output=True, env=env)
+    assert (images / "os.raw").stat().st_size == 10 * 1024**3
+
+
 def test_an_index_is_resolved_by_architecture(
     diskgen: Program, images: Path, server: Registry
 ) -> None:
