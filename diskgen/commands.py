@@ -15,12 +15,12 @@ from . import build, cli, doctor, inspection, plan
 from .arch import machine as machine_row
 from .errors import HostError, UsageError
 from .image.store import Store
+from .interrupt import interruptible
 from .reference import parse
 from .ui import renderer
 from .units import MIB, format_size, parse_size
 from .vm import boot as machine_boot
 from .vm.qemu import VirtualMachine
-from .workspace import interruptible
 
 
 def make(args: argparse.Namespace) -> int:

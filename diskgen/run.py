@@ -12,12 +12,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 from .errors import HostError, ToolError
+from .interrupt import check, waiting, whole
 
 Child = subprocess.Popen[bytes]  # the handle of a running program
 PIPE: Final = subprocess.PIPE
@@ -72,6 +73,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
+@whole
 def running(
     argv: Sequence[str | Path],
     *,
@@ -108,11 +110,22 @@ def running(
         stop(child)
         raise
     finally:
-        if child.poll() is None:
-            child.wait()
+        while child.poll() is None:
+            if waiting():
+                stop(child)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=_POLL_SECONDS)
         for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
+    check()
+
+
+def wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for a child's end, open to interrupts; return its status."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(timeout=_POLL_SECONDS)
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
@@ -165,11 +178,10 @@ def _collect(
 ) -> tuple[bytes, bytes]:
     """Wait for a child's end and both its streams, polling meanwhile."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    interval = _POLL_SECONDS if poll is not None or timeout is not None else None
     pending = stdin
     while True:
         try:
-            return child.communicate(pending, timeout=interval)
+            return child.communicate(pending, timeout=_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             pending = None  # the first call has taken it
             if poll is not None:

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Self
 
-from .errors import HostError, Interrupted, UsageError
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into Interrupted while the block runs (main thread only)."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {signal.Signals(number).name}")
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+from .errors import HostError, UsageError
+from .interrupt import whole
 
 
 class Workspace:
@@ -43,10 +26,12 @@ class Workspace:
         self._partials: list[Path] = []
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
+    @whole
     def __enter__(self) -> Self:
         self._scratch = tempfile.TemporaryDirectory(prefix="diskgen-")
         return self
 
+    @whole
     def __exit__(self, *_error: object) -> None:
         for path in self._partials:
             path.unlink(missing_ok=True)
@@ -66,6 +51,7 @@ class Workspace:
         path.unlink(missing_ok=True)
         return path
 
+    @whole
     def publish(self, partial: Path) -> Path:
         """Make a finished partial file the output. Raises UsageError when there is one now.
 

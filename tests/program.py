@@ -52,8 +52,10 @@ class Program:
     def start(
         self, *words: str | Path, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
+        # Where the tests run in the background, SIGINT is ignored, and that is inherited.
+        argv = self.command(*words, wrap=["/usr/bin/env", "--default-signal=INT"])
         return subprocess.Popen(
-            self.command(*words), env=self.environment(**(env or {})), cwd=self.place, text=True,
+            argv, env=self.environment(**(env or {})), cwd=self.place, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 

@@ -120,7 +120,7 @@ def _answers(child: run.Child, buffer: bytearray) -> Iterator[dict[str, Any]]:
     assert child.stdout is not None
     data = child.stdout.read()
     if data == b"":
-        child.wait()
+        run.wait(child)
         assert child.stderr is not None
         tail = child.stderr.read().decode(errors="replace").strip().splitlines()
         raise HostError(

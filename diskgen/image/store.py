@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HostError
+from ..interrupt import whole
 from .model import Image
 
 _DAY: Final = 24 * 60 * 60
@@ -67,6 +68,7 @@ class Store:
             yield self
 
     @contextmanager
+    @whole
     def scratch(self) -> Iterator[Path]:
         """Give a private directory on the cache's filesystem, removed when the block is left."""
         path = Path(tempfile.mkdtemp(dir=self._scratch))

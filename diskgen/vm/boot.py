@@ -35,7 +35,7 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
             + ("kept" if vm.write else "thrown away (--write keeps it)"),
         )
         with _terminal(), run.running(argv, stdin=0, stdout=None, stderr=None) as child:
-            return child.wait()
+            return run.wait(child)
 
 
 @contextmanager
