@@ -146,8 +146,9 @@ def base_layer(cache: Path) -> Path:
 
 def _mmdebstrap(root: Path) -> None:
     excluded = ("man", "doc", "locale", "info", "bash-completion", "lintian")
+    # What is mounted in the root goes away with these processes, however they end.
     _run(
-        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
+        "unshare", "--mount", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
         f"--include={','.join(PACKAGES)}",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded),
         '--aptopt=Acquire::Check-Valid-Until "false"',
