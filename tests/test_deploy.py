@@ -8,7 +8,7 @@ import pytest
 
 from diskgen.errors import SourceError, UsageError
 from diskgen.image.index import Entry
-from diskgen.ostree import kargs
+from diskgen.ostree import composefs, kargs
 from diskgen.ostree.deploy import DeployRequest, Sysroot, deploy
 from diskgen.ostree.facts import UnfitError, examine
 from diskgen.ostree.installconfig import read_config
@@ -74,9 +74,14 @@ def test_a_sound_image_is_taken() -> None:
         ((f("usr/lib/modules/.wh.6.1.0-test", b""),), LABELS, {"kernel"}),
         ((f("usr/lib/ostree/.wh.prepare-root.conf", b""),), LABELS, {"prepare-root"}),
         (
-            (f("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=yes\n"),),
+            (f("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=verity\n"),),
             LABELS,
             {"composefs"},
+        ),
+        (
+            (f("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=perhaps\n"),),
+            LABELS,
+            {"prepare-root"},
         ),
         (
             (f("usr/lib/ostree/prepare-root.conf", b"[root]\ntransient=true\n"),),
@@ -236,6 +241,21 @@ def test_without_a_boot_filesystem_the_kernel_is_the_repositorys() -> None:
     assert kernel is not None
     name = f"ostree/deploy/default/deploy/{made.commit}.0/usr/lib/modules/6.1.0-test/vmlinuz"
     assert kernel is made.root.get_file(name)
+
+
+@pytest.mark.parametrize(
+    ("enabled", "written"), [("yes", True), ("1", True), ("maybe", True), ("no", False)]
+)
+def test_composefs_where_the_image_wants_it(enabled: str, written: bool) -> None:
+    conf = f"[composefs]\nenabled = {enabled}\n[root]\ntransient = {str(written).lower()}\n"
+    made = deployed(f("usr/lib/ostree/prepare-root.conf", conf.encode()))
+    node = made.root.get_file(f"ostree/deploy/default/deploy/{made.commit}.0/.ostree.cfs")
+    assert (node is not None) == written
+    if node is not None:
+        assert node.mode == 0o100644
+        assert node.content is not None
+        tree = merged(f("usr/lib/ostree/prepare-root.conf", conf.encode()))
+        assert read(node.content) == composefs.image(tree)
 
 
 def test_the_real_ostree_finds_no_fault(tmp_path: Path) -> None:

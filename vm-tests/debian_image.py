@@ -148,7 +148,8 @@ def _mmdebstrap(root: Path) -> None:
     excluded = ("man", "doc", "locale", "info", "bash-completion", "lintian")
     # What is mounted in the root goes away with these processes, however they end.
     _run(
-        "unshare", "--mount", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
+        "unshare", "--mount",
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
         f"--include={','.join(PACKAGES)}",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded),
         '--aptopt=Acquire::Check-Valid-Until "false"',

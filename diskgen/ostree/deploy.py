@@ -15,9 +15,10 @@ from typing import Any, Final
 from ..image.model import Image
 from ..reference import ImageRef, escape_ref
 from ..tree import Directory, regular, symlink
+from . import composefs
 from .bls import ENTRY, boot_files, entry
 from .commit import canonical_json, layer_commit, merge_commit
-from .facts import TreeFacts
+from .facts import Composefs, TreeFacts
 from .kernel import Kernel, boot_checksum
 from .objects import ObjectSet
 from .repository import checkout, copy, repository
@@ -92,7 +93,14 @@ def deploy(
     )
     root.add("ostree/boot.1", symlink("boot.1.1"))
     place = root.make_dirs(f"ostree/deploy/{stateroot}")
-    _deployment(place, f"{commit}.0", request, merged, objects)
+    _deployment(
+        place,
+        f"{commit}.0",
+        request,
+        merged,
+        objects,
+        with_composefs=facts.composefs is not Composefs.NO,
+    )
     _var(place.make_dirs("var"), merged, has_tmpfiles=facts.has_tmpfiles)
     root.add(".bootc-aleph.json", regular(_aleph(request)))
 
@@ -122,11 +130,19 @@ def deploy(
 
 
 def _deployment(
-    place: Directory, name: str, request: DeployRequest, merged: Directory, objects: ObjectSet
+    place: Directory,
+    name: str,
+    request: DeployRequest,
+    merged: Directory,
+    objects: ObjectSet,
+    *,
+    with_composefs: bool,
 ) -> None:
     """Check the commit out, and put beside it what belongs to this deployment alone."""
     deployment = checkout(merged, objects)
     deployment.immutable = True
+    if with_composefs:
+        deployment.add(composefs.NAME, regular(composefs.image(merged)))
     defaults = merged.get_dir("usr/etc")
     assert defaults is not None
     etc = deployment.entries[b"etc"] = copy(defaults)

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from ..errors import PreflightError, Problem, SourceError
@@ -20,6 +21,14 @@ _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
 _TRUE: Final = frozenset({"yes", "true", "1"})
 _FALSE: Final = frozenset({"no", "false", "0"})
+
+
+class Composefs(StrEnum):
+    """Whether the deployment's root is a composefs image at boot."""
+
+    NO = "no"
+    MAYBE = "maybe"  # where the deployment has one
+    YES = "yes"
 
 
 class UnfitError(SourceError, PreflightError):
@@ -41,6 +50,7 @@ class TreeFacts:
     title: str  # PRETTY_NAME, else ID
     version: str | None  # VERSION_ID
     has_tmpfiles: bool
+    composefs: Composefs
     warnings: tuple[str, ...] = ()
 
 
@@ -61,7 +71,13 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         config = read_config(root, machine)
     except SourceError as error:
         problems.append(_problem("install-config", error))
-    for check in (_root_mode, _policy, _bound_images):
+    composefs = Composefs.NO
+    try:
+        composefs, wrong = _root_mode(root)
+        problems += wrong
+    except SourceError as error:
+        problems.append(_problem("image", error))
+    for check in (_policy, _bound_images):
         try:
             problems += check(root)
         except SourceError as error:
@@ -81,6 +97,7 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         title=release.get("PRETTY_NAME") or os_id,
         version=release.get("VERSION_ID"),
         has_tmpfiles=find_dir(root, "usr/lib/tmpfiles.d") is not None,
+        composefs=composefs,
         warnings=(*config.warnings, *_doubts(root)),
     )
 
@@ -148,13 +165,14 @@ def _doubts(root: Directory) -> Iterator[str]:
         yield "the image has no directory '/tmp', and the machine will not be able to make one"
 
 
-def _root_mode(root: Directory) -> list[Problem]:
+def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
+    """Return how the deployment is mounted at boot (ostree-prepare-root(1)), and what is wrong."""
     settings = configparser.ConfigParser(
         strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",)
     )
     texts = {path: find_text(root, path) for path in _PREPARE_ROOT}
     if not any(text is not None for text in texts.values()):
-        return [
+        return Composefs.NO, [
             Problem(
                 code="prepare-root",
                 message=f"this image has no '/{_PREPARE_ROOT[0]}', by which its initramfs finds "
@@ -167,24 +185,48 @@ def _root_mode(root: Directory) -> list[Problem]:
             settings.read_string(text or "")
         except configparser.Error as error:
             reason = str(error).splitlines()[0]
-            return [
+            return Composefs.NO, [
                 Problem(code="prepare-root", message=f"'/{path}' of the image is broken: {reason}")
             ]
     enabled = settings.get("composefs", "enabled", fallback="no").strip()
-    needs = f"composefs.enabled={enabled}" if enabled not in _FALSE | {"maybe"} else None
-    for key in ("transient", "transient-ro"):
-        if settings.get("root", key, fallback="no").strip() in _TRUE:
-            needs = needs or f"root.{key}"  # an overlay above a composefs mount
-    if needs is None:
-        return []
-    return [
-        Problem(
-            code="composefs",
-            message="this image comes from a base that needs composefs "
-            f"(prepare-root.conf: {needs}), which this version of diskgen cannot write yet",
-            hint="'enabled=maybe' or 'enabled=no' in the image and its initramfs goes without",
-        )
+    if enabled in _FALSE:
+        mode = Composefs.NO
+    elif enabled in _TRUE:
+        mode = Composefs.YES
+    elif enabled == "maybe":
+        mode = Composefs.MAYBE
+    elif enabled in ("verity", "signed"):
+        return Composefs.YES, [
+            Problem(
+                code="composefs",
+                message=f"this image's root is to be verified by fs-verity (prepare-root.conf: "
+                f"composefs.enabled={enabled}), which diskgen does not set up",
+                hint="'enabled=yes' in the image and its initramfs mounts it without verifying",
+            )
+        ]
+    else:
+        return Composefs.NO, [
+            Problem(
+                code="prepare-root",
+                message=f"prepare-root.conf of the image has '{enabled}' for composefs.enabled",
+                hint="it knows: no, maybe, yes, verity, signed",
+            )
+        ]
+    overlay = [
+        key
+        for key in ("transient", "transient-ro")
+        if settings.get("root", key, fallback="no").strip() in _TRUE
     ]
+    if overlay and mode is Composefs.NO:
+        return mode, [
+            Problem(
+                code="composefs",
+                message=f"this image would not boot: prepare-root.conf has root.{overlay[0]}, "
+                "which needs composefs, and does not enable composefs",
+                hint="'enabled=yes' below [composefs] in the image and its initramfs",
+            )
+        ]
+    return mode, []
 
 
 def _policy(root: Directory) -> list[Problem]:
