@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from . import preflight
@@ -17,7 +18,7 @@ from .image import fetch, layers
 from .image.model import BrokenBlob, Image
 from .image.store import Store
 from .layout import Filesystem, Partition, Role, derive_uuid
-from .ostree import commit, deploy, facts, kargs, layertree, merge
+from .ostree import commit, deploy, facts, kargs, kernel, labelling, layertree, merge, selinux
 from .ostree.installconfig import InstallConfig
 from .plan import DiskPlan, ImageFacts, console_kargs, identify, make_plan
 from .tree import Directory
@@ -113,6 +114,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     machine = MACHINES[request.arch]
     image, trees, merged, warnings = read_image(request, request.access, store, emit)
     tree = facts.examine(merged, image.labels, machine.name)
+    if tree.policy is not None:
+        merged, trees = _label(tree.policy, merged, trees, store, emit)
+        tree = replace(tree, kernel=kernel.find_kernel(merged))
     boot_loader = grub.inspect(merged, machine)
     identity = identify(image.digest)
     options = kargs.combine(
@@ -139,6 +143,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             trees,
         )
         grub.add_to_boot(sysroot.boot, boot_loader, machine, tree.title)
+        if tree.policy is not None:
+            with store.scratch() as scratch:
+                labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
         esp = grub.esp_files(boot_loader, str(identity.boot_uuid))
     labels = image.labels
     plan = make_plan(
@@ -169,6 +176,24 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         esp_bytes=sum(map(len, esp.values())),
     )
     return Prepared(plan=plan, grub=boot_loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
+
+
+def _label(
+    policy: selinux.Policy,
+    merged: Directory,
+    layers: Sequence[Directory],
+    store: Store,
+    emit: Emit,
+) -> tuple[Directory, tuple[Directory, ...]]:
+    """Return the merged tree and the layers with the labels of the image's SELinux policy."""
+    with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:
+        trees = [merged, *layers]
+        with store.scratch() as scratch:
+            questions = chain.from_iterable(map(selinux.questions_of, trees))
+            answers = selinux.ask(policy, questions, scratch)
+        merged, *labelled = selinux.relabel(trees, answers, phase.advance)
+        phase.detail = f"{len(answers):,} paths, policy '{policy.name}'"
+    return merged, tuple(labelled)
 
 
 def _wishes(config: InstallConfig) -> Iterator[str]:

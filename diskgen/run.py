@@ -10,12 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from .errors import HostError, ToolError
 from .interrupt import check, waiting, whole
@@ -72,6 +73,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env | dict(extra or {})
 
 
+def own_module(module: str) -> tuple[list[str], dict[str, str]]:
+    """Return arguments and environment that run a module of this very package as a program."""
+    # From a checkout too: the child must find what we were found by.
+    env = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONUNBUFFERED": "1"}
+    return [sys.executable, "-P", "-m", module], env
+
+
 @contextmanager
 @whole
 def running(
@@ -119,6 +127,17 @@ def running(
             if stream is not None:
                 stream.close()
     check()
+
+
+@contextmanager
+def together() -> Iterator[Callable[..., Child]]:
+    """Give a function like ``running`` whose programs all have ended when the block is left."""
+    with ExitStack() as stack:
+
+        def start(argv: Sequence[str | Path], **options: Any) -> Child:  # noqa: ANN401
+            return stack.enter_context(running(argv, **options))
+
+        yield start
 
 
 def wait(child: subprocess.Popen[bytes]) -> int:

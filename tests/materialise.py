@@ -46,8 +46,8 @@ def _file(node: File, path: Path) -> None:
 def _own(node: File | Directory, path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(path, node.uid, node.gid, follow_symlinks=False)
+    for name, value in node.xattrs:
+        os.setxattr(path, name, value, follow_symlinks=False)
     if isinstance(node, File) and node.is_symlink:
         return
-    for name, value in node.xattrs:
-        os.setxattr(path, name, value)
     path.chmod(node.mode & 0o7777)

@@ -91,7 +91,7 @@ def test_a_sound_image_is_taken() -> None:
         (
             (
                 f("etc/selinux/config", b"SELINUX=enforcing\nSELINUXTYPE=targeted\n"),
-                f("etc/selinux/targeted/policy/policy.33"),
+                f("etc/selinux/targeted/policy/policy.33"),  # and no file_contexts
             ),
             LABELS,
             {"selinux"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,9 +66,7 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
     """Hand the layers to workers, one at a time each, until all are read."""
     waiting = list(reversed(queue))
     workers = min(len(queue), os.cpu_count() or 1)
-    argv = [sys.executable, "-P", "-m", "diskgen.image.worker"]
-    # The workers must find this very package, from a checkout too.
-    env = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONUNBUFFERED": "1"}
+    argv, env = run.own_module("diskgen.image.worker")
     done_bytes = 0
     running: dict[int, int] = {}  # progress of the layer each worker has in hand
     with ExitStack() as stack, selectors.DefaultSelector() as selector:

@@ -102,7 +102,9 @@ def deploy(
         with_composefs=facts.composefs is not Composefs.NO,
     )
     _var(place.make_dirs("var"), merged, has_tmpfiles=facts.has_tmpfiles)
-    root.add(".bootc-aleph.json", regular(_aleph(request)))
+    root.add(
+        ".bootc-aleph.json", regular(_aleph(request, "enabled" if facts.policy else "disabled"))
+    )
 
     # On one filesystem the kernel is the repository's own inode; on two it is a copy.
     separate = request.boot_uuid is not None
@@ -191,7 +193,7 @@ def _kernel(place: Directory, kernel: Kernel, objects: ObjectSet | None) -> None
         place.add("dtb", copy(kernel.dtb, attributes=False))
 
 
-def _aleph(request: DeployRequest) -> bytes:
+def _aleph(request: DeployRequest, selinux: str) -> bytes:
     """Return bootc's note of what the disk was first made of. Nothing reads it but people."""
     image = request.image
     labels = image.labels
@@ -201,7 +203,7 @@ def _aleph(request: DeployRequest) -> bytes:
         "version": labels.get("org.opencontainers.image.version", labels.get("version")),
         "timestamp": labels.get("org.opencontainers.image.created"),
         "kernel": "diskgen",  # nothing ran: there is no kernel of an installer
-        "selinux": "disabled",
+        "selinux": selinux,
     }
     if image.ref.is_registry:  # a path of the build host means nothing on the machine
         value["image"] = image.ref.name

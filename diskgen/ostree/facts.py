@@ -15,6 +15,7 @@ from ..tree import Directory
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel
 from .lookup import find, find_dir, find_text
+from .selinux import Policy, read_policy
 
 _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
 # Mount points: the root of a deployment is immutable, nobody can add them at boot.
@@ -51,6 +52,7 @@ class TreeFacts:
     version: str | None  # VERSION_ID
     has_tmpfiles: bool
     composefs: Composefs
+    policy: Policy | None  # of SELinux, where it is active
     warnings: tuple[str, ...] = ()
 
 
@@ -77,11 +79,15 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         problems += wrong
     except SourceError as error:
         problems.append(_problem("image", error))
-    for check in (_policy, _bound_images):
-        try:
-            problems += check(root)
-        except SourceError as error:
-            problems.append(_problem("image", error))
+    policy: Policy | None = None
+    try:
+        policy = read_policy(root)
+    except SourceError as error:
+        problems.append(_problem("selinux", error))
+    try:
+        problems += _bound_images(root)
+    except SourceError as error:
+        problems.append(_problem("image", error))
     try:
         release = os_release(root)
     except SourceError as error:
@@ -98,6 +104,7 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         version=release.get("VERSION_ID"),
         has_tmpfiles=find_dir(root, "usr/lib/tmpfiles.d") is not None,
         composefs=composefs,
+        policy=policy,
         warnings=(*config.warnings, *_doubts(root)),
     )
 
@@ -227,25 +234,6 @@ def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
             )
         ]
     return mode, []
-
-
-def _policy(root: Directory) -> list[Problem]:
-    text = find_text(root, "etc/selinux/config") or ""
-    values = dict(re.findall(r"^\s*(SELINUX|SELINUXTYPE)\s*=\s*(\S+)\s*$", text, re.MULTILINE))
-    kind = values.get("SELINUXTYPE", "targeted")
-    folder = find_dir(root, f"etc/selinux/{kind}/policy")
-    if values.get("SELINUX") not in ("enforcing", "permissive") or folder is None:
-        return []
-    if not any(name.startswith(b"policy.") for name in folder.entries):
-        return []
-    return [
-        Problem(
-            code="selinux",
-            message=f"this image has an active SELinux policy ('{kind}'), whose labels this "
-            "version of diskgen cannot compute yet",
-            hint="'SELINUX=disabled' in the image's /etc/selinux/config goes without",
-        )
-    ]
 
 
 def _bound_images(root: Directory) -> list[Problem]:

@@ -1,0 +1,156 @@
+"""Checksums of contents behind headers that were not known when their layer was read.
+
+An SELinux label, or the attributes an encapsulated object has in another entry, change a file's
+checksum, and so its whole content is hashed again: once, then the cache has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ..gvariant import file_header
+from ..tree import Data, File, Packed
+
+_FORMAT: Final = 1
+_KEY: Final = 24  # 16 bytes of the header's sha256, 8 of the content's place in the pack
+_ROW: Final = _KEY + 32
+_KEEP: Final = 4  # times the rows in use: a table of more is begun anew
+_BATCH: Final = 256  # files
+_ZEROS: Final = bytes(1024 * 1024)
+
+
+def add_checksums(files: Iterable[File], advance: Callable[[int], None]) -> None:
+    """Set the ostree checksum of files that have none; ``advance`` gets bytes as they are hashed.
+
+    Known sums are read from tables beside the packs, new ones are added to these.
+    """
+    packs: dict[Path, list[File]] = {}
+    for file in files:
+        if file.checksum is None:
+            if isinstance(file.content, Packed):
+                packs.setdefault(file.content.pack, []).append(file)
+            else:
+                data = file.content.data if isinstance(file.content, Data) else b""
+                file.checksum = hashlib.sha256(_header(file) + data).digest()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        try:
+            for pack, found in packs.items():
+                _of_pack(pack, found, pool, advance)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _of_pack(
+    pack: Path, files: Sequence[File], pool: ThreadPoolExecutor, advance: Callable[[int], None]
+) -> None:
+    path = pack.with_suffix(".sums")
+    known = _load(path)
+    used: dict[bytes, bytes] = {}
+    todo: list[tuple[bytes, bytes, File]] = []
+    for file in files:
+        header = _header(file)
+        key = _key(header, file)
+        found = known.get(key)
+        if found is None:
+            todo.append((key, header, file))
+        else:
+            file.checksum = used[key] = found
+            advance(file.size)
+    if not todo:
+        return
+    with _mapped(pack) as mapped:
+        batches = [todo[at : at + _BATCH] for at in range(0, len(todo), _BATCH)]
+        running = [pool.submit(_hash, mapped, batch) for batch in batches]
+        try:
+            for done in as_completed(running):
+                advance(done.result())
+        finally:
+            for future in running:  # none may use the mapping when it is closed
+                future.cancel()
+            for future in running:
+                if not future.cancelled():
+                    future.exception()
+    for key, _header_bytes, file in todo:
+        assert file.checksum is not None
+        used[key] = file.checksum
+    if len(known) <= _KEEP * len(used):
+        used = known | used
+    _save(path, used)
+
+
+@contextmanager
+def _mapped(pack: Path) -> Iterator[mmap.mmap | bytes]:
+    with pack.open("rb") as opened:
+        if not os.fstat(opened.fileno()).st_size:  # nothing but holes
+            yield b""
+            return
+        with mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            yield mapped
+
+
+def _hash(mapped: mmap.mmap | bytes, batch: Sequence[tuple[bytes, bytes, File]]) -> int:
+    total = 0
+    with memoryview(mapped) as view:
+        for _key_bytes, header, file in batch:
+            digest = hashlib.sha256(header)
+            assert isinstance(file.content, Packed)
+            at = 0
+            for start, length, offset in file.content.extents:
+                _zeros(digest.update, start - at)
+                digest.update(view[offset : offset + length])
+                at = start + length
+            _zeros(digest.update, file.size - at)
+            file.checksum = digest.digest()
+            total += file.size
+    return total
+
+
+def _zeros(update: Callable[[bytes], object], count: int) -> None:
+    while count > 0:
+        update(_ZEROS[:count])
+        count -= len(_ZEROS)
+
+
+def _header(file: File) -> bytes:
+    return file_header(file.mode, file.uid, file.gid, file.target, file.xattrs)
+
+
+def _key(header: bytes, file: File) -> bytes:
+    assert isinstance(file.content, Packed)
+    extents = file.content.extents
+    place = extents[0][2] if extents else 0
+    whole = hashlib.sha256(header + b"%d" % file.size).digest()
+    return whole[:16] + place.to_bytes(8, "little")
+
+
+def _load(path: Path) -> dict[bytes, bytes]:
+    """Return a table, empty where it is missing, damaged or of another format."""
+    try:
+        head, _newline, body = path.read_bytes().partition(b"\n")
+    except OSError:
+        return {}
+    if head != _head(body) or len(body) % _ROW:
+        return {}
+    return {body[at : at + _KEY]: body[at + _KEY : at + _ROW] for at in range(0, len(body), _ROW)}
+
+
+def _save(path: Path, table: dict[bytes, bytes]) -> None:
+    body = b"".join(key + checksum for key, checksum in table.items())
+    partial = path.with_name(f".tmp-{path.stem}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        partial.write_bytes(_head(body) + b"\n" + body)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _head(body: bytes) -> bytes:
+    return f"diskgen checksums {_FORMAT} {hashlib.sha256(body).hexdigest()}".encode()
