@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..tree import Directory, Node
+from ..tree import Directory, File, Node
 from . import composefs
 from .deploy import Sysroot
 from .selinux import XATTR, Policy, Question, ask, with_label
@@ -60,8 +60,8 @@ def _root(sysroot: Sysroot, stateroot: bytes) -> Iterator[_Wanted]:
             question, replace = (path[len(deployment) :], node.mode), True
         elif path == deployment + b"/" + composefs.NAME.encode() or path == deployments:
             question, replace = _LIKE_USR, False
-        elif _within(path, deployment):
-            continue  # the commit's own
+        elif _within(path, deployment) or (isinstance(node, File) and node.checksum is not None):
+            continue  # the commit's own, and objects: their labels are part of their names
         elif _within(path, place + b"/var"):
             question, replace = (path[len(place) :], node.mode), True
         elif path == upper:
