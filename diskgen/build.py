@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from . import preflight
@@ -18,8 +17,9 @@ from .image import fetch, layers
 from .image.model import BrokenBlob, Image
 from .image.store import Store
 from .layout import Filesystem, Partition, Role, derive_uuid
-from .ostree import commit, deploy, facts, kargs, kernel, labelling, layertree, merge, selinux
+from .ostree import commit, deploy, facts, kargs, kernel, labelling, stack
 from .ostree.installconfig import InstallConfig
+from .ostree.stack import Stack
 from .plan import DiskPlan, ImageFacts, console_kargs, identify, make_plan
 from .tree import Directory
 from .units import format_size
@@ -85,8 +85,8 @@ def plan_only(request: Request, emit: Emit) -> DiskPlan:
 
 def read_image(
     request: Request, access: AccessOptions, store: Store, emit: Emit
-) -> tuple[Image, tuple[Directory, ...], Directory, tuple[str, ...]]:
-    """Return the image, its layers as trees, the merged tree and warnings.
+) -> tuple[Image, Stack]:
+    """Return the image and its layers as trees.
 
     A blob of the cache that turns out to be damaged is fetched again, once.
     """
@@ -100,24 +100,26 @@ def read_image(
         notice(emit, f"{broken.message}; fetching it again", warning=True)
         image = fetch.fetch(request.source, machine, access, store, emit)
         indexes = layers.index_layers(image, store.layers, emit)
-    with step(emit, "merge", "Merging the layers") as phase:
-        made = [layertree.layer_tree(index) for index in indexes]
-        trees = tuple(tree for tree, _warnings in made)
-        merged, merge_warnings = merge.merge(trees)
-        warnings = (*(text for _tree, texts in made for text in texts), *merge_warnings)
-        phase.detail = f"{len(trees)} layers"
-    return image, trees, merged, warnings
+    with step(emit, "merge", "Merging the layers", unit="bytes") as phase:
+        made = stack.stack(image, indexes, phase.advance)
+        phase.detail = f"{len(image.layers)} layers" + (
+            f", of an encapsulated commit and {len(made.layers)} above it" if made.base else ""
+        )
+    return image, made
 
 
 def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     """Fetch and read the image and decide everything; only the cache is written."""
     machine = MACHINES[request.arch]
-    image, trees, merged, warnings = read_image(request, request.access, store, emit)
-    tree = facts.examine(merged, image.labels, machine.name)
+    image, stacked = read_image(request, request.access, store, emit)
+    tree = facts.examine(stacked.merged, image.labels, machine.name)
     if tree.policy is not None:
-        merged, trees = _label(tree.policy, merged, trees, store, emit)
-        tree = replace(tree, kernel=kernel.find_kernel(merged))
-    boot_loader = grub.inspect(merged, machine)
+        with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:
+            with store.scratch() as scratch:
+                stacked = stack.label(stacked, tree.policy, scratch, phase.advance)
+            phase.detail = f"policy '{tree.policy.name}'"
+        tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
+    boot_loader = grub.inspect(stacked.merged, machine)
     identity = identify(image.digest)
     options = kargs.combine(
         root_uuid=str(identity.root_uuid),
@@ -139,8 +141,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 boot_uuid=str(identity.boot_uuid),
             ),
             tree,
-            merged,
-            trees,
+            stacked.merged,
+            stacked.layers,
+            stacked.base,
         )
         grub.add_to_boot(sysroot.boot, boot_loader, machine, tree.title)
         if tree.policy is not None:
@@ -165,7 +168,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             kargs=tree.config.kargs,
             karg_deletes=tree.config.karg_deletes,
             stateroot=tree.config.stateroot,
-            warnings=(*tree.warnings, *_wishes(tree.config), *warnings),
+            warnings=(*tree.warnings, *_wishes(tree.config), *stacked.warnings),
         ),
         machine,
         kargs=options,
@@ -176,24 +179,6 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         esp_bytes=sum(map(len, esp.values())),
     )
     return Prepared(plan=plan, grub=boot_loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
-
-
-def _label(
-    policy: selinux.Policy,
-    merged: Directory,
-    layers: Sequence[Directory],
-    store: Store,
-    emit: Emit,
-) -> tuple[Directory, tuple[Directory, ...]]:
-    """Return the merged tree and the layers with the labels of the image's SELinux policy."""
-    with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:
-        trees = [merged, *layers]
-        with store.scratch() as scratch:
-            questions = chain.from_iterable(map(selinux.questions_of, trees))
-            answers = selinux.ask(policy, questions, scratch)
-        merged, *labelled = selinux.relabel(trees, answers, phase.advance)
-        phase.detail = f"{len(answers):,} paths, policy '{policy.name}'"
-    return merged, tuple(labelled)
 
 
 def _wishes(config: InstallConfig) -> Iterator[str]:

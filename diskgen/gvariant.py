@@ -52,6 +52,72 @@ def pack(*members: tuple[bytes, int, bool]) -> bytes:
     return _framed(bytes(body), ends[::-1])
 
 
+def unpack_array(data: bytes) -> list[bytes]:
+    """Return the elements of an array of variable-size elements that need no alignment.
+
+    Raises ValueError for framing offsets that make no sense.
+    """
+    if not data:
+        return []
+    width = _width(len(data))
+    first = int.from_bytes(data[-width:], "little")  # where the offsets begin
+    if first > len(data) - width or (len(data) - first) % width:
+        raise ValueError("an array's framing offsets are broken")
+    elements = []
+    start = 0
+    for at in range(first, len(data), width):
+        end = int.from_bytes(data[at : at + width], "little")
+        if not start <= end <= first:
+            raise ValueError("an array's framing offsets are broken")
+        elements.append(data[start:end])
+        start = end
+    return elements
+
+
+def unpack(data: bytes, *members: tuple[int, int] | None) -> list[bytes]:
+    """Return the members of a tuple: None for one of variable size, (size, alignment) for others.
+
+    Variable members must need no alignment. Raises ValueError for broken framing offsets.
+    """
+    width = _width(len(data))
+    variable = [number for number, member in enumerate(members) if member is None]
+    counted = [number for number in variable if number != len(members) - 1]
+    limit = len(data) - width * len(counted)
+    offsets = len(data)
+    found = []
+    at = 0
+    for number, member in enumerate(members):
+        if member is not None:
+            size, alignment = member
+            at += -at % alignment
+            end = at + size
+        elif number in counted:
+            offsets -= width
+            end = int.from_bytes(data[max(offsets, 0) : offsets + width], "little")
+        else:
+            end = limit
+        if not at <= end <= limit:
+            raise ValueError("a tuple's framing offsets are broken")
+        found.append(data[at:end])
+        at = end
+    return found
+
+
+def _width(size: int) -> int:
+    return next(width for width, limit in _OFFSET_WIDTHS if size <= limit)
+
+
+def unpack_xattrs(data: bytes) -> Xattrs:
+    """Return the extended attributes of an ``a(ayay)``. Raises ValueError."""
+    found = []
+    for element in unpack_array(data):
+        name, value = unpack(element, None, None)
+        if not name.endswith(b"\0") or len(name) < 2 or b"\0" in name[:-1]:
+            raise ValueError("an extended attribute has no name")
+        found.append((name[:-1], value))
+    return tuple(found)
+
+
 def variant_string(text: str) -> bytes:
     """Serialise a variant that holds a string."""
     return text.encode() + b"\0\0s"

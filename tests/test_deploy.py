@@ -69,7 +69,6 @@ def test_a_sound_image_is_taken() -> None:
     ("entries", "labels", "codes"),
     [
         ((), {}, {"not-bootable"}),
-        ((), LABELS | {"ostree.final-diffid": "x"}, {"encapsulated"}),
         ((f("usr/lib/modules/6.2/vmlinuz"),), LABELS, {"kernel"}),
         ((f("usr/lib/modules/.wh.6.1.0-test", b""),), LABELS, {"kernel"}),
         ((f("usr/lib/ostree/.wh.prepare-root.conf", b""),), LABELS, {"prepare-root"}),

@@ -264,6 +264,9 @@ def _read(job: dict[str, Any], partial: Path, pack: Path, progress: Any) -> Laye
     return LayerIndex(job["diff_id"], tuple(rows), pack)
 
 
+_OBJECTS: Final = b"sysroot/ostree/repo/objects/"
+
+
 def _entry(
     header: Header,
     stream: Stream,
@@ -276,7 +279,8 @@ def _entry(
     checksum: bytes | None = None
     content: Content | None = None
     if kind is Kind.HARDLINK:
-        if header.target not in files:
+        # Objects of an encapsulated image's repository may be in a layer below.
+        if header.target not in files and not header.target.startswith(_OBJECTS):
             raise refuse(
                 f"'{show(header.path)}' is a hard link to '{show(header.target)}', which is not "
                 "before it in the layer"

@@ -36,15 +36,20 @@ _OCI_TYPES: Final = {
 }
 
 
-def merge_commit(objects: ObjectSet, merged: Directory, image: Image, timestamp: int) -> bytes:
-    """Add the commit of the merged tree; return its checksum. Raises SourceError for odd JSON."""
+def merge_commit(
+    objects: ObjectSet, merged: Directory, image: Image, timestamp: int, parent: bytes = b""
+) -> bytes:
+    """Add the commit of the merged tree; return its checksum. Raises SourceError for odd JSON.
+
+    ``parent`` is the checksum of the commit that an encapsulated image is derived from.
+    """
     metadata = {
         "ostree.container.image-config": canonical_json(image.config_json),
         _IMPORTER: IMPORTER_VERSION,
         "ostree.manifest": canonical_json(_as_oci(image.manifest_json)),
         "ostree.manifest-digest": image.digest,
     }
-    return objects.add_commit(merged, timestamp=timestamp, metadata=metadata)
+    return objects.add_commit(merged, timestamp=timestamp, metadata=metadata, parent=parent)
 
 
 def layer_commit(objects: ObjectSet, tree: Directory, timestamp: int) -> bytes:

@@ -18,6 +18,7 @@ from ..tree import Directory, regular, symlink
 from . import composefs
 from .bls import ENTRY, boot_files, entry
 from .commit import canonical_json, layer_commit, merge_commit
+from .encapsulated import Base
 from .facts import Composefs, TreeFacts
 from .kernel import Kernel, boot_checksum
 from .objects import ObjectSet
@@ -54,9 +55,15 @@ class Sysroot:
 
 
 def deploy(
-    request: DeployRequest, facts: TreeFacts, merged: Directory, layers: Sequence[Directory]
+    request: DeployRequest,
+    facts: TreeFacts,
+    merged: Directory,
+    layers: Sequence[Directory],
+    base: Base | None = None,
 ) -> Sysroot:
-    """Return the trees of a machine's first deployment; ``layers`` are those of the image.
+    """Return the trees of a machine's first deployment.
+
+    ``layers`` are the ordinary ones of the image, which come after those of ``base``.
 
     Nothing that is passed in is changed; the trees share its files. Raises SourceError for an
     image whose manifest no reader would take.
@@ -64,14 +71,20 @@ def deploy(
     image = request.image
     stateroot = facts.config.stateroot
     objects = ObjectSet()
-    commit = merge_commit(objects, merged, image, request.timestamp).hex()
+    parent = base.commit if base is not None else b""
+    commit = merge_commit(objects, merged, image, request.timestamp, parent).hex()
     refs = {
         f"ostree/container/image/{escape_ref(str(request.target))}": commit,
         "ostree/1/1/0": commit,
     }
-    for layer, tree in zip(image.layers, layers, strict=True):
-        ref = f"ostree/container/blob/{escape_ref(layer.digest)}"
-        if ref not in refs:  # the same blob may be stacked twice
+    # The same blob may be stacked twice: the first one has the ref.
+    blobs = (f"ostree/container/blob/{escape_ref(layer.digest)}" for layer in image.layers)
+    if base is not None:
+        refs[next(blobs)] = _add_base(objects, base)
+        for tree in base.chunks:
+            refs[next(blobs)] = objects.add_commit(tree, timestamp=0, metadata={}).hex()
+    for ref, tree in zip(blobs, layers, strict=True):
+        if ref not in refs:
             refs[ref] = layer_commit(objects, tree, request.timestamp).hex()
     bootcsum = boot_checksum(facts.kernel)
     karg = f"ostree=/ostree/boot.1/{stateroot}/{bootcsum}/0"
@@ -129,6 +142,17 @@ def deploy(
         entry=ENTRY,
         content_bytes=objects.content_bytes,
     )
+
+
+def _add_base(objects: ObjectSet, base: Base) -> str:
+    """Keep the encapsulated commit as it is; return its checksum in hex."""
+    objects.add_tree(base.tree)
+    objects.dirtrees |= base.dirtrees
+    objects.dirmetas |= base.dirmetas
+    objects.commits[base.commit] = base.commit_data
+    if base.commitmeta is not None:
+        objects.commitmetas[base.commit] = base.commitmeta
+    return base.commit.hex()
 
 
 def _deployment(

@@ -126,13 +126,6 @@ def os_release(root: Directory) -> dict[str, str]:
 
 
 def _kind(labels: Mapping[str, str]) -> Iterator[Problem]:
-    if "ostree.final-diffid" in labels:
-        yield Problem(
-            code="encapsulated",
-            message="this image holds an encapsulated ostree commit (label 'ostree.final-diffid'), "
-            "which this version of diskgen cannot unpack yet",
-            hint="images without that label work: built from scratch, or rechunked without ostree",
-        )
     if "ostree.bootable" not in labels and "containers.bootc" not in labels:
         yield Problem(
             code="not-bootable",
@@ -170,6 +163,18 @@ def _doubts(root: Directory) -> Iterator[str]:
         )
     if root.get("tmp") is None:
         yield "the image has no directory '/tmp', and the machine will not be able to make one"
+
+
+def shows_whole_root(root: Directory) -> bool:
+    """Say whether the machine shows top-level directories of the image beside /usr, /etc, /var.
+
+    Only with composefs or a transient root: others get their root from ``ostree checkout`` alone.
+    """
+    text = "\n".join(find_text(root, path) or "" for path in _PREPARE_ROOT)
+    if re.search(r"^\s*transient\s*=\s*(yes|true|1)\s*$", text, re.MULTILINE):
+        return True
+    enabled = re.findall(r"^\s*enabled\s*=\s*(\S+)\s*$", text, re.MULTILINE)
+    return bool(enabled) and enabled[-1] in _TRUE | {"maybe", "signed", "verity"}
 
 
 def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:

@@ -7,42 +7,79 @@ API filesystems keep no content. Whiteouts stay ordinary files here; merging giv
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from ..errors import SourceError
 from ..image.index import Entry, Kind, LayerIndex
 from ..tree import Directory, File, Node
 
+_SHOWN: Final = frozenset({b"usr", b"etc", b"var"})
+_REPOSITORY: Final = b"sysroot/ostree/repo/"
 _API_MOUNTS: Final = frozenset({b"run", b"tmp", b"proc", b"sys", b"dev"})
 
 
-def layer_tree(index: LayerIndex) -> tuple[Directory, list[str]]:
+def layer_tree(index: LayerIndex, *, only_usr: bool = False) -> tuple[Directory, list[str]]:
     """Return the layer's tree and warnings; its files carry their ostree checksum and the time 0.
+
+    ``only_usr`` drops what is neither in /usr, /etc nor /var: the root of a base without composefs
+    does not show it.
 
     Raises SourceError for what such a tree cannot hold: names that are not UTF-8, files below a
     symlink or a file, hard links to nothing.
     """
-    builder = _Builder(index)
-    for entry in index.entries:
+    builder = _Builder(index, only_usr=only_usr)
+    for entry in _without_objects(index):
         builder.add(entry)
     builder.link()
     warnings = []
     if builder.dropped:
         first = f"'/{_show(builder.dropped[0])}'"
         warnings.append(
-            f"layer '{index.diff_id}' has {len(builder.dropped)} entries below /run, /tmp, /proc, "
-            f"/sys or /dev ({first} for one): no image keeps these"
+            f"layer '{index.diff_id}' has {len(builder.dropped)} entries "
+            + ("outside of /usr, /etc and /var " if only_usr else "")
+            + ("or " if only_usr else "")
+            + f"below /run, /tmp, /proc, /sys or /dev ({first} for one): no image keeps these"
         )
     return builder.root, warnings
+
+
+def _without_objects(index: LayerIndex) -> Iterator[Entry]:
+    """Yield a layer's entries, files of the base that it changed under their own names.
+
+    In an unpacked encapsulated image a file is a hard link of an object of its repository. A build
+    that changes one writes the object and its names; the object is nobody's, the names count.
+    """
+    objects: dict[bytes, Entry] = {}
+    for entry in index.entries:
+        if entry.kind is Kind.FILE and entry.mtime > 0 and entry.path.startswith(_REPOSITORY):
+            objects[entry.path] = entry
+    if not objects and not any(e.target.startswith(_REPOSITORY) for e in index.entries):
+        yield from index.entries
+        return
+    named: dict[bytes, bytes] = {}
+    for entry in index.entries:
+        link = entry.kind is Kind.HARDLINK and entry.target.startswith(_REPOSITORY)
+        if objects.get(entry.path) is entry:
+            continue
+        if not link or entry.mtime <= 0:
+            yield entry
+        elif entry.target in named:
+            yield replace(entry, target=named[entry.target])
+        elif (found := objects.get(entry.target)) is not None:
+            named[entry.target] = entry.path
+            yield replace(found, path=entry.path)
 
 
 class _Builder:
     """A layer's tree while it grows."""
 
-    def __init__(self, index: LayerIndex) -> None:
+    def __init__(self, index: LayerIndex, *, only_usr: bool) -> None:
         self.root = Directory()
         self.dropped: list[bytes] = []
         self._diff_id = index.diff_id
+        self._only_usr = only_usr
         self._directories: dict[bytes, Directory] = {b"": self.root}
         self._links: list[tuple[Directory, bytes, Entry]] = []
 
@@ -87,6 +124,8 @@ class _Builder:
         """Return where a path of the layer goes, or None where it is dropped."""
         first, slash, _rest = path.partition(b"/")
         if first in _API_MOUNTS and (slash or entry.kind is not Kind.DIR):
+            return None
+        if self._only_usr and first not in _SHOWN and first not in _API_MOUNTS and path:
             return None
         try:
             path.decode()

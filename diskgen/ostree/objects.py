@@ -22,6 +22,7 @@ class ObjectSet:
     dirtrees: dict[bytes, bytes] = field(default_factory=dict)
     dirmetas: dict[bytes, bytes] = field(default_factory=dict)
     commits: dict[bytes, bytes] = field(default_factory=dict)
+    commitmetas: dict[bytes, bytes] = field(default_factory=dict)  # detached, by commit
     files: dict[bytes, File] = field(default_factory=dict)
     _known_metas: dict[tuple[int, int, int, Xattrs], bytes] = field(default_factory=dict)
 
@@ -52,13 +53,20 @@ class ObjectSet:
         self.dirtrees[tree_sum] = data
         return tree_sum, self._add_dirmeta(root)
 
-    def add_commit(self, root: Directory, *, timestamp: int, metadata: Mapping[str, str]) -> bytes:
-        """Add a tree and a commit of it without parent, subject and body; return its checksum.
+    def add_commit(
+        self,
+        root: Directory,
+        *,
+        timestamp: int,
+        metadata: Mapping[str, str],
+        parent: bytes = b"",
+    ) -> bytes:
+        """Add a tree and a commit of it without subject and body; return its checksum.
 
-        ``timestamp`` in seconds since 1970.
+        ``timestamp`` in seconds since 1970; ``parent`` is a commit's checksum.
         """
         tree, meta = self.add_tree(root)
-        data = commit(tree, meta, timestamp=timestamp, metadata=metadata)
+        data = commit(tree, meta, timestamp=timestamp, metadata=metadata, parent=parent)
         checksum = hashlib.sha256(data).digest()
         self.commits[checksum] = data
         return checksum
@@ -79,6 +87,7 @@ class ObjectSet:
             ("dirtree", self.dirtrees),
             ("dirmeta", self.dirmetas),
             ("commit", self.commits),
+            ("commitmeta", self.commitmetas),
         ):
             for checksum, data in found.items():
                 yield checksum, kind, regular(data)
@@ -101,12 +110,17 @@ def dirmeta(uid: int, gid: int, mode: int, xattrs: Xattrs) -> bytes:
 
 
 def commit(
-    dirtree_sum: bytes, dirmeta_sum: bytes, *, timestamp: int, metadata: Mapping[str, str]
+    dirtree_sum: bytes,
+    dirmeta_sum: bytes,
+    *,
+    timestamp: int,
+    metadata: Mapping[str, str],
+    parent: bytes = b"",
 ) -> bytes:
     """Serialise ``(a{sv}aya(say)sstayay)``; ``timestamp`` in seconds since 1970."""
     return pack(
         (vardict({key: variant_string(text) for key, text in metadata.items()}), 8, False),
-        (b"", 1, False),  # parent
+        (parent, 1, False),
         (b"", 1, False),  # related objects
         (b"\0", 1, False),  # subject
         (b"\0", 1, False),  # body

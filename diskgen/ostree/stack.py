@@ -1,0 +1,59 @@
+"""An image's layers, stacked: the base commit where there is one, ordinary layers, their merge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from ..image.index import LayerIndex
+from ..image.model import Image
+from ..tree import Directory
+from . import selinux
+from .encapsulated import Base, count_base_layers, read_base
+from .facts import shows_whole_root
+from .layertree import layer_tree
+from .merge import merge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """The trees of an image; they share their files."""
+
+    base: Base | None  # of an encapsulated image
+    layers: tuple[Directory, ...]  # the ordinary ones, above the base
+    merged: Directory
+    warnings: tuple[str, ...]
+
+
+def stack(image: Image, indexes: Sequence[LayerIndex], advance: Callable[[int], None]) -> Stack:
+    """Stack the layers of an image. ``advance`` gets bytes of contents as they are hashed.
+
+    Raises SourceError for layers that make no tree.
+    """
+    count = count_base_layers(image)
+    base = read_base(indexes[:count], advance) if count else None
+    only_usr = base is not None and not shows_whole_root(base.tree)
+    made = [layer_tree(index, only_usr=only_usr) for index in indexes[count:]]
+    trees = tuple(tree for tree, _warnings in made)
+    merged, warnings = merge([*([base.tree] if base is not None else []), *trees])
+    return Stack(
+        base=base,
+        layers=trees,
+        merged=merged,
+        warnings=(*chain.from_iterable(texts for _tree, texts in made), *warnings),
+    )
+
+
+def label(
+    stack: Stack, policy: selinux.Policy, scratch: Path, advance: Callable[[int], None]
+) -> Stack:
+    """Return the stack with the labels of its SELinux policy; those of an unchanged base stay."""
+    if not stack.layers:
+        return stack
+    trees = [stack.merged, *stack.layers]
+    questions: Iterable[selinux.Question] = chain.from_iterable(map(selinux.questions_of, trees))
+    answers = selinux.ask(policy, questions, scratch)
+    merged, *layers = selinux.relabel(trees, answers, advance)
+    return replace(stack, merged=merged, layers=tuple(layers))
