@@ -145,11 +145,18 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             stacked.layers,
             stacked.base,
         )
-        grub.add_to_boot(sysroot.boot, boot_loader, machine, tree.title)
+        name_uuid = not tree.config.skip_boot_uuid
+        for_disk = grub.ForDisk(
+            title=tree.title,
+            boot_uuid=str(identity.boot_uuid),
+            timestamp=timestamp,
+            name_uuid=name_uuid,
+        )
+        grub.add_to_boot(sysroot.boot, boot_loader, machine, for_disk)
         if tree.policy is not None:
             with store.scratch() as scratch:
                 labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
-        esp = grub.esp_files(boot_loader, str(identity.boot_uuid))
+        esp = grub.esp_files(boot_loader, str(identity.boot_uuid), name_uuid=name_uuid)
     labels = image.labels
     plan = make_plan(
         request,

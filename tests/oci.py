@@ -203,3 +203,9 @@ def bootable(place: Path, *extra: bytes, **options: Any) -> Path:
     layout = Layout(place)
     layers = [layout.layer(bootable_tar(**options)), *(layout.layer(tar) for tar in extra)]
     return layout.finish(layout.image(layers))
+
+
+def blobs(place: Path) -> set[str]:
+    """Return the digests of the config and the layers of a layout's image."""
+    manifest = Layout.manifest_of(place)
+    return {part["digest"] for part in (manifest["config"], *manifest["layers"])}

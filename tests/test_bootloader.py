@@ -45,6 +45,10 @@ def debian(grub_binary: bytes, *, shim: bytes | None) -> Directory:
     return root
 
 
+def for_disk(*, name_uuid: bool = True) -> grub.ForDisk:
+    return grub.ForDisk(title="Title", boot_uuid="1234", timestamp=1748781015, name_uuid=name_uuid)
+
+
 def ways(facts: grub.GrubFacts) -> dict[str, bool]:
     return {way.name: way.works for way in facts.ways}
 
@@ -175,7 +179,7 @@ def test_boot_gets_modules_and_configuration() -> None:
     root.add("usr/sbin/grub2-mkconfig", regular(b""))
     facts = grub.inspect(root, X86)
     boot = Directory()
-    grub.add_to_boot(boot, facts, X86, "Title")
+    grub.add_to_boot(boot, facts, X86, for_disk())
     assert facts.directory == "grub2"
     module = boot.get_file("grub2/i386-pc/regexp.mod")
     assert module is not None

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,28 +23,50 @@ sys.path.insert(0, str(HERE.parent))
 
 from tests.oci import EPOCH, LABELS, Layout, TarBuilder  # noqa: E402
 
-SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
-SOURCES = (
-    f"deb {MIRROR} {SUITE} main",
-    f"deb {MIRROR}-security {SUITE}-security main",
-    f"deb {MIRROR} {SUITE}-updates main",
-)
+SOURCES = {
+    "trixie": (
+        f"deb {MIRROR} trixie main",
+        f"deb {MIRROR}-security trixie-security main",
+        f"deb {MIRROR} trixie-updates main",
+    ),
+    "sid": (f"deb {MIRROR} sid main",),
+}
 PACKAGES = (
     "linux-image-cloud-amd64 systemd systemd-sysv systemd-resolved udev dbus dracut ostree"
     " ostree-boot shim-signed grub-efi-amd64-signed grub-efi-amd64-bin grub-pc-bin grub-common"
     " e2fsprogs iproute2 ca-certificates skopeo jq login passwd kmod zstd libcap2-bin attr"
+    " libssl3t64"
 ).split()
+SELINUX_PACKAGES = "selinux-policy-default policycoreutils selinux-utils".split()
 ROOT_PASSWORD = "diskgen"  # for whoever tries the demo; nothing but the console takes it
 
 DRACUT = (
     "dracut --force --no-hostonly --no-hostonly-cmdline --reproducible --zstd --kver {kernel}"
     " --modules 'systemd systemd-initrd ostree base fs-lib kernel-modules rootfs-block udev-rules"
     " dracut-systemd systemd-udevd systemd-journald systemd-tmpfiles systemd-sysusers shutdown'"
-    " --drivers 'virtio_pci virtio_blk virtio_scsi sd_mod nvme ahci ext4'"
+    " --drivers 'virtio_pci virtio_blk virtio_scsi sd_mod nvme ahci ext4 erofs overlay loop'"
     " --filesystems ext4"
     " /usr/lib/modules/{kernel}/initramfs.img"
 )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of base image."""
+
+    suite: str = "trixie"
+    composefs: str = "no"  # as prepare-root.conf has it
+    selinux: str | None = None  # as /etc/selinux/config has it
+
+    @property
+    def packages(self) -> list[str]:
+        return [*PACKAGES, *(SELINUX_PACKAGES if self.selinux else ())]
+
+
+PLAIN = Recipe()
+COMPOSEFS = Recipe(suite="sid", composefs="yes")
+SELINUX = Recipe(selinux="enforcing")
 
 TMPFILES = """\
 d /var/home 0755 root root -
@@ -64,8 +87,9 @@ LINKS = {
     "ostree": "sysroot/ostree",
 }  # fmt: skip
 MASKED = (
-    "grub-common.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer"
-    " e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pcrlock-make-policy.service"
+    "grub-common.service grub2-common.service apt-daily.timer apt-daily-upgrade.timer"
+    " dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer"
+    " systemd-pcrlock-make-policy.service"
 ).split()
 NETWORK = "[Match]\nType=ether\n[Network]\nDHCP=yes\n"
 UNIT = """\
@@ -92,9 +116,9 @@ def default_cache() -> Path:
     return Path(base) / "diskgen-tests"
 
 
-def build(cache: Path, *, changed: bool = False) -> Path:
+def build(cache: Path, recipe: Recipe = PLAIN, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
-    base = base_layer(cache)
+    base = base_layer(cache, recipe)
     name = "changed" if changed else "first"
     sources = _hash(Path(__file__), *sorted((HERE / "image").iterdir()))
     layout = cache / f"{base.stem}-{name}-{sources}"
@@ -117,10 +141,13 @@ def build(cache: Path, *, changed: bool = False) -> Path:
     return layout
 
 
-def base_layer(cache: Path) -> Path:
+def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
     """Return the base root filesystem as a tar, its kernel and initramfs in place."""
-    recipe = repr((SOURCES, PACKAGES, DRACUT, TMPFILES, LINKS, MASKED, NETWORK, ROOT_PASSWORD, 4))
-    tar = cache / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar"
+    makes = repr(
+        (recipe, SOURCES[recipe.suite], recipe.packages, DRACUT, TMPFILES, LINKS, MASKED, NETWORK,
+         ROOT_PASSWORD, 5)
+    )  # fmt: skip
+    tar = cache / f"base-{hashlib.sha256(makes.encode()).hexdigest()[:16]}.tar"
     if tar.is_file():
         return tar
     if os.geteuid():
@@ -129,10 +156,10 @@ def base_layer(cache: Path) -> Path:
     root = Path(f"{tar}.{os.getpid()}.root")
     try:
         _say("installing packages")
-        _mmdebstrap(root)
+        _mmdebstrap(root, recipe)
         _say("making the initramfs")
-        _make_initramfs(root)
-        _arrange(root)
+        _make_initramfs(root, recipe)
+        _arrange(root, recipe)
         partial = tar.with_suffix(".partial")
         _run(
             "tar", "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner",
@@ -144,24 +171,24 @@ def base_layer(cache: Path) -> Path:
     return tar
 
 
-def _mmdebstrap(root: Path) -> None:
+def _mmdebstrap(root: Path, recipe: Recipe) -> None:
     excluded = ("man", "doc", "locale", "info", "bash-completion", "lintian")
     # What is mounted in the root goes away with these processes, however they end.
     _run(
         "unshare", "--mount",
         "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(recipe.packages)}",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded),
         '--aptopt=Acquire::Check-Valid-Until "false"',
-        SUITE, root, *SOURCES,
+        recipe.suite, root, *SOURCES[recipe.suite],
     )  # fmt: skip
 
 
-def _make_initramfs(root: Path) -> None:
+def _make_initramfs(root: Path, recipe: Recipe) -> None:
     write(
         root,
         "usr/lib/ostree/prepare-root.conf",
-        "[composefs]\nenabled = no\n[sysroot]\nreadonly = true\n",
+        f"[composefs]\nenabled = {recipe.composefs}\n[sysroot]\nreadonly = true\n",
     )
     kernel = kernel_release(root)
     for name in ("vmlinuz",):
@@ -174,7 +201,7 @@ def _make_initramfs(root: Path) -> None:
     _run("unshare", "--mount", "sh", "-c", script)
 
 
-def _arrange(root: Path) -> None:
+def _arrange(root: Path, recipe: Recipe) -> None:
     """Turn an ordinary root filesystem into the shape of a bootable container."""
     for path in (root / "boot").iterdir():
         path.unlink()
@@ -189,6 +216,8 @@ def _arrange(root: Path) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     (root / "sysroot").mkdir()
     for name, target in LINKS.items():
+        if recipe.selinux and name == "usr/local":
+            continue  # few domains of Debian's policy may read a link of that name
         path = root / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -221,6 +250,17 @@ def _arrange(root: Path) -> None:
             for line in lines
         )
     )
+    if recipe.selinux is not None:
+        write(
+            root,
+            "etc/selinux/config",
+            f"SELINUX={recipe.selinux}\nSELINUXTYPE=default\n",
+        )
+        write(
+            root,
+            "usr/lib/bootc/kargs.d/20-selinux.toml",
+            'kargs = ["security=selinux", "selinux=1"]\n',
+        )
     write(root, "usr/lib/bootc/kargs.d/10-test.toml", 'kargs = ["printk.devkmsg=on", "panic=-1"]\n')
     write(
         root,

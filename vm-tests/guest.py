@@ -103,3 +103,12 @@ def guest(
                 yield Guest(child, lines)
             finally:
                 run.stop(child)
+
+
+def boot(disk: Path, firmware: str, **requests: str) -> dict[str, str]:
+    """Boot once, for keeps, until the guest resets itself or switches off; return its proof."""
+    extra = ["-no-reboot"]
+    with guest(disk, firmware=firmware, write=True, requests=requests, extra=extra) as machine:
+        machine.wait_for("DISKGEN-PROOF done=")
+        assert machine.wait_end(seconds=300) == 0
+        return {key: values[-1] for key, values in machine.facts().items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGES = (
     "base-files bash coreutils dash findutils libc-bin mount util-linux"
-    " ostree ostree-boot composefs"
+    " ostree ostree-boot composefs skopeo ca-certificates passwd"
 ).split()
 SOURCE = "deb http://deb.debian.org/debian sid main"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import GUEST_HOST
-from guest import guest
+from guest import boot, guest
 
+from tests.oci import blobs
 from tests.program import Program
 from tests.registry import Registry
 
@@ -111,23 +112,7 @@ def test_day_2(
     assert again["deployments"] == "2"
     # What the disk was built from is in its repository, under the names the tools look for:
     # only the new layer and the new config went over the wire.
-    assert set(fetched) == digests(changed_image) - digests(first_image)
-
-
-def boot(disk: Path, firmware: str, **requests: str) -> dict[str, str]:
-    """Boot once, for keeps, until the guest resets itself or switches off; return its proof."""
-    extra = ["-no-reboot"]
-    with guest(disk, firmware=firmware, write=True, requests=requests, extra=extra) as machine:
-        machine.wait_for("DISKGEN-PROOF done=")
-        assert machine.wait_end(seconds=300) == 0
-        return {key: values[-1] for key, values in machine.facts().items()}
-
-
-def digests(layout: Path) -> set[str]:
-    """Return the digests of an image's config and layers."""
-    (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
-    manifest = json.loads((layout / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes())
-    return {part["digest"] for part in (manifest["config"], *manifest["layers"])}
+    assert set(fetched) == blobs(changed_image) - blobs(first_image)
 
 
 def test_nothing_special_is_used(

@@ -13,6 +13,7 @@ from ..errors import SourceError
 from ..plan import Way
 from ..tree import Directory, File, Node, read, regular
 from . import grub_config
+from .bootupd import Payload, StaticConfig, bootuuid, read_payload, state
 from .grub_config import Menu
 
 # Where distributions keep their signed (then unsigned) binaries; {s} is the architecture's suffix,
@@ -44,6 +45,13 @@ class GrubFacts:
     bios: Directory | None  # GRUB's modules for BIOS
     menus: Mapping[str, Menu]  # by GRUB platform
     ways: tuple[Way, ...]
+    payload: Payload | None = None  # of bootupd
+
+    @property
+    def static(self) -> StaticConfig | None:
+        """The image's own configuration, where its GRUB reads entries by itself."""
+        known = self.payload is not None and Menu.SCRIPT not in self.menus.values()
+        return self.payload.static if known and self.payload is not None else None
 
     @property
     def menu(self) -> str:
@@ -54,11 +62,22 @@ class GrubFacts:
         return any(w.name == way and w.works for w in self.ways)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForDisk:
+    """What the configuration says of this disk; ``timestamp`` in seconds since 1970."""
+
+    title: str
+    boot_uuid: str
+    timestamp: int
+    name_uuid: bool = True  # write bootuuid.cfg
+
+
 def inspect(root: Directory, machine: Machine) -> GrubFacts:
     """Return what an image tree brings. Raises SourceError when it can boot in no way at all."""
     ways: list[Way] = []
     menus: dict[str, Menu] = {}
-    esp, vendor = _efi(root, machine, ways, menus)
+    payload = read_payload(root)
+    esp, vendor = _efi(root, payload, machine, ways, menus)
     bios = _bios(root, machine, ways, menus)
     if not any(way.works for way in ways):
         reasons = "; ".join(f"{way.name}: {way.reason}" for way in ways)
@@ -73,11 +92,12 @@ def inspect(root: Directory, machine: Machine) -> GrubFacts:
     )
     return GrubFacts(
         vendor=vendor,
-        directory="grub2" if uses_grub2 else "grub",
+        directory="grub2" if uses_grub2 or payload is not None else "grub",
         esp=esp,
         bios=bios,
         menus=menus,
         ways=tuple(ways),
+        payload=payload,
     )
 
 
@@ -96,24 +116,45 @@ def check_menu(facts: GrubFacts, title: str, kargs: str) -> None:
             )
 
 
-def esp_files(facts: GrubFacts, boot_uuid: str) -> dict[str, bytes]:
-    """Return the ESP's files by path. Binaries are byte for byte the image's, signatures too."""
+def esp_files(facts: GrubFacts, boot_uuid: str, *, name_uuid: bool = True) -> dict[str, bytes]:
+    """Return the ESP's files by path. Binaries are byte for byte the image's, signatures too.
+
+    Without ``name_uuid`` a configuration of the image finds /boot by the label ``boot``.
+    """
     if not facts.esp:
         return {}
     files = {}
     for path, file in facts.esp.items():
         assert file.content is not None
         files[f"EFI/{path}"] = read(file.content)
-    files[f"EFI/{facts.vendor}/grub.cfg"] = grub_config.stub(boot_uuid, facts.directory).encode()
+    place = f"EFI/{facts.vendor}"
+    if facts.static is not None:
+        files[f"{place}/grub.cfg"] = facts.static.stub.encode()
+        if name_uuid:
+            files[f"{place}/bootuuid.cfg"] = bootuuid(boot_uuid).encode()
+    else:
+        files[f"{place}/grub.cfg"] = grub_config.stub(boot_uuid, facts.directory).encode()
     return files
 
 
-def add_to_boot(boot: Directory, facts: GrubFacts, machine: Machine, title: str) -> None:
-    """Put configuration and modules on the /boot tree."""
-    place = boot.make_dirs(facts.directory)
-    text = grub_config.main(title=title, menus=dict(facts.menus), serial=machine.serial_grub)
-    place.add("grub.cfg", regular(text.encode()))
-    place.add("grubenv", regular(grub_config.environment_block()))
+def add_to_boot(boot: Directory, facts: GrubFacts, machine: Machine, for_disk: ForDisk) -> None:
+    """Put configuration, modules and bootupd's state on the /boot tree."""
+    place = boot.make_dirs(facts.directory, mode=0o700 if facts.static is not None else 0o755)
+    private = 0o600 if facts.static is not None else 0o644
+    if facts.static is not None:
+        text = facts.static.main
+        if for_disk.name_uuid:
+            place.add("bootuuid.cfg", regular(bootuuid(for_disk.boot_uuid).encode(), mode=private))
+        if machine.serial_grub is not None and facts.bios is not None:
+            console = grub_config.console(machine.serial_grub)
+            place.add("console.cfg", regular(console.encode(), mode=private))
+    else:
+        text = grub_config.main(
+            title=for_disk.title, menus=dict(facts.menus), serial=machine.serial_grub
+        )
+    place.add("grub.cfg", regular(text.encode(), mode=private))
+    place.add("grubenv", regular(grub_config.environment_block(), mode=private))
+    bios = facts.bios is not None and machine.bios_grub is not None
     if facts.bios is not None and machine.bios_grub is not None:
         modules: dict[bytes, Node] = {
             name: File(mode=0o100644, content=node.content)
@@ -121,16 +162,26 @@ def add_to_boot(boot: Directory, facts: GrubFacts, machine: Machine, title: str)
             if isinstance(node, File) and node.is_regular and name.endswith((b".mod", b".lst"))
         }
         place.entries[machine.bios_grub.encode()] = Directory(entries=modules)
+    if facts.payload is not None:
+        static = facts.static is not None
+        known = state(facts.payload, bios=bios, static=static, timestamp=for_disk.timestamp)
+        if known is not None:
+            boot.add("bootupd-state.json", regular(known))
 
 
 def _efi(
-    root: Directory, machine: Machine, ways: list[Way], menus: dict[str, Menu]
+    root: Directory,
+    payload: Payload | None,
+    machine: Machine,
+    ways: list[Way],
+    menus: dict[str, Menu],
 ) -> tuple[dict[str, File], str]:
     if machine.efi_suffix is None or machine.efi_grub is None:
         return {}, ""
-    payload = _bootupd_payload(root)
     files, vendor, shim, grub = (
-        _from_payload(payload, machine.efi_suffix) if payload else _from_packages(root, machine)
+        _from_payload(payload, machine.efi_suffix)
+        if payload is not None and payload.files
+        else _from_packages(root, machine)
     )
     if grub is None:
         reason = f"there is no GRUB for UEFI ({machine.efi_grub}) in the image"
@@ -144,7 +195,7 @@ def _efi(
         return {}, ""
     menus["efi"] = menu
     prefix = _prefix(binary)
-    if prefix and not payload:
+    if prefix and (payload is None or not payload.files):
         # A binary with a prefix built in reads its configuration there, wherever it lies itself.
         files = {
             path.replace(f"{vendor}/", f"{prefix}/", 1)
@@ -208,29 +259,10 @@ def _from_packages(
     return files, vendor, shim, grub
 
 
-def _bootupd_payload(root: Directory) -> Directory | None:
-    """Return the EFI directory of a bootupd payload, components merged, or None."""
-    merged = Directory()
-    efi = root.get_dir("usr/lib/efi")
-    for _component, versions in sorted((efi.entries if efi else {}).items()):
-        for _version, place in sorted(getattr(versions, "entries", {}).items()):
-            content = place.get_dir("EFI") if isinstance(place, Directory) else None
-            for path, node in content.walk() if content else ():
-                if isinstance(node, File):
-                    merged.add(path, node)
-    if merged.entries:
-        return merged
-    return root.get_dir("usr/lib/bootupd/updates/EFI")
-
-
 def _from_payload(
-    payload: Directory, suffix: str
+    payload: Payload, suffix: str
 ) -> tuple[dict[str, File], str, File | None, File | None]:
-    files = {
-        path.decode(): node
-        for path, node in payload.walk()
-        if isinstance(node, File) and node.is_regular
-    }
+    files = dict(payload.files)
     shims = [path for path in files if PurePosixPath(path).name == f"shim{suffix}.efi"]
     if len(shims) != 1:
         return {}, "", None, None

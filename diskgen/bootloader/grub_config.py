@@ -105,13 +105,7 @@ def main(*, title: str, menus: dict[str, Menu], serial: str | None) -> str:
         "if [ -s $prefix/grubenv ]; then load_env; fi",
     ]
     if serial:
-        parts.append(
-            'if [ "$grub_platform" = pc ]; then\n'
-            f"  {serial}\n"
-            "  terminal_input console serial\n"
-            "  terminal_output console serial\n"
-            "fi"
-        )
+        parts.append(console(serial).rstrip("\n"))
     if Menu.SCRIPT in menus.values():
         parts.append(_FUNCTIONS.strip("\n").replace("@OSTREE@", _OSTREE_KARG))  # top level only
     for platform, menu in sorted(menus.items()):
@@ -119,6 +113,17 @@ def main(*, title: str, menus: dict[str, Menu], serial: str | None) -> str:
         parts.append(f'if [ "$grub_platform" = {platform} ]; then\n{body}\nfi')
     parts.append("if [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi")
     return "\n\n".join(parts) + "\n"
+
+
+def console(serial: str) -> str:
+    """Return the commands that put GRUB on the serial line too, where firmware does not."""
+    return (
+        'if [ "$grub_platform" = pc ]; then\n'
+        f"  {serial}\n"
+        "  terminal_input console serial\n"
+        "  terminal_output console serial\n"
+        "fi\n"
+    )
 
 
 def _menu(menu: Menu, title: str) -> str:

@@ -34,7 +34,7 @@ def repository(
     config = "[core]\nrepo_version=1\nmode=bare\n\n[sysroot]\n"
     config += "".join(f"{key}={value}\n" for key, value in settings.items())
     repo.add("config", regular(config.encode()))
-    repo.add(".lock", regular(b"", mode=0o660))
+    repo.add(".lock", regular(b"", mode=0o640))
     for name in _EMPTY:
         repo.make_dirs(name)
     for ref, commit in refs.items():

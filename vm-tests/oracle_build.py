@@ -1,0 +1,64 @@
+"""Build `ostree-container`, the published library behind bootc and rpm-ostree, for Debian.
+
+Built in a chroot of the release it runs on, so that it links the guest's libostree; kept in the
+cache under the hash of its sources. Needs root once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parent / "oracle"
+SUITE = "trixie"
+MIRROR = "http://deb.debian.org/debian"
+PACKAGES = (
+    "cargo rustc libostree-dev libssl-dev libzstd-dev pkgconf gcc libc6-dev ca-certificates"
+).split()
+
+
+def build(cache: Path) -> Path:
+    """Return the program, built if the cache lacks it."""
+    files = sorted(path for path in SOURCES.rglob("*") if path.is_file())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    program = cache / f"ostree-container-{digest}"
+    if program.is_file():
+        return program
+    if os.geteuid():
+        sys.exit("error: building ostree-container needs root (it happens in a chroot)")
+    cache.mkdir(parents=True, exist_ok=True)
+    root = cache / f".rust-{os.getpid()}"
+    try:
+        _run(
+            "unshare", "--mount", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
+            f"--include={','.join(PACKAGES)}", "--dpkgopt=path-exclude=/usr/share/doc/*",
+            SUITE, root, MIRROR,
+        )  # fmt: skip
+        # The network as this machine reaches it
+        for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
+            shutil.copy(Path("/", name), root / name)
+        shutil.copytree(SOURCES, root / "src")
+        script = (
+            f"mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && "
+            f"HOME=/root CARGO_HOME=/cargo exec chroot {root} "
+            "sh -c 'cd /src && cargo build --release --locked --quiet'"
+        )
+        _run("unshare", "--mount", "sh", "-c", script)
+        partial = program.with_suffix(f".{os.getpid()}")
+        shutil.copy(root / "src/target/release/ostree-container", partial)
+        partial.rename(program)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return program
+
+
+def _run(*argv: str | Path) -> None:
+    subprocess.run(argv, check=True, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])))

@@ -1,0 +1,101 @@
+"""Images of real-world kinds boot and update: composefs, SELinux enforcing, encapsulated."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import debian_image
+import oracle as oracle_module
+import oracle_build
+import pytest
+from conftest import GUEST_HOST
+from debian_image import COMPOSEFS, SELINUX
+from derive import derive
+from guest import boot
+
+from tests.oci import TarBuilder, blobs
+from tests.program import Program
+from tests.registry import Registry
+
+pytestmark = pytest.mark.vm
+
+
+@pytest.fixture(scope="module")
+def work(diskgen: Program) -> Iterator[Path]:
+    """A directory for images, readable by everyone."""
+    place = diskgen.place / "kinds"
+    place.mkdir()
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+def encapsulated(cache: Path, work: Path, *, changed: bool) -> Path:
+    """Return an encapsulated Debian with derived layers, one of which brings the update tool."""
+    base = work / "encapsulated"
+    if not base.is_dir():
+        tar = debian_image.base_layer(cache)
+        oracle_module.make(cache, work).encapsulate(tar, base.name, policy=False)
+    tool = TarBuilder()
+    program = oracle_build.build(cache).read_bytes()
+    tool.file("usr/bin/ostree-container", program, mode=0o755)
+    layers = [
+        tool.finish(), debian_image.doomed_layer(), debian_image.derived_layer(),
+        debian_image.agent_layer("1"),
+    ]  # fmt: skip
+    if changed:
+        layers.append(debian_image.version_layer("2"))
+    return derive(base, work / ("changed" if changed else "first"), *layers)
+
+
+@pytest.mark.parametrize("kind", ["composefs", "selinux", "encapsulated"])
+def test_it_boots_and_updates(
+    kind: str, cache: Path, work: Path, served: Registry, diskgen: Program
+) -> None:
+    if kind == "encapsulated":
+        first, changed = (encapsulated(cache, work, changed=late) for late in (False, True))
+    else:
+        recipe = {"composefs": COMPOSEFS, "selinux": SELINUX}[kind]
+        first, changed = (debian_image.build(cache, recipe, changed=late) for late in (False, True))
+    served.push(first, kind, "1")
+    target = f"{GUEST_HOST}:{served.port}/{kind}:1"
+    disk = work / f"{kind}.qcow2"
+    diskgen(
+        "qcow2", f"{served.host}/{kind}:1", "-o", diskgen.place / disk.name,
+        "--target-imgref", target, "--tls-verify=false",
+    )  # fmt: skip
+    shutil.move(diskgen.place / disk.name, disk)
+    served.push(changed, kind, "1")
+    mark = len(served.fetched(kind))
+    before = boot(disk, "uefi", action="update", reference=target)
+    sound(kind, before)
+    assert before["version"] == "1"
+    assert before["update"] == "ok"
+    fetched = served.fetched(kind)[mark:]
+    after = boot(disk, "uefi", action="rollback")
+    sound(kind, after)
+    assert after["version"] == "2"
+    assert after["deployments"] == "2"
+    assert after["booted"] != before["booted"]
+    assert after["rollback"] == "ok"
+    again = boot(disk, "uefi", action="poweroff")
+    sound(kind, again)
+    assert again["version"] == "1"
+    assert again["booted"] == before["booted"]
+    assert set(fetched) == blobs(changed) - blobs(first)
+    disk.unlink()
+
+
+def sound(kind: str, proof: dict[str, str]) -> None:
+    """Check what every boot of a kind must say."""
+    assert proof["state"] == "running", proof.get("failed")
+    assert proof["fsck"] == "ok"
+    assert {value for key, value in proof.items() if key.startswith("check-")} == {"ok"}
+    assert proof["root"] == ("overlay" if kind == "composefs" else "ext4")
+    if kind == "selinux":
+        assert proof["selinux"] == "Enforcing"
+        assert proof["denials"] == "0", proof["denied"]
+        assert proof["unlabelled"] == ""
+        assert proof["relabelled"] == ""
