@@ -20,7 +20,8 @@ from .layout import Filesystem, Partition, Role, derive_uuid
 from .ostree import commit, deploy, facts, kargs, kernel, labelling, stack
 from .ostree.installconfig import InstallConfig
 from .ostree.stack import Stack
-from .plan import DiskPlan, ImageFacts, console_kargs, identify, make_plan
+from .plan import DiskPlan, ImageFacts, console_kargs, identify, ignition_kargs, make_plan
+from .reference import SIGNED, UNVERIFIED
 from .tree import Directory
 from .units import format_size
 from .workspace import Workspace, writing
@@ -125,17 +126,23 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         root_uuid=str(identity.root_uuid),
         boot_uuid=str(identity.boot_uuid),
         image=tree.config.kargs,
-        consoles=console_kargs(request, machine, tree.config.kargs),
+        added=(
+            *(ignition_kargs(request, tree.config.kargs) if tree.ignition else ()),
+            *console_kargs(request, machine, tree.config.kargs),
+        ),
         deletes=(*tree.config.karg_deletes, *request.karg_deletes),
         user=request.kargs,
     )
     grub.check_menu(boot_loader, tree.title, " ".join(options))
     timestamp = commit.image_timestamp(image)
+    rule = request.signature or (SIGNED if tree.config.enforce_signatures else UNVERIFIED)
+    origin = request.tracked.origin_by(rule)
     with step(emit, "deploy", "Laying out the deployment"):
         sysroot = deploy.deploy(
             deploy.DeployRequest(
                 image=image,
                 target=request.tracked,
+                origin=origin,
                 timestamp=timestamp,
                 kargs=options,
                 boot_uuid=str(identity.boot_uuid),
@@ -151,6 +158,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             boot_uuid=str(identity.boot_uuid),
             timestamp=timestamp,
             name_uuid=name_uuid,
+            ignition=tree.ignition,
         )
         grub.add_to_boot(sysroot.boot, boot_loader, machine, for_disk)
         if tree.policy is not None:
@@ -175,12 +183,18 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             kargs=tree.config.kargs,
             karg_deletes=tree.config.karg_deletes,
             stateroot=tree.config.stateroot,
-            warnings=(*tree.warnings, *_wishes(tree.config), *stacked.warnings),
+            warnings=(
+                *tree.warnings,
+                *(facts.doubt_policy(stacked.merged) if rule == SIGNED else ()),
+                *_wishes(tree.config),
+                *stacked.warnings,
+            ),
         ),
         machine,
         kargs=options,
         ostree_karg=sysroot.ostree_karg,
         commit=sysroot.commit,
+        origin=origin,
         root_bytes=ext4.minimum_size(ext4.required(sysroot.root)),
         boot_bytes=ext4.minimum_size(ext4.required(sysroot.boot)),
         esp_bytes=sum(map(len, esp.values())),

@@ -62,6 +62,7 @@ def request_of(args: argparse.Namespace) -> Request:
         format=format_name,
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        signature=args.target_signature,
         arch=machine_row(args.arch).name,
         output=None if planned else args.output or default_output(source, format_name),
         force=False if planned else args.force,
@@ -132,6 +133,13 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         "--target-imgref",
         metavar="REF",
         help="the reference the machine updates from, when it is not REF",
+    )
+    group.add_argument(
+        "--target-signature",
+        metavar="RULE",
+        help="what its updates must be signed with: ostree-unverified-registry (nothing), "
+        "ostree-image-signed (what the image's containers policy wants), or "
+        "ostree-remote-registry:REMOTE (the key of an ostree remote)",
     )
 
 

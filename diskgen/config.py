@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
-from .reference import ImageRef
+from .reference import ImageRef, check_signature
 
 FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
+PLATFORMS: Final = {"raw": "metal", "qcow2": "qemu"}  # as Ignition calls where a format runs
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
 
 
@@ -31,6 +32,7 @@ class Request:
     format: str
     source: ImageRef
     target: ImageRef | None = None  # what the machine updates from; None: the source
+    signature: str | None = None  # rule for the signatures of updates; None: as the image says
     arch: str  # a name of arch.MACHINES
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
@@ -53,6 +55,8 @@ class Request:
                 hint="known are: " + ", ".join(COMPRESSIONS),
                 setting="compression",
             )
+        if self.signature is not None:
+            check_signature(self.signature)
         for karg in (*self.kargs, *self.karg_deletes):
             if not karg.strip() or "\n" in karg or "\0" in karg:
                 raise UsageError(f"'{karg}' is not a kernel argument", setting="karg")

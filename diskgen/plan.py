@@ -11,12 +11,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from .arch import Machine
-from .config import Request
+from .config import PLATFORMS, Request
 from .errors import UsageError
 from .layout import Layout, Role, derive_uuid, make_layout
 from .units import MIB, format_size
 
 SCHEMA_VERSION: Final = 1
+FIRST_BOOT_VARIABLE: Final = "$ignition_firstboot"  # set by GRUB while the stamp is on /boot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class DiskPlan:
     kargs: tuple[str, ...]  # without ostree=, which follows from the commit
     ostree_karg: str
     commit: str
+    origin: str  # what the machine updates from, as ostree writes it
     root_bytes: int  # needed on the root filesystem
     boot_bytes: int
     esp_bytes: int
@@ -91,6 +93,15 @@ def console_kargs(
     return () if named or not request.console else machine.consoles
 
 
+def ignition_kargs(request: Request, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what Ignition needs: its first boot by GRUB's variable, the platform by format."""
+    words = [word for karg in (*image_kargs, *request.kargs) for word in karg.split()]
+    found = [] if FIRST_BOOT_VARIABLE in words else [FIRST_BOOT_VARIABLE]
+    if not any(word.startswith("ignition.platform.id=") for word in words):
+        found.append(f"ignition.platform.id={PLATFORMS[request.format]}")
+    return tuple(found)
+
+
 def make_plan(
     request: Request,
     image: ImageFacts,
@@ -99,6 +110,7 @@ def make_plan(
     kargs: tuple[str, ...],
     ostree_karg: str,
     commit: str,
+    origin: str,
     root_bytes: int,
     boot_bytes: int,
     esp_bytes: int,
@@ -122,6 +134,7 @@ def make_plan(
         kargs=kargs,
         ostree_karg=ostree_karg,
         commit=commit,
+        origin=origin,
         root_bytes=root_bytes,
         boot_bytes=boot_bytes,
         esp_bytes=esp_bytes,
@@ -148,7 +161,7 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
         "deployment": {
             "stateroot": image.stateroot,
             "commit": plan.commit,
-            "origin": plan.request.tracked.origin,
+            "origin": plan.origin,
             "kargs": [*plan.kargs, plan.ostree_karg],
         },
         "bootloader": {

@@ -17,6 +17,9 @@ TRANSPORTS: Final = {
     "dir": "a directory made by 'skopeo copy'",
     "containers-storage": "podman's local storage",
 }
+UNVERIFIED: Final = "ostree-unverified-registry"
+SIGNED: Final = "ostree-image-signed"
+_REMOTE: Final = re.compile(r"ostree-remote-registry:[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 # The grammar of github.com/distribution/reference, case rules included.
 _LABEL: Final = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
@@ -58,15 +61,42 @@ class ImageRef:
     @property
     def origin(self) -> str:
         """The ``container-image-reference`` of an ostree origin that checks no signature."""
-        if self.is_registry:
-            return f"ostree-unverified-registry:{self.name}"
-        return f"ostree-unverified-image:{self}"
+        return self.origin_by(UNVERIFIED)
+
+    def origin_by(self, signature: str) -> str:
+        """Return the ``container-image-reference`` of an origin with a signature's rule.
+
+        ``signature`` is one that :func:`check_signature` takes.
+        """
+        rule, _colon, remote = signature.partition(":")
+        if rule == SIGNED:
+            return f"{SIGNED}:{self}"
+        where = f"registry:{self.name}" if self.is_registry else f"image:{self}"
+        if rule == UNVERIFIED:
+            return f"ostree-unverified-{where}"
+        kind, _colon, name = where.partition(":")
+        return f"ostree-remote-{kind}:{remote}:{name}"
 
     def at(self, digest: str) -> ImageRef:
         """Return the same repository at a digest. Only for registry references."""
         match = _REGISTRY_NAME.fullmatch(self.name)
         assert match is not None
         return replace(self, name=f"{match['name']}@{digest}")
+
+
+def check_signature(text: str) -> str:
+    """Return a rule for the signatures of updates as it was given. Raises UsageError.
+
+    ``ostree-unverified-registry`` takes any image, ``ostree-image-signed`` obeys the machine's
+    containers-policy.json(5), ``ostree-remote-registry:REMOTE`` the key of an ostree remote.
+    """
+    if text in (UNVERIFIED, SIGNED) or _REMOTE.fullmatch(text):
+        return text
+    raise UsageError(
+        f"'{text}' is no rule for signatures",
+        hint=f"known are: {UNVERIFIED}, {SIGNED}, ostree-remote-registry:REMOTE",
+        setting="target-signature",
+    )
 
 
 def parse(text: str, *, setting: str | None = None) -> ImageRef:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,22 @@ def test_grub_accepts_the_configuration(menus: dict[str, Menu], tmp_path: Path) 
     subprocess.run(["grub-script-check", path], check=True)
     path.write_text(grub_config.stub("0000-11", "grub"))
     subprocess.run(["grub-script-check", path], check=True)
+
+
+@pytest.mark.parametrize("menu", [Menu.SCRIPT, Menu.BLSCFG])
+def test_a_first_boot_of_ignition(menu: Menu, tmp_path: Path) -> None:
+    text = grub_config.main(title="T", menus={"efi": menu}, serial=None, ignition=True)
+    path = tmp_path / "grub.cfg"
+    path.write_text(text)
+    subprocess.run(["grub-script-check", path], check=True)
+    assert text.index("source ($boot)/ignition.firstboot") < text.index("grub_platform")
+    boot = Directory()
+    facts = grub.inspect(debian(signed(b"regexp"), shim=None), X86)
+    grub.add_to_boot(boot, facts, X86, replace(for_disk(), ignition=True))
+    stamp = boot.get_file("ignition.firstboot")
+    assert stamp is not None
+    assert stamp.size == 0
+    grub.check_menu(facts, "T", "rw $ignition_firstboot ignition.platform.id=qemu")
 
 
 def test_grub_reads_the_environment_block(tmp_path: Path) -> None:

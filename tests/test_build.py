@@ -359,3 +359,62 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize(
+    ("format_name", "platform", "kargs"),
+    [
+        ("raw", "metal", ()),
+        ("qcow2", "qemu", ()),
+        ("raw", "mine", ("--karg", "ignition.platform.id=mine")),
+    ],
+)
+def test_ignition_learns_where_it_runs(
+    diskgen: Program, images: Path, format_name: str, platform: str, kargs: tuple[str, ...]
+) -> None:
+    tar = TarBuilder()
+    tar.file("usr/lib/ignition/base.d/00.ign", b"{}")
+    layout = bootable(images / "os", tar.finish())
+    plan = json.loads(diskgen("plan", format_name, f"oci:{layout}", "--json", *kargs))
+    chosen = plan["deployment"]["kargs"]
+    assert [k for k in chosen if k.startswith("ignition.platform.id=")] == [
+        f"ignition.platform.id={platform}"
+    ]
+    assert chosen.count("$ignition_firstboot") == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "origin"),
+    [
+        ("ostree-unverified-registry", "ostree-unverified-registry:q.io/x:2"),
+        ("ostree-image-signed", "ostree-image-signed:docker://q.io/x:2"),
+        ("ostree-remote-registry:fedora", "ostree-remote-registry:fedora:q.io/x:2"),
+    ],
+)
+def test_updates_may_have_to_be_signed(
+    diskgen: Program, layout: Path, rule: str, origin: str
+) -> None:
+    done = diskgen.run(
+        "plan", "raw", f"oci:{layout}", "--target-imgref", "q.io/x:2", "--target-signature", rule,
+        "--json",
+    )  # fmt: skip
+    plan = json.loads(done.stdout)
+    assert plan["deployment"]["origin"] == origin
+    warned = any("accepts anything" in text for text in plan["warnings"])
+    assert warned == (rule == "ostree-image-signed")
+
+
+def test_a_rule_for_signatures_that_is_none(diskgen: Program, layout: Path) -> None:
+    text = refusal(diskgen, 2, "raw", f"oci:{layout}", "--target-signature", "trust-me")
+    assert "'trust-me' is no rule for signatures" in text
+    assert "--target-signature" in text
+
+
+def test_the_image_may_ask_for_signed_updates(diskgen: Program, images: Path) -> None:
+    tar = TarBuilder()
+    tar.file("usr/lib/bootc/install/10.toml", b"[install]\nenforce-container-sigpolicy = true\n")
+    tar.file("etc/containers/policy.json", b'{"default": [{"type": "reject"}]}')
+    layout = bootable(images / "os", tar.finish())
+    plan = json.loads(diskgen("plan", "raw", f"oci:{layout}", "--json"))
+    assert plan["deployment"]["origin"].startswith("ostree-image-signed:oci:")
+    assert not any("signed" in text for text in plan["warnings"])

@@ -36,6 +36,7 @@ def deployed(*entries: Entry, boot: str | None = UUID) -> Sysroot:
     request = DeployRequest(
         image=image(1),
         target=parse("quay.io/example/os:2"),
+        origin=parse("quay.io/example/os:2").origin,
         timestamp=1748781015,
         kargs=("root=UUID=1", "rw", "quiet"),
         boot_uuid=boot,
@@ -175,7 +176,7 @@ def test_kernel_arguments_in_order() -> None:
         root_uuid="R",
         boot_uuid="B",
         image=("a b=1", 'c="x y"', "ostree=/evil", "quiet"),
-        consoles=("console=tty0", "console=ttyS0"),
+        added=("console=tty0", "console=ttyS0"),
         deletes=("quiet", "b=2"),
         user=("b=3", "a", "ip=dhcp"),
     )

@@ -239,6 +239,7 @@ def deployed(made: Encapsulated, *derived: tuple[Entry, ...]) -> tuple[Sysroot, 
     request = DeployRequest(
         image=whole,
         target=parse("quay.io/example/os:2"),
+        origin=parse("quay.io/example/os:2").origin,
         timestamp=TIMESTAMP,
         kargs=("rw",),
         boot_uuid="11111111-2222-3333-4444-555555555555",

@@ -178,6 +178,44 @@ def test_a_mirror_is_used(diskgen: Program, images: Path, server: Registry) -> N
     assert plan["deployment"]["origin"] == "ostree-unverified-registry:quay.example/project/os:1"
 
 
+def test_gpg_signatures(diskgen: Program, images: Path) -> None:
+    """What is signed by the key that the policy names is taken, all else is refused."""
+    layout = bootable(images / "os")
+    home = images / "gpg"
+    home.mkdir(mode=0o700)
+    keys = {}
+    for name in ("known", "unknown"):
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
+        make = [*gpg, "--passphrase", "", "--quick-gen-key", f"{name}@example", "rsa2048", "sign"]
+        subprocess.run(make, check=True, capture_output=True)
+        keys[name] = images / f"{name}.gpg"
+        export = [*gpg, "--output", str(keys[name]), "--export", f"{name}@example"]
+        subprocess.run(export, check=True)
+        place = images / name
+        copy = ["skopeo", "copy", "--quiet", "--insecure-policy", f"oci:{layout}", f"dir:{place}"]
+        subprocess.run(copy, check=True)
+        sign = ["skopeo", "standalone-sign", "--output", str(place / "signature-1"),
+                str(place / "manifest.json"), "example.org/os:1", f"{name}@example"]  # fmt: skip
+        subprocess.run(sign, check=True, env={**os.environ, "GNUPGHOME": str(home)})
+    agent = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
+    subprocess.run(agent, check=True)
+    unsigned = shutil.copytree(images / "known", images / "unsigned")
+    (unsigned / "signature-1").unlink()
+    identity = {"type": "exactReference", "dockerReference": "example.org/os:1"}
+    rule = {
+        "type": "signedBy", "keyType": "GPGKeys", "keyPath": str(keys["known"]),
+        "signedIdentity": identity,
+    }  # fmt: skip
+    policy = images / "policy.json"
+    policy.write_text(
+        json.dumps({"default": [{"type": "reject"}], "transports": {"dir": {"": [rule]}}})
+    )
+    diskgen("raw", f"dir:{images}/known", "--signature-policy", policy)
+    for name in ("unknown", "unsigned"):
+        text = complaint(diskgen, 3, f"dir:{images}/{name}", "--signature-policy", policy)
+        assert "is refused by the signature policy" in text
+
+
 @pytest.mark.parametrize("source", ["registry", "oci"])
 def test_a_policy_refuses(diskgen: Program, images: Path, server: Registry, source: str) -> None:
     layout = bootable(images / "refused")

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..arch import Machine
 from ..errors import SourceError
-from ..plan import Way
+from ..plan import FIRST_BOOT_VARIABLE, Way
 from ..tree import Directory, File, Node, read, regular
 from . import grub_config
 from .bootupd import Payload, StaticConfig, bootuuid, read_payload, state
@@ -70,6 +70,7 @@ class ForDisk:
     boot_uuid: str
     timestamp: int
     name_uuid: bool = True  # write bootuuid.cfg
+    ignition: bool = False  # the first boot is Ignition's
 
 
 def inspect(root: Directory, machine: Machine) -> GrubFacts:
@@ -106,7 +107,7 @@ def check_menu(facts: GrubFacts, title: str, kargs: str) -> None:
     if Menu.SCRIPT not in facts.menus.values():
         return
     for what, text in (("name (PRETTY_NAME)", title), ("kernel arguments", kargs)):
-        special = grub_config.special_characters(text)
+        special = grub_config.special_characters(text.replace(FIRST_BOOT_VARIABLE, ""))
         if special:
             raise SourceError(
                 f"the {what} '{text}' cannot be booted by this image's GRUB, which has no blscfg: "
@@ -150,8 +151,13 @@ def add_to_boot(boot: Directory, facts: GrubFacts, machine: Machine, for_disk: F
             place.add("console.cfg", regular(console.encode(), mode=private))
     else:
         text = grub_config.main(
-            title=for_disk.title, menus=dict(facts.menus), serial=machine.serial_grub
+            title=for_disk.title,
+            menus=dict(facts.menus),
+            serial=machine.serial_grub,
+            ignition=for_disk.ignition,
         )
+    if for_disk.ignition:
+        boot.add(grub_config.IGNITION_STAMP, regular(b""))
     place.add("grub.cfg", regular(text.encode(), mode=private))
     place.add("grubenv", regular(grub_config.environment_block(), mode=private))
     bios = facts.bios is not None and machine.bios_grub is not None

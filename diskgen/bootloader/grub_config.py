@@ -77,6 +77,18 @@ done
 """
 
 
+IGNITION_STAMP: Final = "ignition.firstboot"  # on /boot; Ignition removes it when it is done
+# The stamp may set ignition_network_kcmdline, by which a first boot reaches its network.
+_IGNITION: Final = r"""
+set ignition_firstboot=""
+if [ -f ($boot)/@STAMP@ ]; then
+  set ignition_network_kcmdline=""
+  source ($boot)/@STAMP@
+  set ignition_firstboot="@STAMP@ $ignition_network_kcmdline"
+fi
+"""
+
+
 def special_characters(text: str) -> str:
     """Return the characters of a title or kernel arguments that the script menu cannot carry."""
     return "".join(sorted(set(_SPECIAL.findall(text))))
@@ -92,11 +104,12 @@ def stub(boot_uuid: str, directory: str) -> str:
     )
 
 
-def main(*, title: str, menus: dict[str, Menu], serial: str | None) -> str:
+def main(*, title: str, menus: dict[str, Menu], serial: str | None, ignition: bool = False) -> str:
     """Return /boot/grub/grub.cfg.
 
     ``menus`` maps GRUB's platforms (``efi``, ``pc``) to the way each reads entries; ``serial`` is
-    the command that sets up the serial line on platforms whose firmware does not.
+    the command that sets up the serial line on platforms whose firmware does not. With
+    ``ignition``, entries find their first boot in a variable.
     """
     parts = [
         "# Written by diskgen. The menu is read from loader/entries at every boot: what ostree\n"
@@ -106,6 +119,8 @@ def main(*, title: str, menus: dict[str, Menu], serial: str | None) -> str:
     ]
     if serial:
         parts.append(console(serial).rstrip("\n"))
+    if ignition:
+        parts.append(_IGNITION.strip("\n").replace("@STAMP@", IGNITION_STAMP))
     if Menu.SCRIPT in menus.values():
         parts.append(_FUNCTIONS.strip("\n").replace("@OSTREE@", _OSTREE_KARG))  # top level only
     for platform, menu in sorted(menus.items()):

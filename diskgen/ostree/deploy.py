@@ -34,6 +34,7 @@ class DeployRequest:
 
     image: Image
     target: ImageRef  # what the machine updates from
+    origin: str  # the same with the rule for its signatures
     timestamp: int  # of the commits, seconds since 1970
     kargs: tuple[str, ...]  # without ostree=
     boot_uuid: str | None  # of the filesystem at /boot; None: /boot is on the root filesystem
@@ -176,7 +177,7 @@ def _deployment(
     if request.boot_uuid is not None:
         etc.entries[b"fstab"] = regular(f"UUID={request.boot_uuid} /boot auto ro 0 0\n".encode())
     place.add(f"deploy/{name}", deployment)
-    origin = f"[origin]\ncontainer-image-reference={request.target.origin}\n"
+    origin = f"[origin]\ncontainer-image-reference={request.origin}\n"
     place.add(f"deploy/{name}.origin", regular(origin.encode()))
     overlay = place.make_dirs(f"backing/{name}/root-transient", mode=0o700)
     overlay.entries[b"upper"] = Directory(mode=merged.mode)

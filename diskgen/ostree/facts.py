@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from .selinux import Policy, read_policy
 _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
 # Mount points: the root of a deployment is immutable, nobody can add them at boot.
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
+_IGNITION: Final = ("usr/lib/dracut/modules.d/30ignition", "usr/lib/ignition")
 _TRUE: Final = frozenset({"yes", "true", "1"})
 _FALSE: Final = frozenset({"no", "false", "0"})
 
@@ -53,6 +55,7 @@ class TreeFacts:
     has_tmpfiles: bool
     composefs: Composefs
     policy: Policy | None  # of SELinux, where it is active
+    ignition: bool  # whether Ignition configures the machine at its first boot
     warnings: tuple[str, ...] = ()
 
 
@@ -105,6 +108,7 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         has_tmpfiles=find_dir(root, "usr/lib/tmpfiles.d") is not None,
         composefs=composefs,
         policy=policy,
+        ignition=any(find_dir(root, path) is not None for path in _IGNITION),
         warnings=(*config.warnings, *_doubts(root)),
     )
 
@@ -123,6 +127,22 @@ def os_release(root: Directory) -> dict[str, str]:
             continue
         values[key] = "".join(char if char.isprintable() else " " for char in " ".join(words))
     return values
+
+
+def doubt_policy(root: Directory) -> Iterator[str]:
+    """Yield why updates that must be signed would be refused by the image's own policy."""
+    text = find_text(root, "etc/containers/policy.json")
+    try:
+        default = json.loads(text or "{}").get("default", [])
+        kinds = {rule.get("type") for rule in default}
+    except (ValueError, AttributeError, TypeError):
+        yield "'/etc/containers/policy.json' of the image is broken: updates will be refused"
+        return
+    if kinds <= {"insecureAcceptAnything"}:
+        yield (
+            "updates are to be signed, but '/etc/containers/policy.json' of the image accepts "
+            "anything by default: bootc refuses to update with such a policy"
+        )
 
 
 def _kind(labels: Mapping[str, str]) -> Iterator[Problem]:

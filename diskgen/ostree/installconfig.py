@@ -67,6 +67,7 @@ class InstallConfig:
     block: tuple[str, ...] = ()
     skip_boot_uuid: bool = False
     discoverable_partitions: bool | None = None
+    enforce_signatures: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -115,6 +116,7 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
         block=tuple(values.get("block", ())),
         skip_boot_uuid=values.get("bootupd.skip-boot-uuid", False),
         discoverable_partitions=values.get("discoverable-partitions"),
+        enforce_signatures=values.get("enforce-container-sigpolicy", False),
         warnings=tuple(warnings),
     )
 

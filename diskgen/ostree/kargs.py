@@ -34,13 +34,14 @@ def combine(
     root_uuid: str,
     boot_uuid: str | None,
     image: Iterable[str],
-    consoles: Iterable[str],
+    added: Iterable[str],
     deletes: Iterable[str],
     user: Iterable[str],
 ) -> tuple[str, ...]:
     """Return all parameters but ``ostree=``, which the deployment appends; UUIDs as text.
 
-    Order: root, ``rw``, boot (where /boot is a filesystem), the image's, consoles; then deletions
+    Order: root, ``rw``, boot (where /boot is a filesystem), the image's, those ``added`` for the
+    kind of machine; then deletions
     (``KEY`` removes all of that key, ``KEY=VALUE`` just that one); then the user's. Repetitions
     are dropped, other values of a key add up. An image's own ``ostree=`` is dropped. Raises
     SourceError (the image's) or UsageError (the user's) for a quote that is never closed.
@@ -56,7 +57,7 @@ def combine(
     if boot_uuid is not None:
         fixed.append(f"boot=UUID={boot_uuid}")
     chosen: dict[tuple[str, str | None], str] = {}  # by meaning, in order
-    for text in (*fixed, *image, *consoles):
+    for text in (*fixed, *image, *added):
         _add(chosen, text)
     for text in deletes:
         for unwanted in split(text):
