@@ -10,7 +10,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "vm-tests")]
+
+import debian_image  # noqa: E402
+import oracle  # noqa: E402
 
 SIZE = "6G"
 
@@ -72,7 +79,23 @@ umount {place}/mnt
 """)
 
 
-RIVALS = {"loop-tar": loop_tar, "loop-ostree": loop_ostree}
+def ostree_ext(_layout: Path, place: Path) -> None:
+    """Let the library of bootc and rpm-ostree deploy the image that is in place already."""
+    oracle.make(debian_image.default_cache(), place).deploy("image", "example.org/os:1")
+
+
+def encapsulated(cache: Path) -> Path:
+    """Return an encapsulated image as a layout, made if the cache lacks it."""
+    base = debian_image.base_layer(cache)
+    layout = cache / f"encapsulated-{base.stem}"
+    if not layout.is_dir():
+        with tempfile.TemporaryDirectory(dir=cache) as work:
+            made = oracle.make(cache, Path(work)).encapsulate(base, "image", policy=False)
+            made.rename(layout)
+    return layout
+
+
+RIVALS = {"loop-tar": loop_tar, "loop-ostree": loop_ostree, "ostree-ext": ostree_ext}
 
 if __name__ == "__main__":
     RIVALS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

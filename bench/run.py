@@ -127,7 +127,31 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
         ):
             argv = [PYTHON, HERE / "rivals.py", name, first, place / name]
             cases.append(Case(name, argv, clean(name), ours=False, note=note))
+        cases += encapsulated(place, cold, build)
     return cases
+
+
+def encapsulated(
+    place: Path, cold: Callable[[], None], build: Callable[..., list[str | Path]]
+) -> list[Case]:
+    """Return the deployment of another image, by its own tool and by us."""
+    layout = rivals.encapsulated(image.debian_image.default_cache())
+
+    def prepare() -> None:
+        work = place / "ostree-ext"
+        deployments = work.glob("*/ostree/deploy/*/deploy/*.0")
+        subprocess.run(["chattr", "-f", "-i", *deployments], check=False, capture_output=True)
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(layout, work / "image")
+
+    size = sum(blob.stat().st_size for blob in rivals.blobs(layout)) >> 20
+    other = f"another image: an encapsulated commit, {size} MiB of layers"
+    theirs = [PYTHON, HERE / "rivals.py", "ostree-ext", layout, place / "ostree-ext"]
+    return [
+        Case("diskgen raw, encapsulated", build("raw", layout), cold, ours=True, note=other),
+        Case("ostree-ext, encapsulated", theirs, prepare, ours=False,
+             note="the same; root; deployed into a directory, no disk, no boot loader"),
+    ]  # fmt: skip
 
 
 def measure(argv: Words) -> Figures:

@@ -40,6 +40,8 @@ RULES = b"""\
 /boot(/.*)?                 system_u:object_r:boot_t:s0
 /lost\\+found            -d  system_u:object_r:lost_found_t:s0
 /run/.*                     <<none>>
+/proc                       <<none>>
+/mnt(/.*)?                  system_u:object_r:mnt_t:s0
 """
 POLICY = (
     d("etc/selinux/test/policy"),
@@ -100,6 +102,7 @@ def test_labels(tmp_path: Path) -> None:
         "usr/share/local": "local_t",
         "opt/bin/tool": "bin_t",
         "opt": "default_t",
+        "proc": "mnt_t",
         "var/lib/state": "var_lib_t",
     }.items():
         assert label_of(made.get(path)) == label, path

@@ -55,4 +55,7 @@ def encapsulated_meta(listing: str, components: int) -> str:
 
 
 def _link(source: str, target: str) -> None:
-    Path(target).hardlink_to(source)
+    if Path(source).suffix == ".json":  # is written anew
+        shutil.copyfile(source, target)
+    else:
+        Path(target).hardlink_to(source)

@@ -25,6 +25,7 @@ _CONFIG: Final = "etc/selinux/config"
 _ACTIVE: Final = ("enforcing", "permissive")
 _SUFFIXES: Final = ("", ".homedirs", ".local", ".subs", ".subs_dist")
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of one file of rules
+_AS: Final = {b"/proc": b"/mnt"}  # a mount point that policies do not label; libostree's rule
 _PER_PROCESS: Final = 2000  # questions that make another process worth its start
 _TYPE: Final = re.compile(r"[\w.+-]+", re.ASCII)
 
@@ -88,7 +89,8 @@ def ask(policy: Policy, questions: Iterable[Question], scratch: Path) -> Answers
     answers: dict[Question, bytes | None] = {}
     files = [scratch / f"questions.{number}" for number in range(count)]
     for part, path in zip(parts, files, strict=True):
-        path.write_bytes(b"".join(b"%o %s\0" % (mode, name) for name, mode in part))
+        questions_text = (b"%o %s\0" % (mode, _AS.get(name, name)) for name, mode in part)
+        path.write_bytes(b"".join(questions_text))
     for part, output in zip(parts, _lookup(policy, rules, files), strict=True):
         labels = output.split(b"\0")[:-1]
         if len(labels) != len(part):
