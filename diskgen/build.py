@@ -62,7 +62,7 @@ def build(request: Request, emit: Emit) -> Artifact:
         with Workspace(request.output, force=request.force) as work:
             disk = work.partial("disk")
             with writing(request.output.parent):
-                write_disk(prepared, disk, work.scratch, emit)
+                write_disk(prepared, disk, work, emit)
             finished = work.partial(request.format)
             with writing(request.output.parent):
                 FORMATS[request.format].write(disk, finished, request, emit)
@@ -211,7 +211,7 @@ def _wishes(config: InstallConfig) -> Iterator[str]:
         yield f"the image asks for the boot loader '{config.bootloader}', it gets GRUB"
 
 
-def write_disk(prepared: Prepared, disk: Path, scratch: Path, emit: Emit) -> None:
+def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> None:
     """Write the whole raw disk into a new file and verify it. Raises DiskgenError."""
     plan = prepared.plan
     layout = plan.layout
@@ -235,13 +235,16 @@ def write_disk(prepared: Prepared, disk: Path, scratch: Path, emit: Emit) -> Non
     if prepared.grub.works("bios") and plan.machine.bios_grub is not None:
         with step(emit, "bios", "Writing GRUB for BIOS"):
             boot_uuid = str(layout.partition(Role.BOOT).fs_uuid)
-            core = grub_bios.core_image(prepared.grub, plan.machine.bios_grub, boot_uuid, scratch)
+            core = grub_bios.core_image(
+                prepared.grub, plan.machine.bios_grub, boot_uuid, work.scratch
+            )
             grub_bios.embed(disk, layout, prepared.grub, core)
     for role, title, tree in (
         (Role.BOOT, "Writing /boot", prepared.boot),
         (Role.ROOT, "Writing the root filesystem", prepared.root),
     ):
-        _write_ext4(disk, layout.partition(role), tree, plan, title, emit)
+        spare = work.partial(f"{role}-check")
+        _write_ext4(disk, layout.partition(role), tree, plan, title, spare, emit)
     table.verify(disk, layout)
 
 
@@ -251,6 +254,7 @@ def _write_ext4(
     tree: Directory,
     plan: DiskPlan,
     title: str,
+    spare: Path,
     emit: Emit,
 ) -> None:
     assert part.fs_uuid is not None
@@ -272,6 +276,8 @@ def _write_ext4(
             root=tree,
             timestamp=plan.image.timestamp,
             advance=phase.advance,
-            inspect=lambda: ext4.check(disk, offset=part.start, size=part.size),
+            inspection=ext4.Inspection(
+                spare, lambda file: ext4.check(file, offset=part.start, size=part.size)
+            ),
         )
         phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"

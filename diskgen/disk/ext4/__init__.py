@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from .mkfs import check, make_empty
 from .sizing import Need, minimum_size, required
-from .writer import Usage, populate
+from .writer import Inspection, Usage, populate
 
-__all__ = ["make_empty", "populate", "check", "required", "minimum_size", "Need", "Usage"]
+__all__ = [
+    "make_empty",
+    "populate",
+    "check",
+    "required",
+    "minimum_size",
+    "Need",
+    "Usage",
+    "Inspection",
+]

@@ -112,6 +112,17 @@ class Mover:
         return write_at(disk, [data], to)
 
 
+@contextmanager
+def moving(disk: int, moves: Sequence[Move]) -> Iterator[Mover]:
+    """Do moves meanwhile; when the block is left, nothing writes any more."""
+    mover = Mover(disk, moves)
+    mover.start()
+    try:
+        yield mover
+    finally:
+        mover.cancel()
+
+
 def _by_pack(moves: Sequence[Move]) -> Iterator[tuple[Path | None, list[Move]]]:
     """Yield moves in their order, in groups that need one pack (or none) to be open."""
     pack: Path | None = None

@@ -13,12 +13,12 @@ from typing import Final
 from ...errors import DiskgenError, HostError, UsageError, VerifyError
 from ...tree import Directory, File, Node
 from ...units import MIB, format_size
-from . import content, directory, dirhash, extents, inode, inventory, superblock, xattr
+from . import content, directory, dirhash, extents, inode, inventory, shadow, superblock, xattr
 from .alloc import Allocator, FullError
 from .diskio import write_at
 from .groups import Groups
 from .inventory import LOST_FOUND, LOST_FOUND_BLOCKS, ROOT, Inventory
-from .mover import Mover
+from .mover import moving
 from .sizing import required
 from .superblock import BLOCK, FIRST_INODE, INODE_SIZE
 
@@ -35,12 +35,19 @@ class Usage:
     bytes_written: int
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """``look`` is called with a file that has the metadata where the disk has them.
+
+    ``shadow`` is where that file may be for the time being; not on the disk's last free bytes.
+    """
+
+    shadow: Path
+    look: Callable[[Path], None]
+
+
 def _ignore(_amount: int) -> None:
     """Report to nobody."""
-
-
-def _nothing() -> None:
-    """Inspect nothing."""
 
 
 def populate(
@@ -50,16 +57,15 @@ def populate(
     root: Directory,
     timestamp: int,
     advance: Callable[[int], None] = _ignore,
-    inspect: Callable[[], None] = _nothing,
+    inspection: Inspection | None = None,
 ) -> Usage:
     """Fill the empty ext4 at byte ``offset`` of ``disk`` (see make_empty) with a tree.
 
     ``timestamp`` (seconds since 1970) becomes the time of birth, change and access of every inode
     and of the filesystem, or the nearest time that both can hold. ``advance`` gets bytes of content
     as they are written, which come to Need.content; it is called in the caller's thread.
-    ``inspect`` is called when all metadata is final and hardly any content has been written: the
-    time for e2fsck, which reads no contents, but flushes whatever of the file is dirty. The same
-    tree gives the same bytes.
+    ``inspection`` looks at all metadata, in a file beside the disk, while contents are written. The
+    same tree gives the same bytes.
 
     Raises SourceError for what ext4 cannot hold, UsageError (disk-size) when there is no room,
     HostError when this machine is full or a pack cannot be read, VerifyError when there is no such
@@ -68,7 +74,7 @@ def populate(
     try:
         with disk.open("r+b", buffering=0) as file:
             moment = min(max(timestamp, 0), superblock.LATEST)
-            return _Writer(file.fileno(), offset, root, moment).write(advance, inspect)
+            return _Writer(file.fileno(), offset, root, moment).write(advance, inspection)
     except OSError as error:
         if error.errno in _HOST_FULL:
             raise HostError(
@@ -99,7 +105,7 @@ class _Writer:
         self._shared: dict[xattr.Encoded, list[int]] = {}  # [block, references], the last not full
         self._full: list[tuple[xattr.Encoded, list[int]]] = []
 
-    def write(self, advance: Callable[[int], None], inspect: Callable[[], None]) -> Usage:
+    def write(self, advance: Callable[[int], None], inspection: Inspection | None) -> Usage:
         found = inventory.take(self._root, self._timestamp)
         if found.end - 1 > self._super.inode_count:
             raise UsageError(
@@ -110,23 +116,30 @@ class _Writer:
             )
         try:
             placed = content.place(enumerate(found.nodes, FIRST_INODE), self._alloc, self._offset)
-            self._write_metadata(found, placed.extents)
         except FullError:
             raise self._too_small() from None
+        copies = [move for move in placed.moves if isinstance(move, content.Copy)]
         # What comes from memory is little, and targets of symlinks are among it.
-        moved = self._move([m for m in placed.moves if not isinstance(m, content.Copy)], advance)
-        inspect()
-        moved += self._move([m for m in placed.moves if isinstance(m, content.Copy)], advance)
-        return Usage(self._alloc.taken, found.end - 1, moved)
+        others = [move for move in placed.moves if not isinstance(move, content.Copy)]
+        with moving(self._fd, copies) as long, moving(self._fd, others) as short:
+            try:
+                self._write_metadata(found, placed.extents)
+            except FullError:
+                raise self._too_small() from None
+            short.finish(advance)
+            if inspection is not None:
+                self._inspect(inspection, copies)
+            long.finish(advance)
+        return Usage(self._alloc.taken, found.end - 1, long.done + short.done)
 
-    def _move(self, moves: list[content.Move], advance: Callable[[int], None]) -> int:
-        mover = Mover(self._fd, moves)
-        mover.start()
+    def _inspect(self, inspection: Inspection, copies: list[content.Copy]) -> None:
+        whole = (self._offset, self._offset + self._super.block_count * BLOCK)
+        taken = sorted((copy.target, copy.target + copy.length) for copy in copies)
         try:
-            mover.finish(advance)
+            shadow.make(self._fd, inspection.shadow, whole, taken)
+            inspection.look(inspection.shadow)
         finally:
-            mover.cancel()
-        return mover.done
+            inspection.shadow.unlink(missing_ok=True)
 
     def _too_small(self) -> DiskgenError:
         missing = required(self._root).bytes - self._free_blocks * BLOCK
