@@ -81,7 +81,9 @@ umount {place}/mnt
 
 def ostree_ext(_layout: Path, place: Path) -> None:
     """Let the library of bootc and rpm-ostree deploy the image that is in place already."""
-    oracle.make(debian_image.default_cache(), place).deploy("image", "example.org/os:1")
+    sysroot = oracle.make(debian_image.default_cache(), place).deploy("image", "example.org/os:1")
+    # The deployment is immutable, and is to be removed.
+    subprocess.run(["chattr", "-i", *sysroot.glob("ostree/deploy/*/deploy/*.0")], check=True)
 
 
 def encapsulated(cache: Path) -> Path:

@@ -139,8 +139,6 @@ def encapsulated(
 
     def prepare() -> None:
         work = place / "ostree-ext"
-        deployments = work.glob("*/ostree/deploy/*/deploy/*.0")
-        subprocess.run(["chattr", "-f", "-i", *deployments], check=False, capture_output=True)
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(layout, work / "image")
 
