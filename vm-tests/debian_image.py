@@ -19,19 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from bootstrap import SOURCES, bootstrap  # noqa: E402
 
 from tests.oci import EPOCH, LABELS, Layout, TarBuilder  # noqa: E402
 
-MIRROR = "http://deb.debian.org/debian"
-SOURCES = {
-    "trixie": (
-        f"deb {MIRROR} trixie main",
-        f"deb {MIRROR}-security trixie-security main",
-        f"deb {MIRROR} trixie-updates main",
-    ),
-    "sid": (f"deb {MIRROR} sid main",),
-}
 PACKAGES = (
     "linux-image-cloud-amd64 systemd systemd-sysv systemd-resolved udev dbus dracut ostree"
     " ostree-boot shim-signed grub-efi-amd64-signed grub-efi-amd64-bin grub-pc-bin grub-common"
@@ -156,7 +149,7 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
     root = Path(f"{tar}.{os.getpid()}.root")
     try:
         _say("installing packages")
-        _mmdebstrap(root, recipe)
+        _install(root, recipe)
         _say("making the initramfs")
         _make_initramfs(root, recipe)
         _arrange(root, recipe)
@@ -171,17 +164,10 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
     return tar
 
 
-def _mmdebstrap(root: Path, recipe: Recipe) -> None:
+def _install(root: Path, recipe: Recipe) -> None:
     excluded = ("man", "doc", "locale", "info", "bash-completion", "lintian")
-    # What is mounted in the root goes away with these processes, however they end.
-    _run(
-        "unshare", "--mount",
-        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--architectures=amd64",
-        f"--include={','.join(recipe.packages)}",
-        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded),
-        '--aptopt=Acquire::Check-Valid-Until "false"',
-        recipe.suite, root, *SOURCES[recipe.suite],
-    )  # fmt: skip
+    options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded]
+    bootstrap(root, recipe.suite, recipe.packages, "minbase", "--architectures=amd64", *options)
 
 
 def _make_initramfs(root: Path, recipe: Recipe) -> None:

@@ -13,9 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bootstrap import bootstrap
+
 SOURCES = Path(__file__).resolve().parent / "oracle"
 SUITE = "trixie"
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "cargo rustc libostree-dev libssl-dev libzstd-dev pkgconf gcc libc6-dev ca-certificates"
 ).split()
@@ -33,11 +34,7 @@ def build(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     root = cache / f".rust-{os.getpid()}"
     try:
-        _run(
-            "unshare", "--mount", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
-            f"--include={','.join(PACKAGES)}", "--dpkgopt=path-exclude=/usr/share/doc/*",
-            SUITE, root, MIRROR,
-        )  # fmt: skip
+        bootstrap(root, SUITE, PACKAGES, "minbase", "--dpkgopt=path-exclude=/usr/share/doc/*")
         # The network as this machine reaches it
         for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
             shutil.copy(Path("/", name), root / name)
