@@ -400,7 +400,7 @@ def test_updates_may_have_to_be_signed(
     )  # fmt: skip
     plan = json.loads(done.stdout)
     assert plan["deployment"]["origin"] == origin
-    warned = any("accepts anything" in text for text in plan["warnings"])
+    warned = any("no '/etc/containers/policy.json'" in text for text in plan["warnings"])
     assert warned == (rule == "ostree-image-signed")
 
 
@@ -418,3 +418,9 @@ def test_the_image_may_ask_for_signed_updates(diskgen: Program, images: Path) ->
     plan = json.loads(diskgen("plan", "raw", f"oci:{layout}", "--json"))
     assert plan["deployment"]["origin"].startswith("ostree-image-signed:oci:")
     assert not any("signed" in text for text in plan["warnings"])
+    tar = TarBuilder()
+    tar.file("etc/containers/policy.json", b'{"default": [{"type": "insecureAcceptAnything"}]}')
+    layout = bootable(images / "open", tar.finish())
+    words = ("--target-signature", "ostree-image-signed")
+    plan = json.loads(diskgen("plan", "raw", f"oci:{layout}", "--json", *words))
+    assert any("accepts anything by default" in text for text in plan["warnings"])

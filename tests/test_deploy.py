@@ -187,7 +187,7 @@ def test_kernel_arguments_in_order() -> None:
 
 
 def test_quotes_must_close() -> None:
-    words = {"root_uuid": "R", "boot_uuid": None, "consoles": (), "deletes": ()}
+    words = {"root_uuid": "R", "boot_uuid": None, "added": (), "deletes": ()}
     with pytest.raises(UsageError, match="unclosed quote"):
         kargs.combine(**words, image=(), user=('a="b',))  # type: ignore[arg-type]
     with pytest.raises(SourceError, match="unclosed quote"):

@@ -287,6 +287,7 @@ def _derived(*entries: Entry, conf: bytes = b"[composefs]\nenabled=yes\n") -> Di
         (b"[composefs]\nenabled=maybe\n", True),
         (b"[root]\ntransient=true\n", True),
         (b"[composefs]\nenabled=no\n", False),
+        (b"[etc]\ntransient=true\n", False),
         (b"[sysroot]\nreadonly=true\n", False),
     ],
 )

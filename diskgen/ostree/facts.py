@@ -6,7 +6,7 @@ import configparser
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -132,8 +132,14 @@ def os_release(root: Directory) -> dict[str, str]:
 def doubt_policy(root: Directory) -> Iterator[str]:
     """Yield why updates that must be signed would be refused by the image's own policy."""
     text = find_text(root, "etc/containers/policy.json")
+    if text is None:
+        yield (
+            "updates are to be signed, but the image has no '/etc/containers/policy.json': they "
+            "will be refused"
+        )
+        return
     try:
-        default = json.loads(text or "{}").get("default", [])
+        default = json.loads(text).get("default", [])
         kinds = {rule.get("type") for rule in default}
     except (ValueError, AttributeError, TypeError):
         yield "'/etc/containers/policy.json' of the image is broken: updates will be refused"
@@ -189,21 +195,31 @@ def shows_whole_root(root: Directory) -> bool:
     """Say whether the machine shows top-level directories of the image beside /usr, /etc, /var.
 
     Only with composefs or a transient root: others get their root from ``ostree checkout`` alone.
+    Looked at is what the base itself brings, as ostree-ext does. Raises SourceError.
     """
-    text = "\n".join(find_text(root, path) or "" for path in _PREPARE_ROOT)
-    if re.search(r"^\s*transient\s*=\s*(yes|true|1)\s*$", text, re.MULTILINE):
-        return True
-    enabled = re.findall(r"^\s*enabled\s*=\s*(\S+)\s*$", text, re.MULTILINE)
-    return bool(enabled) and enabled[-1] in _TRUE | {"maybe", "signed", "verity"}
+    settings = _settings(root, _PREPARE_ROOT[:1])
+    enabled = settings.get("composefs", "enabled", fallback="no").strip()
+    transient = settings.get("root", "transient", fallback="no").strip()
+    return enabled in _TRUE | {"maybe", "signed", "verity"} or transient in _TRUE
+
+
+def _settings(root: Directory, paths: Iterable[str]) -> configparser.ConfigParser:
+    """Return prepare-root.conf as its files add up. Raises SourceError for a broken one."""
+    settings = configparser.ConfigParser(
+        strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",)
+    )
+    for path in paths:
+        try:
+            settings.read_string(find_text(root, path) or "")
+        except configparser.Error as error:
+            reason = str(error).splitlines()[0]
+            raise SourceError(f"'/{path}' of the image is broken: {reason}") from None
+    return settings
 
 
 def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
     """Return how the deployment is mounted at boot (ostree-prepare-root(1)), and what is wrong."""
-    settings = configparser.ConfigParser(
-        strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",)
-    )
-    texts = {path: find_text(root, path) for path in _PREPARE_ROOT}
-    if not any(text is not None for text in texts.values()):
+    if not any(find_text(root, path) is not None for path in _PREPARE_ROOT):
         return Composefs.NO, [
             Problem(
                 code="prepare-root",
@@ -212,14 +228,10 @@ def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
                 hint="add one to the image, before its initramfs is made",
             )
         ]
-    for path, text in texts.items():
-        try:
-            settings.read_string(text or "")
-        except configparser.Error as error:
-            reason = str(error).splitlines()[0]
-            return Composefs.NO, [
-                Problem(code="prepare-root", message=f"'/{path}' of the image is broken: {reason}")
-            ]
+    try:
+        settings = _settings(root, _PREPARE_ROOT)
+    except SourceError as error:
+        return Composefs.NO, [_problem("prepare-root", error)]
     enabled = settings.get("composefs", "enabled", fallback="no").strip()
     if enabled in _FALSE:
         mode = Composefs.NO
