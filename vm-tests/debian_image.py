@@ -31,7 +31,8 @@ PACKAGES = (
     " e2fsprogs iproute2 ca-certificates skopeo jq login passwd kmod zstd libcap2-bin attr"
     " libssl3t64"
 ).split()
-SELINUX_PACKAGES = "selinux-policy-default policycoreutils selinux-utils".split()
+# libostree runs semodule in a sandbox when it deploys to a machine with a policy.
+SELINUX_PACKAGES = "selinux-policy-default policycoreutils selinux-utils bubblewrap".split()
 ROOT_PASSWORD = "diskgen"  # for whoever tries the demo; nothing but the console takes it
 
 DRACUT = (
@@ -138,7 +139,7 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
     """Return the base root filesystem as a tar, its kernel and initramfs in place."""
     makes = repr(
         (recipe, SOURCES[recipe.suite], recipe.packages, DRACUT, TMPFILES, LINKS, MASKED, NETWORK,
-         ROOT_PASSWORD, 5)
+         ROOT_PASSWORD, 6 if recipe.selinux else 5)
     )  # fmt: skip
     tar = cache / f"base-{hashlib.sha256(makes.encode()).hexdigest()[:16]}.tar"
     if tar.is_file():
@@ -195,6 +196,12 @@ def _arrange(root: Path, recipe: Recipe) -> None:
         (root / name).unlink(missing_ok=True)
     (root / "usr/lib/sysimage").mkdir(parents=True, exist_ok=True)
     (root / "var/lib/dpkg").rename(root / "usr/lib/sysimage/dpkg")
+    if recipe.selinux is not None:
+        # The modules of the policy are part of the image, as Fedora has it.
+        for path in (root / "var/lib/selinux/default").iterdir():
+            path.rename(root / "etc/selinux/default" / path.name)
+        conf = root / "etc/selinux/semanage.conf"
+        conf.write_text(conf.read_text() + "\nstore-root=/etc/selinux\n")
     for path in (root / "var").iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for name in ("run", "tmp", "dev"):
