@@ -7,7 +7,6 @@ Needs root, loop devices and mounts, as the tools that work this way do.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,18 +18,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "vm-tests")]
 import debian_image  # noqa: E402
 import oracle  # noqa: E402
 
+from tests.oci import Layout  # noqa: E402
+
 SIZE = "6G"
 
 
 def blobs(layout: Path) -> list[Path]:
-    def load(digest: str) -> dict[str, object]:
-        value: dict[str, object] = json.loads(
-            (layout / "blobs" / digest.replace(":", "/")).read_bytes()
-        )
-        return value
-
-    top = json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
-    return [layout / "blobs" / x["digest"].replace(":", "/") for x in load(top)["layers"]]  # type: ignore[attr-defined]
+    layers = Layout.manifest_of(layout)["layers"]
+    return [layout / "blobs" / layer["digest"].replace(":", "/") for layer in layers]
 
 
 def sh(script: str) -> None:
@@ -81,9 +76,7 @@ umount {place}/mnt
 
 def ostree_ext(_layout: Path, place: Path) -> None:
     """Let the library of bootc and rpm-ostree deploy the image that is in place already."""
-    sysroot = oracle.make(debian_image.default_cache(), place).deploy("image", "example.org/os:1")
-    # The deployment is immutable, and is to be removed.
-    subprocess.run(["chattr", "-i", *sysroot.glob("ostree/deploy/*/deploy/*.0")], check=True)
+    oracle.make(debian_image.default_cache(), place).deploy("image", "example.org/os:1")
 
 
 def encapsulated(cache: Path) -> Path:

@@ -13,6 +13,7 @@ from .errors import SourceError, VerifyError
 from .events import Emit, step
 from .formats import qcow2_reader
 from .image import fetch
+from .ostree import encapsulated
 from .reference import ImageRef
 from .units import format_size
 
@@ -33,7 +34,7 @@ def of_image(ref: ImageRef, machine: Machine, access: AccessOptions, emit: Emit)
         "architecture": machine.name,
         "created": config.get("created"),
         "bootable": "containers.bootc" in labels or "ostree.bootable" in labels,
-        "encapsulated": "ostree.final-diffid" in labels,
+        "encapsulated": encapsulated.LABEL in labels,
         "size": sum(layer.size for layer in found.manifest.layers),
         "layers": [
             {"digest": layer.digest, "size": layer.size, "type": layer.media_type}

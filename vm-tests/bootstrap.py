@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
@@ -20,6 +22,19 @@ SOURCES = {
 }
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 45  # a mirror that is being updated is inconsistent for a while
+
+
+@contextmanager
+def scratch_root(result: Path, what: str) -> Iterator[Path]:
+    """Give a place beside a result of the cache for a root to make it in; gone afterwards."""
+    if os.geteuid():
+        sys.exit(f"error: making {what} needs root (it happens in a chroot)")
+    result.parent.mkdir(parents=True, exist_ok=True)
+    root = result.with_name(f".{result.name}.{os.getpid()}.root")
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def bootstrap(root: Path, suite: str, packages: Sequence[str], variant: str, *options: str) -> None:

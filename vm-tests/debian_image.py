@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from bootstrap import SOURCES, bootstrap  # noqa: E402
+from bootstrap import SOURCES, bootstrap, scratch_root  # noqa: E402
 
 from tests.oci import EPOCH, LABELS, Layout, TarBuilder  # noqa: E402
 
@@ -144,11 +144,7 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
     tar = cache / f"base-{hashlib.sha256(makes.encode()).hexdigest()[:16]}.tar"
     if tar.is_file():
         return tar
-    if os.geteuid():
-        sys.exit("error: making the base image needs root (package scripts run in a chroot)")
-    cache.mkdir(parents=True, exist_ok=True)
-    root = Path(f"{tar}.{os.getpid()}.root")
-    try:
+    with scratch_root(tar, "the base image") as root:
         _say("installing packages")
         _install(root, recipe)
         _say("making the initramfs")
@@ -160,8 +156,6 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
             "--sort=name", f"--mtime=@{EPOCH}", "-C", root, "-cf", partial, ".",
         )  # fmt: skip
         partial.rename(tar)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
     return tar
 
 

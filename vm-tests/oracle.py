@@ -80,6 +80,9 @@ class Oracle:
             f"--stateroot default --imgref ostree-unverified-image:oci:/w/{image}:latest "
             f"--target-imgref ostree-unverified-registry:{target} --karg=rw"
         )
+        # Deployments are immutable, for root too, and this one is to be removed.
+        deployments = sysroot.glob("ostree/deploy/*/deploy/*.0")
+        subprocess.run(["chattr", "-i", *deployments], check=True)
         return sysroot
 
 

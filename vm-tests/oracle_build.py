@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bootstrap import bootstrap
+from bootstrap import bootstrap, scratch_root
 
 SOURCES = Path(__file__).resolve().parent / "oracle"
 SUITE = "trixie"
@@ -29,11 +29,7 @@ def build(cache: Path) -> Path:
     program = cache / f"ostree-container-{digest}"
     if program.is_file():
         return program
-    if os.geteuid():
-        sys.exit("error: building ostree-container needs root (it happens in a chroot)")
-    cache.mkdir(parents=True, exist_ok=True)
-    root = cache / f".rust-{os.getpid()}"
-    try:
+    with scratch_root(program, "ostree-container") as root:
         bootstrap(root, SUITE, PACKAGES, "minbase", "--dpkgopt=path-exclude=/usr/share/doc/*")
         # The network as this machine reaches it
         for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
@@ -48,8 +44,6 @@ def build(cache: Path) -> Path:
         partial = program.with_suffix(f".{os.getpid()}")
         shutil.copy(root / "src/target/release/ostree-container", partial)
         partial.rename(program)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
     return program
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from pathlib import Path
 
-from bootstrap import SOURCES, bootstrap
+from bootstrap import SOURCES, bootstrap, scratch_root
 
 PACKAGES = (
     "base-files bash coreutils dash findutils libc-bin mount util-linux"
@@ -24,11 +22,7 @@ def tools(cache: Path) -> Path:
     root = cache / f"sid-{recipe}"
     if root.is_dir():
         return root
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = cache / f".{root.name}.{os.getpid()}"
-    try:
+    with scratch_root(root, "the tools of sid") as partial:
         bootstrap(partial, "sid", PACKAGES, "extract")
         partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return root

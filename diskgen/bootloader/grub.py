@@ -50,8 +50,9 @@ class GrubFacts:
     @property
     def static(self) -> StaticConfig | None:
         """The image's own configuration, where its GRUB reads entries by itself."""
-        known = self.payload is not None and Menu.SCRIPT not in self.menus.values()
-        return self.payload.static if known and self.payload is not None else None
+        if self.payload is None or Menu.SCRIPT in self.menus.values():
+            return None
+        return self.payload.static
 
     @property
     def menu(self) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from ..disk.ext4.reader import Located
 from ..errors import SourceError, VerifyError
+from ..units import align_up
 
 MAP_SIZE: Final = 256 * 1024  # bytes of the file that holds the map
 _MAGIC: Final = b"zIPL"
@@ -99,8 +100,8 @@ def _program(program: Program, out: _Map) -> Iterator[tuple[int, list[tuple[int,
     """Yield address and place of what is a program's own."""
     kernel, initrd = program.kernel, program.initrd
     line = program.command_line.encode() + b"\0"
-    line_at = _up(_KERNEL + kernel.size, _LINE_ALIGN)
-    initrd_at = _up(line_at + len(line), _INITRD_ALIGN) if initrd is not None else 0
+    line_at = align_up(_KERNEL + kernel.size, _LINE_ALIGN)
+    initrd_at = align_up(line_at + len(line), _INITRD_ALIGN) if initrd is not None else 0
     size = initrd.size if initrd is not None else 0
     if initrd_at + size > _LIMIT:
         raise SourceError("kernel and initramfs of the image do not fit below 2 GiB")
@@ -166,7 +167,3 @@ class _Map:
             table = part + bytes(self._sector - 16 - len(part)) + following
             (following,) = self.pointers(self.add(table))
         return following
-
-
-def _up(value: int, unit: int) -> int:
-    return -(-value // unit) * unit

@@ -20,8 +20,9 @@ from typing import BinaryIO, Final
 import zstandard
 
 from ..config import Request
+from ..disk.sparse import data_extents
 from ..events import Emit, Step, step
-from ..units import format_size
+from ..units import align_down, align_up, format_size
 
 CLUSTER: Final = 64 * 1024
 _CLUSTER_BITS: Final = 16
@@ -205,19 +206,14 @@ def _deflate(data: bytes) -> bytes:
 def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
     """Yield the extents of a sparse file that hold data, grown to whole clusters, in order."""
     begun: int | None = None
-    end = at = 0
-    while at < size:
-        try:
-            start = os.lseek(source, at, os.SEEK_DATA)
-        except OSError:  # ENXIO: only a hole is left
-            break
-        at = os.lseek(source, start, os.SEEK_HOLE)
-        start -= start % CLUSTER
+    end = 0
+    for first, last in data_extents(source, 0, size):
+        start = align_down(first, CLUSTER)
         if begun is not None and start > end:
             yield begun, min(end, size)
             begun = None
         if begun is None:
             begun = start
-        end = at + -at % CLUSTER
+        end = align_up(last, CLUSTER)
     if begun is not None:
         yield begun, min(end, size)

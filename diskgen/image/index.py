@@ -17,6 +17,7 @@ from typing import Final
 from ..tree import Content, Data, Packed, Xattrs
 
 FORMAT: Final = 1
+REPOSITORY: Final = b"sysroot/ostree/repo/"  # in the layers of an encapsulated image
 _EMPTY: Final = Data(b"")
 
 

@@ -27,7 +27,7 @@ from isal import igzip_lib
 from ..errors import DiskgenError, HostError, SourceError
 from ..gvariant import file_header
 from ..tree import Content, Data, Packed
-from .index import Entry, Kind, LayerIndex, dump, kind_of, load
+from .index import REPOSITORY, Entry, Kind, LayerIndex, dump, kind_of, load
 from .model import BrokenBlob
 from .pack import PackWriter
 from .tarstream import BLOCK, Header, Stream, entries, show
@@ -264,9 +264,6 @@ def _read(job: dict[str, Any], partial: Path, pack: Path, progress: Any) -> Laye
     return LayerIndex(job["diff_id"], tuple(rows), pack)
 
 
-_OBJECTS: Final = b"sysroot/ostree/repo/objects/"
-
-
 def _entry(
     header: Header,
     stream: Stream,
@@ -280,7 +277,7 @@ def _entry(
     content: Content | None = None
     if kind is Kind.HARDLINK:
         # Objects of an encapsulated image's repository may be in a layer below.
-        if header.target not in files and not header.target.startswith(_OBJECTS):
+        if header.target not in files and not header.target.startswith(REPOSITORY + b"objects/"):
             raise refuse(
                 f"'{show(header.path)}' is a hard link to '{show(header.target)}', which is not "
                 "before it in the layer"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..tree import Directory, File, Xattrs
+from ..units import align_up
 
 NAME: Final = ".ostree.cfs"  # in the deployment's root
 _BLOCK: Final = 4096
@@ -197,17 +198,17 @@ def _place(inodes: list[_Inode]) -> int:
     """Give every inode its position in the file; return where the last one ends."""
     at = _START
     for inode in inodes:
-        at = _up(at, _SLOT)
+        at = align_up(at, _SLOT)
         total = inode.head + inode.tail
         if stat.S_ISLNK(inode.mode):
             if total >= _BLOCK:
                 inode.tail, inode.block_count = 0, 1
             if at // _BLOCK != (at + total - 1) // _BLOCK:
-                at = _up(at, _BLOCK)
+                at = align_up(at, _BLOCK)
         elif inode.tail:
             rest = _BLOCK - (at + inode.head) % _BLOCK
             if rest < inode.tail:
-                moved = at + _up(rest, _SLOT)
+                moved = at + align_up(rest, _SLOT)
                 if _BLOCK - (moved + inode.head) % _BLOCK >= inode.tail:
                     at = moved
                 else:
@@ -216,15 +217,15 @@ def _place(inodes: list[_Inode]) -> int:
                         inode.last = []
                     inode.tail = 0
                     inode.block_count += 1
-                    at = _up(at, _BLOCK)
+                    at = align_up(at, _BLOCK)
         inode.position = at
         at += inode.head + inode.tail
-    return _up(at, _SLOT)
+    return align_up(at, _SLOT)
 
 
 def _write(inodes: list[_Inode], table: dict[Pair, int], end: int) -> bytes:
     shared = b"".join(_entry(pair) for pair in table)
-    first = _up(end + len(shared), _BLOCK) // _BLOCK
+    first = align_up(end + len(shared), _BLOCK) // _BLOCK
     blocks = first + sum(inode.block_count for inode in inodes)
     out = bytearray(blocks * _BLOCK)
     acl = any(_prefix(name)[0] in _ACLS for inode in inodes for name, _value in inode.xattrs)
@@ -354,7 +355,3 @@ def xxh32(data: bytes, seed: int) -> int:
     value = (value ^ value >> 15) * p2 & mask
     value = (value ^ value >> 13) * p3 & mask
     return value ^ value >> 16
-
-
-def _up(value: int, unit: int) -> int:
-    return -(-value // unit) * unit

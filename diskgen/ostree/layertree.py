@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Final
 
 from ..errors import SourceError
-from ..image.index import Entry, Kind, LayerIndex
+from ..image.index import REPOSITORY, Entry, Kind, LayerIndex
 from ..tree import Directory, File, Node
 
 _SHOWN: Final = frozenset({b"usr", b"etc", b"var"})
-_REPOSITORY: Final = b"sysroot/ostree/repo/"
 _API_MOUNTS: Final = frozenset({b"run", b"tmp", b"proc", b"sys", b"dev"})
 
 
@@ -53,14 +52,14 @@ def _without_objects(index: LayerIndex) -> Iterator[Entry]:
     """
     objects: dict[bytes, Entry] = {}
     for entry in index.entries:
-        if entry.kind is Kind.FILE and entry.mtime > 0 and entry.path.startswith(_REPOSITORY):
+        if entry.kind is Kind.FILE and entry.mtime > 0 and entry.path.startswith(REPOSITORY):
             objects[entry.path] = entry
-    if not objects and not any(e.target.startswith(_REPOSITORY) for e in index.entries):
+    if not objects and not any(e.target.startswith(REPOSITORY) for e in index.entries):
         yield from index.entries
         return
     named: dict[bytes, bytes] = {}
     for entry in index.entries:
-        link = entry.kind is Kind.HARDLINK and entry.target.startswith(_REPOSITORY)
+        link = entry.kind is Kind.HARDLINK and entry.target.startswith(REPOSITORY)
         if objects.get(entry.path) is entry:
             continue
         if not link or entry.mtime <= 0:

@@ -52,7 +52,15 @@ def find_text(root: Directory, path: str | bytes) -> str | None:
 
     Raises SourceError for a file that is too large to be configuration, or is no UTF-8.
     """
-    node = find(root, path)
+    return _text(find(root, path), path)
+
+
+def text_at(root: Directory, path: str) -> str | None:
+    """Like :func:`find_text`, but of the very path: no symlink is followed."""
+    return _text(root.get(path), path)
+
+
+def _text(node: Node | None, path: str | bytes) -> str | None:
     if not isinstance(node, File) or node.content is None:
         return None
     shown = path if isinstance(path, str) else path.decode(errors="backslashreplace")

@@ -20,7 +20,7 @@ LONGEST: Final = 32768  # blocks; a greater ee_len would say "not initialised"
 _HEADER: Final = struct.Struct("<HHHHI")  # magic, entries, limit, depth, generation
 _LEAF: Final = struct.Struct("<IHHI")  # block in the file, length, disk block high, low
 _INDEX: Final = struct.Struct("<IIHH")  # block in the file, disk block low, high, unused
-_MAGIC: Final = 0xF30A
+MAGIC: Final = 0xF30A
 _ONE: Final = struct.Struct("<HHHHIIHHI36x")
 
 
@@ -60,7 +60,7 @@ def build(
     """
     if len(extents) == 1:
         logical, length, start = extents[0]
-        one = _ONE.pack(_MAGIC, 1, 4, 0, 0, logical, length, start >> 32, start & 0xFFFFFFFF)
+        one = _ONE.pack(MAGIC, 1, 4, 0, 0, logical, length, start >> 32, start & 0xFFFFFFFF)
         return one, []
     level = [(at, _LEAF.pack(at, n, disk >> 32, disk & 0xFFFFFFFF)) for at, n, disk in extents]
     nodes = []
@@ -69,7 +69,7 @@ def build(
         above = []
         for first in range(0, len(level), PER_BLOCK):
             children = level[first : first + PER_BLOCK]
-            body = _HEADER.pack(_MAGIC, len(children), PER_BLOCK, depth, 0)
+            body = _HEADER.pack(MAGIC, len(children), PER_BLOCK, depth, 0)
             body = (body + b"".join(raw for _, raw in children)).ljust(BLOCK - 4, b"\0")
             block = allocate()
             nodes.append((block, body + crc32c(seed, body).to_bytes(4, "little")))
@@ -77,7 +77,7 @@ def build(
             above.append((at, _INDEX.pack(at, block & 0xFFFFFFFF, block >> 32, 0)))
         level = above
         depth += 1
-    header = _HEADER.pack(_MAGIC, len(level), IN_INODE, depth, 0)
+    header = _HEADER.pack(MAGIC, len(level), IN_INODE, depth, 0)
     return (header + b"".join(raw for _, raw in level)).ljust(60, b"\0"), nodes
 
 

@@ -14,13 +14,12 @@ from typing import Final
 
 from ...errors import VerifyError
 from . import superblock
+from .extents import LONGEST, MAGIC
 from .groups import Groups
+from .inode import EXTENTS_FLAG
 from .inventory import ROOT
 from .superblock import BLOCK, INODE_SIZE
 
-_EXTENTS: Final = 0x80000  # inode flag
-_MAGIC: Final = 0xF30A
-_MAX_LENGTH: Final = 32768  # blocks of an extent; more means that it was never written
 _MAX_DEPTH: Final = 5
 
 
@@ -105,14 +104,14 @@ class _Reader:
 
     def _extents(self, inode: bytes) -> list[tuple[int, int, int]]:
         """Return (block of the file, block of the filesystem, number of blocks)."""
-        if not struct.unpack_from("<I", inode, 0x20)[0] & _EXTENTS:
+        if not struct.unpack_from("<I", inode, 0x20)[0] & EXTENTS_FLAG:
             raise VerifyError("a file on the disk has no extents")
         found: list[tuple[int, int, int]] = []
         pending = [(inode[0x28:0x64], 0)]
         while pending:
             node, depth = pending.pop()
             magic, count, _most, below = struct.unpack_from("<HHHH", node)
-            if magic != _MAGIC or depth > _MAX_DEPTH:
+            if magic != MAGIC or depth > _MAX_DEPTH:
                 raise VerifyError("a file on the disk has a malformed extent tree")
             for at in range(12, 12 + 12 * count, 12):
                 if below:
@@ -120,7 +119,7 @@ class _Reader:
                     pending.append((self._read(high << 32 | low, 1), depth + 1))
                 else:
                     logical, length, high, low = struct.unpack_from("<IHHI", node, at)
-                    if length > _MAX_LENGTH:
+                    if length > LONGEST:
                         raise VerifyError("a file on the disk was never written")
                     found.append((logical, high << 32 | low, length))
         return sorted(found)

@@ -6,13 +6,13 @@ judges it while the contents are on their way to the disk.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from ...units import MIB
+from ..sparse import data_extents
 from .diskio import write_at
 
 _BUFFER: Final = MIB
@@ -27,26 +27,10 @@ def make(disk: int, shadow: Path, whole: Range, contents: Sequence[Range]) -> No
     """
     with shadow.open("xb", buffering=0) as file:
         file.truncate(whole[1])
-        for begin, end in _without(_data(disk, whole), contents):
+        for begin, end in _without(data_extents(disk, *whole), contents):
             for at in range(begin, end, _BUFFER):
                 data = os.pread(disk, min(_BUFFER, end - at), at)
                 write_at(file.fileno(), [data], at)
-
-
-def _data(disk: int, whole: Range) -> Iterator[Range]:
-    """Yield what is no hole."""
-    at, limit = whole
-    while at < limit:
-        try:
-            begin = os.lseek(disk, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole is left
-                return
-            raise
-        end = os.lseek(disk, begin, os.SEEK_HOLE)
-        if begin < limit:
-            yield begin, min(end, limit)
-        at = end
 
 
 def _without(ranges: Iterator[Range], taken: Sequence[Range]) -> Iterator[Range]:
