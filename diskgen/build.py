@@ -10,7 +10,7 @@ from . import preflight
 from .arch import MACHINES
 from .bootloader import grub, grub_bios
 from .config import AccessOptions, Request
-from .disk import ext4, fat, table
+from .disk import appliance, ext4, fat, table
 from .events import Emit, notice, step
 from .formats import FORMATS
 from .image import fetch, layers
@@ -24,6 +24,7 @@ from .plan import DiskPlan, ImageFacts, console_kargs, identify, ignition_kargs,
 from .reference import SIGNED, UNVERIFIED
 from .tree import Directory
 from .units import format_size
+from .vm import accel
 from .workspace import Workspace, writing
 
 
@@ -166,6 +167,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
         esp = grub.esp_files(boot_loader, str(identity.boot_uuid), name_uuid=name_uuid)
     labels = image.labels
+    root_filesystem = Filesystem(
+        request.root_filesystem or tree.config.root_filesystem or Filesystem.EXT4
+    )
     plan = make_plan(
         request,
         ImageFacts(
@@ -183,6 +187,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             kargs=tree.config.kargs,
             karg_deletes=tree.config.karg_deletes,
             stateroot=tree.config.stateroot,
+            root_filesystem=root_filesystem,
             warnings=(
                 *tree.warnings,
                 *(facts.doubt_policy(stacked.merged) if rule == SIGNED else ()),
@@ -195,18 +200,22 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         ostree_karg=sysroot.ostree_karg,
         commit=sysroot.commit,
         origin=origin,
-        root_bytes=ext4.minimum_size(ext4.required(sysroot.root)),
+        root_bytes=_root_bytes(sysroot.root, root_filesystem),
         boot_bytes=ext4.minimum_size(ext4.required(sysroot.boot)),
         esp_bytes=sum(map(len, esp.values())),
     )
     return Prepared(plan=plan, grub=boot_loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
 
 
+def _root_bytes(root: Directory, kind: Filesystem) -> int:
+    need = ext4.required(root)
+    if kind in appliance.KINDS:
+        return appliance.minimum_size(need.bytes)
+    return ext4.minimum_size(need)
+
+
 def _wishes(config: InstallConfig) -> Iterator[str]:
     """Yield what the image's install configuration asks for and does not get."""
-    wanted = config.root_filesystem
-    if wanted not in (None, Filesystem.EXT4):
-        yield f"the image asks for a root filesystem of type '{wanted}', it gets ext4"
     if config.bootloader not in (None, "grub"):
         yield f"the image asks for the boot loader '{config.bootloader}', it gets GRUB"
 
@@ -243,8 +252,12 @@ def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> N
         (Role.BOOT, "Writing /boot", prepared.boot),
         (Role.ROOT, "Writing the root filesystem", prepared.root),
     ):
-        spare = work.partial(f"{role}-check")
-        _write_ext4(disk, layout.partition(role), tree, plan, title, spare, emit)
+        part = layout.partition(role)
+        if part.filesystem is Filesystem.EXT4:
+            spare = work.partial(f"{role}-check")
+            _write_ext4(disk, part, tree, plan, title, spare, emit)
+        else:
+            _write_by_appliance(disk, part, tree, plan, title, emit)
     table.verify(disk, layout)
 
 
@@ -281,3 +294,19 @@ def _write_ext4(
             ),
         )
         phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
+
+
+def _write_by_appliance(
+    disk: Path, part: Partition, tree: Directory, plan: DiskPlan, title: str, emit: Emit
+) -> None:
+    with step(emit, str(part.role), f"{title} ({part.filesystem})", unit="bytes") as phase:
+        chosen = accel.of_host()
+        appliance.populate(
+            disk,
+            plan.layout,
+            part,
+            tree,
+            accelerated=chosen.name == "kvm",
+            advance=phase.advance,
+        )
+        phase.detail = f"{format_size(phase.done)} by libguestfs, {chosen.reason}, checked"

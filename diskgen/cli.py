@@ -11,7 +11,7 @@ from typing import Any, Final
 from . import __version__
 from .arch import MACHINES
 from .arch import machine as machine_row
-from .config import COMPRESSIONS, FORMATS, AccessOptions, Request, default_output
+from .config import COMPRESSIONS, FORMATS, ROOT_FILESYSTEMS, AccessOptions, Request, default_output
 from .errors import UsageError
 from .reference import TRANSPORTS, parse
 from .ui import PROGRESS_MODES
@@ -67,6 +67,7 @@ def request_of(args: argparse.Namespace) -> Request:
         output=None if planned else args.output or default_output(source, format_name),
         force=False if planned else args.force,
         disk_size=parse_size(args.disk_size, setting="disk-size") if args.disk_size else None,
+        root_filesystem=args.rootfs,
         kargs=tuple(args.karg),
         karg_deletes=tuple(args.karg_delete),
         console=not args.no_console,
@@ -149,6 +150,12 @@ def _add_disk(command: argparse.ArgumentParser) -> None:
         "--disk-size",
         metavar="SIZE",
         help="size of the disk, such as 20G (default: room for two deployments, at least 10G)",
+    )
+    group.add_argument(
+        "--rootfs",
+        choices=ROOT_FILESYSTEMS,
+        help="the root filesystem: ext4 in seconds, xfs and btrfs by libguestfs in minutes "
+        "(default: what the image asks for, else ext4)",
     )
     group.add_argument(
         "--karg", action="append", default=[], metavar="ARG", help="add a kernel argument"

@@ -12,6 +12,7 @@ from .reference import ImageRef, check_signature
 FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
 PLATFORMS: Final = {"raw": "metal", "qcow2": "qemu"}  # as Ignition calls where a format runs
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
+ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Request:
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
     disk_size: int | None = None
+    root_filesystem: str | None = None  # None: as the image says, else ext4
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's consoles where the image names none
@@ -54,6 +56,12 @@ class Request:
                 f"'{self.compression}' is not a compression",
                 hint="known are: " + ", ".join(COMPRESSIONS),
                 setting="compression",
+            )
+        if self.root_filesystem not in (None, *ROOT_FILESYSTEMS):
+            raise UsageError(
+                f"'{self.root_filesystem}' is not a root filesystem",
+                hint="known are: " + ", ".join(ROOT_FILESYSTEMS),
+                setting="rootfs",
             )
         if self.signature is not None:
             check_signature(self.signature)

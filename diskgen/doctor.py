@@ -7,6 +7,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
+from .disk import appliance
 from .errors import HostError
 from .hosttools import TOOLS, Tool, install_command, version_of
 from .run import which
@@ -42,6 +43,7 @@ def examine() -> tuple[Finding, ...]:
         for name in _LIBRARIES
     ]
     findings += [_firmware(kind) for kind in ("uefi", "secureboot")]
+    findings.append(_guestfs())
     findings.append(_accelerator())
     return tuple(findings)
 
@@ -95,6 +97,18 @@ def _firmware(kind: str) -> Finding:
         version=where,
         purpose="is for 'diskgen boot'",
         fix=fix,
+    )
+
+
+def _guestfs() -> Finding:
+    found = appliance.find()
+    return Finding(
+        name="python: guestfs",
+        found=found is not None,
+        needed=False,
+        version=found.version if found else "",
+        purpose="makes root filesystems of type xfs and btrfs",
+        fix="" if found else appliance.install_hint(),
     )
 
 

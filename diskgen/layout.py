@@ -37,6 +37,8 @@ class Filesystem(StrEnum):
     """What is on a partition."""
 
     EXT4 = "ext4"
+    XFS = "xfs"
+    BTRFS = "btrfs"
     VFAT = "vfat"
 
 
@@ -110,7 +112,7 @@ def derive_uuid(seed: str, role: str) -> UUID:
     return uuid5(uuid5(_NAMESPACE, seed), role)
 
 
-def specs(machine: Machine) -> tuple[_Spec, ...]:
+def specs(machine: Machine, root: Filesystem = Filesystem.EXT4) -> tuple[_Spec, ...]:
     """Return the default table of an architecture, root last."""
     table = []
     if machine.bios_grub:
@@ -150,7 +152,7 @@ def specs(machine: Machine) -> tuple[_Spec, ...]:
             size=0,
             type=machine.root_type,
             name="root",
-            filesystem=Filesystem.EXT4,
+            filesystem=root,
             label="root",
             mountpoint="/",
         ),
@@ -165,6 +167,7 @@ def make_layout(
     root_content: int,
     disk_size: int | None,
     sector_size: int = 512,
+    root_filesystem: Filesystem = Filesystem.EXT4,
 ) -> Layout:
     """Place the default table on a disk.
 
@@ -172,7 +175,7 @@ def make_layout(
     ``disk_size`` the root gets twice that, at least 3 GiB, and the disk is at least 10 GiB. Raises
     UsageError when a given ``disk_size`` is too small to hold the content once.
     """
-    table = specs(machine)
+    table = specs(machine, root_filesystem)
     fixed = GRAIN + sum(spec.size for spec in table) + GRAIN  # first grain: GPT; last: its backup
     wanted_root = align_up(max(ROOT_FACTOR * root_content, ROOT_FLOOR), GRAIN)
     least = fixed + align_up(root_content, GRAIN)

@@ -13,7 +13,7 @@ from uuid import UUID
 from .arch import Machine
 from .config import PLATFORMS, Request
 from .errors import UsageError
-from .layout import Layout, Role, derive_uuid, make_layout
+from .layout import Filesystem, Layout, Role, derive_uuid, make_layout
 from .units import MIB, format_size
 
 SCHEMA_VERSION: Final = 1
@@ -47,6 +47,7 @@ class ImageFacts:
     kargs: tuple[str, ...]  # of its install configuration and kargs.d, in order
     karg_deletes: tuple[str, ...]
     stateroot: str
+    root_filesystem: Filesystem
     warnings: tuple[str, ...] = ()
 
 
@@ -117,7 +118,11 @@ def make_plan(
 ) -> DiskPlan:
     """Place everything. Raises UsageError when the disk the user wants cannot hold it."""
     layout = make_layout(
-        machine, seed=image.digest, root_content=root_bytes, disk_size=request.disk_size
+        machine,
+        seed=image.digest,
+        root_content=root_bytes,
+        disk_size=request.disk_size,
+        root_filesystem=image.root_filesystem,
     )
     for role, need in ((Role.BOOT, boot_bytes), (Role.ESP, esp_bytes)):
         if layout.has(role) and need > layout.partition(role).size * 9 // 10:

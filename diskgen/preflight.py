@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .arch import MACHINES
 from .config import Request
+from .disk import appliance
 from .errors import PreflightError, Problem
 from .hosttools import Tool, install_command, tools_for
 from .plan import DiskPlan
@@ -49,6 +50,18 @@ def check_plan(plan: DiskPlan) -> None:
     problems: list[Problem] = []
     if any(way.name == "bios" and way.works for way in plan.image.ways):
         problems += missing_tools(tools_for("bios"))
+    kind = plan.image.root_filesystem
+    if kind in appliance.KINDS and appliance.find() is None:
+        wish = "is to have" if request.root_filesystem else "asks for"
+        problems.append(
+            Problem(
+                code="tool",
+                message=f"this image {wish} a root filesystem of type '{kind}', which takes "
+                "libguestfs and its Python binding",
+                hint=f"{appliance.install_hint()}; or choose ext4, which diskgen writes by itself",
+                setting="rootfs",
+            )
+        )
     # A format that is converted needs the raw disk beside it; compressed it takes about half.
     needed = plan.root_bytes + plan.boot_bytes + plan.esp_bytes
     if request.format != "raw":

@@ -13,6 +13,13 @@ from typing import Any
 
 import pytest
 
+from diskgen.build import build
+from diskgen.config import Request
+from diskgen.disk import appliance
+from diskgen.errors import PreflightError
+from diskgen.events import discard
+from diskgen.reference import parse
+
 from . import golden
 from .oci import KERNEL, Layout, TarBuilder, bootable, bootable_tar
 from .program import NOBODY, Program, fingerprint
@@ -424,3 +431,39 @@ def test_the_image_may_ask_for_signed_updates(diskgen: Program, images: Path) ->
     words = ("--target-signature", "ostree-image-signed")
     plan = json.loads(diskgen("plan", "raw", f"oci:{layout}", "--json", *words))
     assert any("accepts anything by default" in text for text in plan["warnings"])
+
+
+def test_a_filesystem_that_takes_libguestfs(diskgen: Program, layout: Path) -> None:
+    """An appliance that does not start: said, with the way out, and nothing is left."""
+    if appliance.find() is None:
+        pytest.skip("libguestfs is not installed")
+    words = ("raw", f"oci:{layout}", "--rootfs", "xfs")
+    text = refusal(diskgen, 4, *words, LIBGUESTFS_PATH="/nonexistent")
+    assert "libguestfs does not start on this machine" in text
+    assert "--rootfs" in text
+
+
+def test_libguestfs_is_asked_for_before_anything_is_written(
+    layout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appliance, "find", lambda: None)
+    request = Request(
+        format="raw", source=parse(f"oci:{layout}"), arch="x86_64", output=tmp_path / "disk.raw",
+        root_filesystem="btrfs", cache=tmp_path / "cache",
+    )  # fmt: skip
+    with pytest.raises(PreflightError) as caught:
+        build(request, discard)
+    (problem,) = caught.value.problems
+    assert "is to have a root filesystem of type 'btrfs', which takes libguestfs" in problem.message
+    assert "python3-guestfs" in (problem.hint or "")
+    assert problem.setting == "rootfs"
+    assert not (tmp_path / "disk.raw").exists()
+
+
+def test_the_image_says_which_root_filesystem(diskgen: Program, images: Path) -> None:
+    wish = TarBuilder()
+    wish.file("usr/lib/bootc/install/1.toml", b'[install]\nroot-fs-type = "xfs"\n')
+    source = f"oci:{bootable(images / 'os', wish.finish())}"
+    for options, kind in (((), "xfs"), (("--rootfs", "ext4"), "ext4")):
+        plan = json.loads(diskgen("plan", "raw", source, *options, "--json"))
+        assert plan["disk"]["partitions"][-1]["filesystem"] == kind

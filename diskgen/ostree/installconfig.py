@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..config import ROOT_FILESYSTEMS
 from ..errors import SourceError
 from ..tree import Directory
 from .lookup import find_dir, find_text
@@ -26,7 +27,6 @@ _KARGS: Final = ("usr/lib/bootc/kargs.d",)
 _RUST_NAMES: Final = {"ppc64le": "powerpc64"}  # where Rust's name of a machine is not the kernel's
 _STATEROOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _LINE: Final = re.compile(r"[^\0\r\n]*")
-_FILESYSTEMS: Final = frozenset({"ext4", "xfs", "btrfs"})
 
 _Table = dict[str, Any]
 _LIST: Final = "a list of strings"
@@ -161,8 +161,8 @@ def _check(key: str, value: object, path: str) -> None:
     for item in items:
         if isinstance(item, str) and not _LINE.fullmatch(item):
             raise _bad(path, f"'{key}' holds a line break")
-    if key in ("filesystem.root.type", "root-fs-type") and value not in _FILESYSTEMS:
-        raise _bad(path, f"'{key}' is '{value}', known are: " + ", ".join(sorted(_FILESYSTEMS)))
+    if key in ("filesystem.root.type", "root-fs-type") and value not in ROOT_FILESYSTEMS:
+        raise _bad(path, f"'{key}' is '{value}', known are: " + ", ".join(ROOT_FILESYSTEMS))
     if key == "stateroot" and not _STATEROOT.fullmatch(str(value)):
         raise _bad(path, f"'{value}' cannot name a stateroot")
 

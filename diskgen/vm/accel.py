@@ -8,6 +8,7 @@ binary and options that will be used.
 from __future__ import annotations
 
 import os
+import platform
 import struct
 import tempfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HostError, ToolError, UsageError
-from ..run import run
+from ..run import run, which
 
 _DEADLINE: Final = 3.0  # seconds; a working KVM needs a twentieth of one
 _ITERATIONS: Final = 50_000_000
@@ -54,6 +55,15 @@ def choose(qemu: Path, *, guest: str, host: str) -> Accelerator:
     if guest != "x86_64":
         return Accelerator("kvm", "/dev/kvm can be opened")
     return _probe(qemu)
+
+
+def of_host() -> Accelerator:
+    """Return the accelerator for machines of this host's own architecture."""
+    arch = platform.machine()
+    qemu = which(f"qemu-system-{arch}", "qemu-kvm")
+    if qemu is None:
+        return Accelerator("tcg", "there is no QEMU to try KVM with")
+    return choose(qemu, guest=arch, host=arch)
 
 
 def _probe(qemu: Path) -> Accelerator:

@@ -1,0 +1,128 @@
+"""Filesystems without a writer of ours, through libguestfs: a small machine of its own in QEMU.
+
+It takes no root either, but a minute instead of seconds, and its kernel stamps the inodes with the
+time of the day: two builds are equal as trees, not as bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from ..errors import HostError, ToolError, UsageError, VerifyError
+from ..hosttools import distribution_hint
+from ..layout import Filesystem, Layout, Partition
+from ..run import PIPE, run, running
+from ..tree import Directory
+from ..units import MIB, align_up, format_size
+from . import tarball
+
+KINDS: Final = (Filesystem.XFS, Filesystem.BTRFS)
+_WORKER: Final = Path(__file__).with_name("appliance_worker.py")
+_SYSTEM_PYTHON: Final = "/usr/bin/python3"  # what distributions make the binding for
+_PASSED: Final = ("LIBGUESTFS_", "SUPERMIN_")  # variables of libguestfs's own
+_NOT_STARTED: Final = 3  # status of the worker
+_JOURNAL: Final = 512 * MIB  # what xfs and btrfs take for themselves, and a tenth of the content
+
+
+@dataclass(frozen=True, slots=True)
+class Guestfs:
+    """The Python that has libguestfs's binding, and the library's version."""
+
+    python: Path
+    version: str
+
+
+@cache
+def find() -> Guestfs | None:
+    """Return the libguestfs of this machine, or None."""
+    for python in dict.fromkeys((sys.executable, _SYSTEM_PYTHON)):
+        try:
+            found = run([python, "-P", _WORKER], ok=range(256), timeout=30)
+        except (HostError, ToolError):
+            continue
+        if found.status == 0:
+            return Guestfs(Path(python), found.text.strip())
+    return None
+
+
+def install_hint() -> str:
+    """Return the command that brings libguestfs with what it needs for xfs and btrfs."""
+    return distribution_hint(
+        debian="python3-guestfs libguestfs-xfs btrfs-progs",
+        fedora="python3-libguestfs libguestfs-xfs btrfs-progs",
+    )
+
+
+def minimum_size(content: int) -> int:
+    """Return the bytes of a filesystem that holds ``content`` bytes of blocks and inodes."""
+    return align_up(content * 11 // 10 + _JOURNAL, MIB)
+
+
+def populate(
+    disk: Path,
+    layout: Layout,
+    part: Partition,
+    root: Directory,
+    *,
+    accelerated: bool,
+    advance: Callable[[int], None],
+) -> None:
+    """Make the partition's filesystem (one of KINDS), fill it with a tree and have it checked.
+
+    ``advance`` gets bytes of content. Raises HostError when the appliance does not start,
+    UsageError (disk-size) when the tree does not fit, VerifyError for anything else it reports.
+    """
+    guestfs = find()
+    assert guestfs is not None
+    assert part.filesystem in KINDS
+    job = {
+        "disk": os.fspath(disk.absolute()),
+        "sector_size": layout.sector_size,
+        "partition": part.number,
+        "filesystem": str(part.filesystem),
+        "label": part.label,
+        "uuid": str(part.fs_uuid),
+        "accelerated": accelerated,
+        "immutable": [
+            "/" + path.decode("utf-8", "surrogateescape")
+            for path, node in root.walk()
+            if isinstance(node, Directory) and node.immutable
+        ],
+    }
+    env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
+    argv: list[str | Path] = [guestfs.python, "-P", _WORKER, json.dumps(job)]
+    with running(argv, stdin=PIPE, stderr=PIPE, env=env) as worker:
+        assert worker.stdin is not None
+        assert worker.stderr is not None
+        try:
+            for chunk in tarball.stream(root, advance):
+                worker.stdin.write(chunk)
+            worker.stdin.close()
+        except BrokenPipeError:  # it says why
+            with suppress(BrokenPipeError):
+                worker.stdin.close()
+        said = worker.stderr.read().decode(errors="replace").strip()
+    if worker.returncode == 0:
+        return
+    if worker.returncode == _NOT_STARTED:
+        raise HostError(
+            f"libguestfs does not start on this machine: {said[-1024:]}",
+            hint="'libguestfs-test-tool' tells more; ext4 does without it",
+            setting="rootfs",
+        )
+    if "No space left on device" in said:
+        raise UsageError(
+            f"the {part.filesystem} filesystem of '{format_size(part.size)}' is too small for the "
+            "image",
+            hint="make the disk larger",
+            setting="disk-size",
+        )
+    raise VerifyError(f"libguestfs cannot write the {part.filesystem} filesystem: {said[-1024:]}")

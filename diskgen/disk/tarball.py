@@ -1,0 +1,141 @@
+"""A tree as a tar stream: how a filesystem that we do not write ourselves gets it.
+
+Format: POSIX.1-2017, pax(1) "pax Interchange Format"; extended attributes as ``SCHILY.xattr.``
+keywords (star(5)) and holes in GNU's sparse format 1.0 (GNU tar manual, appendix D.3).
+"""
+
+from __future__ import annotations
+
+import itertools
+import stat
+import tarfile
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..errors import HostError, SourceError
+from ..tree import Content, Data, Directory, File, Node
+from ..units import MIB
+
+_BLOCK: Final = 512
+_MOST_OCTAL: Final = 8**11 - 1  # of the size field
+_END: Final = bytes(2 * _BLOCK)
+_TYPES: Final = {
+    stat.S_IFREG: tarfile.REGTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFCHR: tarfile.CHRTYPE,
+    stat.S_IFBLK: tarfile.BLKTYPE,
+    stat.S_IFIFO: tarfile.FIFOTYPE,
+}
+
+
+def stream(root: Directory, advance: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield the bytes of an archive of ``root``, itself included as ``.``; names start with ``./``.
+
+    Later names of an inode are hard links to its first one. ``advance`` gets bytes of contents as
+    they are yielded. Raises SourceError for what tar cannot hold, HostError when a pack cannot be
+    read.
+    """
+    first_names: dict[File, bytes] = {}
+    yield _header(b".", root)
+    for path, node in root.walk(b"."):
+        if isinstance(node, File) and node in first_names:
+            yield _header(path, node, link=first_names[node])
+            continue
+        if isinstance(node, File):
+            first_names[node] = path
+        if isinstance(node, File) and node.content is not None:
+            yield from _file(path, node, node.content, advance)
+        else:
+            yield _header(path, node)
+    yield _END
+
+
+def _file(
+    path: bytes, node: File, content: Content, advance: Callable[[int], None]
+) -> Iterator[bytes]:
+    if isinstance(content, Data):
+        runs = [(0, content.size)]
+    else:
+        runs = [(at, length) for at, length, _ in content.extents]
+    stored = sum(length for _, length in runs)
+    if stored == content.size:
+        yield _header(path, node, size=stored)
+    else:
+        lines = [len(runs) + 1, *(number for run in runs for number in run), content.size, 0]
+        table = b"".join(b"%d\n" % line for line in lines)
+        table += bytes(-len(table) % _BLOCK)
+        yield _header(path, node, size=len(table) + stored, whole=content.size)
+        yield table
+        stored += len(table)
+    for chunk in _read(content):
+        yield chunk
+        advance(len(chunk))
+    yield bytes(-stored % _BLOCK)
+
+
+def _read(content: Content) -> Iterator[bytes]:
+    if isinstance(content, Data):
+        yield content.data
+        return
+    try:
+        with content.pack.open("rb") as pack:
+            for _, length, offset in content.extents:
+                pack.seek(offset)
+                left = length
+                while left:
+                    chunk = pack.read(min(left, MIB))
+                    if not chunk:
+                        raise HostError(f"'{content.pack}' is shorter than its index says")
+                    left -= len(chunk)
+                    yield chunk
+    except OSError as error:
+        raise HostError(f"'{content.pack}' cannot be read: {error.strerror}") from error
+
+
+def _header(
+    path: bytes, node: Node, *, link: bytes = b"", size: int = 0, whole: int | None = None
+) -> bytes:
+    """Return the header of one entry, extended headers first; ``whole`` marks a sparse file."""
+    kind = _TYPES.get(stat.S_IFMT(node.mode))
+    if kind is None:
+        text = path.decode(errors="backslashreplace")
+        raise SourceError(f"'{text}' of the image is no file that tar can hold")
+    seconds, fraction = divmod(abs(node.mtime_ns), 10**9)
+    records = {
+        b"path": path,
+        b"uid": b"%d" % node.uid,
+        b"gid": b"%d" % node.gid,
+        b"mtime": b"%s%d.%09d" % (b"-" * (node.mtime_ns < 0), seconds, fraction),
+        **{b"SCHILY.xattr." + name: value for name, value in node.xattrs},
+    }
+    info = tarfile.TarInfo("entry")
+    info.type = tarfile.LNKTYPE if link else kind
+    info.mode = stat.S_IMODE(node.mode)
+    info.size = size
+    if size > _MOST_OCTAL:
+        info.size = 0
+        records[b"size"] = b"%d" % size
+    if isinstance(node, File):
+        info.devmajor, info.devminor = node.rdev
+        if link or node.target:
+            records[b"linkpath"] = link or node.target
+    if whole is not None:
+        records |= {
+            b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0",
+            b"GNU.sparse.name": path, b"GNU.sparse.realsize": b"%d" % whole,
+        }  # fmt: skip
+    extended = b"".join(itertools.starmap(_record, records.items()))
+    before = tarfile.TarInfo("extended")
+    before.type = tarfile.XHDTYPE
+    before.size = len(extended)
+    extended += bytes(-len(extended) % _BLOCK)
+    return before.tobuf(tarfile.USTAR_FORMAT) + extended + info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _record(keyword: bytes, value: bytes) -> bytes:
+    """Return ``<length> <keyword>=<value>``; the length counts itself."""
+    rest = len(keyword) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, keyword, value)
