@@ -32,6 +32,7 @@ class Machine:
     consoles: tuple[str, ...]  # kernel arguments, the last one gets /dev/console
     serial_grub: str | None  # GRUB's serial command for the console above
     aliases: tuple[str, ...] = ()  # other spellings people use
+    bootloader: str = "grub"  # a name of bootloader.choose.LOADERS
     supported: bool = True
 
 
@@ -57,7 +58,6 @@ _ROWS: Final = (
         consoles=("console=tty0", "console=ttyAMA0,115200n8"),
         serial_grub=None,  # the firmware's console is the serial line
         aliases=("arm64",),
-        supported=False,
     ),
     Machine(
         name="s390x",
@@ -67,6 +67,29 @@ _ROWS: Final = (
         bios_grub=None,
         efi_grub=None,
         consoles=("console=ttysclp0",),
+        serial_grub=None,
+        bootloader="zipl",
+    ),
+    Machine(
+        name="ppc64le",
+        oci="ppc64le",
+        root_type=UUID("c31c45e6-3f39-412e-80fb-4809c4980599"),
+        efi_suffix=None,
+        bios_grub=None,
+        efi_grub=None,
+        consoles=("console=tty0", "console=hvc0"),
+        serial_grub=None,
+        aliases=("powerpc64le",),
+        supported=False,
+    ),
+    Machine(
+        name="riscv64",
+        oci="riscv64",
+        root_type=UUID("72ec70a6-cf74-40e6-bd49-4bda08e8f224"),
+        efi_suffix="riscv64",
+        bios_grub=None,
+        efi_grub="riscv64-efi",
+        consoles=("console=tty0", "console=ttyS0,115200n8"),
         serial_grub=None,
         supported=False,
     ),

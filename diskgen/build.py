@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import preflight
-from .arch import MACHINES
-from .bootloader import grub, grub_bios
+from .arch import MACHINES, Machine
+from .bootloader import choose
+from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
 from .disk import appliance, ext4, fat, table
 from .events import Emit, notice, step
@@ -33,7 +34,7 @@ class Prepared:
     """An image read and a plan made of it: all that writing the disk takes."""
 
     plan: DiskPlan
-    grub: grub.GrubFacts
+    loader: Bootloader
     root: Directory  # of the root filesystem
     boot: Directory  # of /boot
     esp: dict[str, bytes]  # by path
@@ -121,7 +122,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 stacked = stack.label(stacked, tree.policy, scratch, phase.advance)
             phase.detail = f"policy '{tree.policy.name}'"
         tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
-    boot_loader = grub.inspect(stacked.merged, machine)
+    loader = choose.inspect(stacked.merged, machine, request.sector_size)
     identity = identify(image.digest)
     options = kargs.combine(
         root_uuid=str(identity.root_uuid),
@@ -134,7 +135,6 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         deletes=(*tree.config.karg_deletes, *request.karg_deletes),
         user=request.kargs,
     )
-    grub.check_menu(boot_loader, tree.title, " ".join(options))
     timestamp = commit.image_timestamp(image)
     rule = request.signature or (SIGNED if tree.config.enforce_signatures else UNVERIFIED)
     origin = request.tracked.origin_by(rule)
@@ -147,25 +147,27 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 timestamp=timestamp,
                 kargs=options,
                 boot_uuid=str(identity.boot_uuid),
+                bootloader=loader.hook,
+                etc=loader.etc,
             ),
             tree,
             stacked.merged,
             stacked.layers,
             stacked.base,
         )
-        name_uuid = not tree.config.skip_boot_uuid
-        for_disk = grub.ForDisk(
+        loader.check(sysroot.boot, tree.title, sysroot.options)
+        for_disk = ForDisk(
             title=tree.title,
             boot_uuid=str(identity.boot_uuid),
             timestamp=timestamp,
-            name_uuid=name_uuid,
+            name_uuid=not tree.config.skip_boot_uuid,
             ignition=tree.ignition,
         )
-        grub.add_to_boot(sysroot.boot, boot_loader, machine, for_disk)
+        loader.add_to_boot(sysroot.boot, for_disk)
         if tree.policy is not None:
             with store.scratch() as scratch:
                 labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
-        esp = grub.esp_files(boot_loader, str(identity.boot_uuid), name_uuid=name_uuid)
+        esp = loader.esp_files(for_disk)
     labels = image.labels
     root_filesystem = Filesystem(
         request.root_filesystem or tree.config.root_filesystem or Filesystem.EXT4
@@ -180,9 +182,10 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             layers=len(image.layers),
             content_bytes=sysroot.content_bytes,
             kernel=tree.kernel.release,
-            bootloader="GRUB",
-            menu=boot_loader.menu,
-            ways=boot_loader.ways,
+            bootloader=loader.name,
+            loader_tools=loader.tools,
+            menu=loader.menu,
+            ways=loader.ways,
             timestamp=timestamp,
             kargs=tree.config.kargs,
             karg_deletes=tree.config.karg_deletes,
@@ -191,7 +194,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             warnings=(
                 *tree.warnings,
                 *(facts.doubt_policy(stacked.merged) if rule == SIGNED else ()),
-                *_wishes(tree.config),
+                *_wishes(tree.config, machine),
                 *stacked.warnings,
             ),
         ),
@@ -204,7 +207,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         boot_bytes=ext4.minimum_size(ext4.required(sysroot.boot)),
         esp_bytes=sum(map(len, esp.values())),
     )
-    return Prepared(plan=plan, grub=boot_loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
+    return Prepared(plan=plan, loader=loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
 
 
 def _root_bytes(root: Directory, kind: Filesystem) -> int:
@@ -214,10 +217,13 @@ def _root_bytes(root: Directory, kind: Filesystem) -> int:
     return ext4.minimum_size(need)
 
 
-def _wishes(config: InstallConfig) -> Iterator[str]:
+def _wishes(config: InstallConfig, machine: Machine) -> Iterator[str]:
     """Yield what the image's install configuration asks for and does not get."""
-    if config.bootloader not in (None, "grub"):
-        yield f"the image asks for the boot loader '{config.bootloader}', it gets GRUB"
+    if config.bootloader not in (None, machine.bootloader):
+        yield (
+            f"the image asks for the boot loader '{config.bootloader}', it gets "
+            f"{machine.bootloader}"
+        )
 
 
 def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> None:
@@ -238,16 +244,10 @@ def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> N
                 label=esp.label,
                 volume_id=esp.volume_id,
                 timestamp=plan.image.timestamp,
+                sector_size=layout.sector_size,
                 files=prepared.esp,
             )
             phase.detail = format_size(plan.esp_bytes)
-    if prepared.grub.works("bios") and plan.machine.bios_grub is not None:
-        with step(emit, "bios", "Writing GRUB for BIOS"):
-            boot_uuid = str(layout.partition(Role.BOOT).fs_uuid)
-            core = grub_bios.core_image(
-                prepared.grub, plan.machine.bios_grub, boot_uuid, work.scratch
-            )
-            grub_bios.embed(disk, layout, prepared.grub, core)
     for role, title, tree in (
         (Role.BOOT, "Writing /boot", prepared.boot),
         (Role.ROOT, "Writing the root filesystem", prepared.root),
@@ -258,6 +258,8 @@ def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> N
             _write_ext4(disk, part, tree, plan, title, spare, emit)
         else:
             _write_by_appliance(disk, part, tree, plan, title, emit)
+    with step(emit, "bootloader", f"Writing {plan.image.bootloader}"):
+        prepared.loader.install(disk, layout, prepared.boot, work.scratch)
     table.verify(disk, layout)
 
 

@@ -11,7 +11,15 @@ from typing import Any, Final
 from . import __version__
 from .arch import MACHINES
 from .arch import machine as machine_row
-from .config import COMPRESSIONS, FORMATS, ROOT_FILESYSTEMS, AccessOptions, Request, default_output
+from .config import (
+    COMPRESSIONS,
+    FORMATS,
+    ROOT_FILESYSTEMS,
+    SECTOR_SIZES,
+    AccessOptions,
+    Request,
+    default_output,
+)
 from .errors import UsageError
 from .reference import TRANSPORTS, parse
 from .ui import PROGRESS_MODES
@@ -67,6 +75,7 @@ def request_of(args: argparse.Namespace) -> Request:
         output=None if planned else args.output or default_output(source, format_name),
         force=False if planned else args.force,
         disk_size=parse_size(args.disk_size, setting="disk-size") if args.disk_size else None,
+        sector_size=args.sector_size,
         root_filesystem=args.rootfs,
         kargs=tuple(args.karg),
         karg_deletes=tuple(args.karg_delete),
@@ -150,6 +159,13 @@ def _add_disk(command: argparse.ArgumentParser) -> None:
         "--disk-size",
         metavar="SIZE",
         help="size of the disk, such as 20G (default: room for two deployments, at least 10G)",
+    )
+    group.add_argument(
+        "--sector-size",
+        type=int,
+        choices=SECTOR_SIZES,
+        default=512,
+        help="of the device the disk is for, in bytes (default: %(default)s)",
     )
     group.add_argument(
         "--rootfs",
@@ -262,17 +278,24 @@ def _add_others(commands: Any) -> None:  # noqa: ANN401
     _add_progress(command)
 
     command = _command(commands, "doctor", "say what this machine lacks, and what brings it")
+    command.add_argument(
+        "--arch",
+        default=host_arch(),
+        metavar="ARCH",
+        help="architecture to make and boot disks of (default: this machine's, %(default)s)",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
     command = _command(commands, "boot", "boot a disk in QEMU, its serial line on this terminal")
     command.add_argument("file", type=Path, metavar="FILE", help="a raw or qcow2 disk")
     command.add_argument(
         "--firmware",
-        choices=("uefi", "secureboot", "bios"),
-        default="uefi",
-        help="how to start it (default: uefi)",
+        choices=("uefi", "secureboot", "bios", "ipl"),
+        help="how to start it (default: uefi, for s390x ipl)",
     )
-    command.add_argument("--arch", default=host_arch(), metavar="ARCH", help="of the disk")
+    command.add_argument(
+        "--arch", metavar="ARCH", help="of the machine (default: what the disk was made for)"
+    )
     command.add_argument(
         "--memory", default="2G", metavar="SIZE", help="of the machine (default: %(default)s)"
     )

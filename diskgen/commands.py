@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from . import build, cli, doctor, inspection, plan
 from .arch import machine as machine_row
-from .errors import HostError, UsageError
+from .config import SECTOR_SIZES
+from .errors import HostError, SourceError, UsageError
 from .image.store import Store
 from .interrupt import interruptible
 from .reference import parse
@@ -58,7 +59,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 def examine(args: argparse.Namespace) -> int:
     """Print the doctor's report; the status says whether builds work."""
-    findings = doctor.examine()
+    findings = doctor.examine(machine_row(args.arch))
     _print(doctor.to_json(findings) if args.json else doctor.to_text(findings))
     return HostError.exit_status if any(f.needed and not f.found for f in findings) else 0
 
@@ -67,10 +68,15 @@ def boot(args: argparse.Namespace) -> int:
     """Boot a disk on this terminal; the status is QEMU's."""
     if not args.file.is_file():
         raise UsageError(f"'{args.file}' is no file", hint="build one: diskgen qcow2 REF")
+    try:
+        disk = inspection.of_disk(args.file)
+    except SourceError:  # not of ours, and the firmware may yet start it
+        disk = {"architecture": None, "sector_size": SECTOR_SIZES[0]}
     machine = VirtualMachine(
         disk=args.file,
-        arch=machine_row(args.arch).name,
+        arch=machine_row(args.arch or disk["architecture"] or cli.host_arch()).name,
         firmware=args.firmware,
+        sector_size=disk["sector_size"],
         memory=parse_size(args.memory, setting="memory") // MIB,
         write=args.write,
     )

@@ -12,6 +12,7 @@ from .reference import ImageRef, check_signature
 FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
 PLATFORMS: Final = {"raw": "metal", "qcow2": "qemu"}  # as Ignition calls where a format runs
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
+SECTOR_SIZES: Final = (512, 4096)
 ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 
 
@@ -38,6 +39,7 @@ class Request:
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
     disk_size: int | None = None
+    sector_size: int = 512  # bytes
     root_filesystem: str | None = None  # None: as the image says, else ext4
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
@@ -56,6 +58,12 @@ class Request:
                 f"'{self.compression}' is not a compression",
                 hint="known are: " + ", ".join(COMPRESSIONS),
                 setting="compression",
+            )
+        if self.sector_size not in SECTOR_SIZES:
+            raise UsageError(
+                f"'{self.sector_size}' is not a sector size",
+                hint="known are: " + ", ".join(map(str, SECTOR_SIZES)),
+                setting="sector-size",
             )
         if self.root_filesystem not in (None, *ROOT_FILESYSTEMS):
             raise UsageError(

@@ -7,9 +7,10 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
+from .arch import Machine
 from .disk import appliance
 from .errors import HostError
-from .hosttools import TOOLS, Tool, install_command, version_of
+from .hosttools import Tool, install_command, tools_for, version_of
 from .run import which
 from .vm import accel, firmware, qemu
 
@@ -28,9 +29,11 @@ class Finding:
     fix: str
 
 
-def examine() -> tuple[Finding, ...]:
-    """Return a finding for every program, library and the accelerator."""
-    findings = [_tool(tool) for tool in TOOLS]
+def examine(machine: Machine) -> tuple[Finding, ...]:
+    """Return a finding for every program, library and accelerator that an architecture takes."""
+    uses = ["build", f"boot-{machine.name}"]
+    uses += ["efi"] * bool(machine.efi_suffix) + ["bios"] * bool(machine.bios_grub)
+    findings = [_tool(tool) for tool in tools_for(*uses)]
     findings += [
         Finding(
             name=f"python: {name}",
@@ -42,9 +45,11 @@ def examine() -> tuple[Finding, ...]:
         )
         for name in _LIBRARIES
     ]
-    findings += [_firmware(kind) for kind in ("uefi", "secureboot")]
+    board = qemu.BOARDS.get(machine.name)
+    kinds = [kind for kind in firmware.KINDS if board is not None and kind in board.kinds]
+    findings += [_firmware(machine, kind) for kind in kinds]
     findings.append(_guestfs())
-    findings.append(_accelerator())
+    findings.append(_accelerator(machine))
     return tuple(findings)
 
 
@@ -77,17 +82,17 @@ def _tool(tool: Tool) -> Finding:
     return Finding(
         name=tool.names[0],
         found=found is not None,
-        needed="boot" not in tool.needed_for,
+        needed=not any(use.startswith("boot-") for use in tool.needed_for),
         version=found[1] if found else "",
         purpose=tool.purpose,
         fix="" if found else install_command((tool,)),
     )
 
 
-def _firmware(kind: str) -> Finding:
+def _firmware(machine: Machine, kind: str) -> Finding:
     fix = ""
     try:
-        where = str(firmware.find(platform.machine(), kind).code)
+        where = str(firmware.find(machine.name, kind).code)
     except HostError as error:
         where, fix = "", error.hint or ""
     return Finding(
@@ -112,14 +117,14 @@ def _guestfs() -> Finding:
     )
 
 
-def _accelerator() -> Finding:
-    board = qemu.BOARDS.get(platform.machine())
+def _accelerator(machine: Machine) -> Finding:
+    board = qemu.BOARDS.get(machine.name)
     program = which(board.program) if board else None
     if program is None:
         reason = "there is no QEMU to try it with"
         found = False
     else:
-        chosen = accel.choose(program, guest=platform.machine(), host=platform.machine())
+        chosen = accel.choose(program, guest=machine.name, host=platform.machine())
         found, reason = chosen.name == "kvm", chosen.reason
     return Finding(
         name="acceleration (KVM)",

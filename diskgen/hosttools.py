@@ -20,7 +20,7 @@ class Tool:
     debian: str
     fedora: str
     version: tuple[str, ...]  # arguments that print a version
-    needed_for: tuple[str, ...]  # "build", "efi", "bios", "boot"
+    needed_for: tuple[str, ...]  # "build", "efi", "bios", "boot-<architecture>"
     archlinux: str = ""
     suse: str = ""
 
@@ -57,7 +57,17 @@ TOOLS: Final = (
     Tool(
         names=("qemu-system-x86_64",), purpose="boots disks of x86_64", debian="qemu-system-x86",
         fedora="qemu-system-x86-core", archlinux="qemu-system-x86", suse="qemu-x86",
-        version=("--version",), needed_for=("boot",),
+        version=("--version",), needed_for=("boot-x86_64",),
+    ),
+    Tool(
+        names=("qemu-system-aarch64",), purpose="boots disks of aarch64", debian="qemu-system-arm",
+        fedora="qemu-system-aarch64-core", archlinux="qemu-system-aarch64", suse="qemu-arm",
+        version=("--version",), needed_for=("boot-aarch64",),
+    ),
+    Tool(
+        names=("qemu-system-s390x",), purpose="boots disks of s390x", debian="qemu-system-s390x",
+        fedora="qemu-system-s390x-core", archlinux="qemu-system-s390x", suse="qemu-s390x",
+        version=("--version",), needed_for=("boot-s390x",),
     ),
 )  # fmt: skip
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from .arch import MACHINES, Machine
-from .config import AccessOptions
+from .config import SECTOR_SIZES, AccessOptions
 from .disk import gpt
 from .errors import SourceError, VerifyError
 from .events import Emit, step
@@ -55,22 +56,31 @@ def of_disk(path: Path) -> dict[str, Any]:
         "path": str(path),
         "file_size": path.stat().st_blocks * 512,
     }
-    try:
-        if magic == qcow2_reader.MAGIC:
-            with qcow2_reader.opened(path) as disk:
-                facts |= {"format": "qcow2", "size": disk.size, "compression": disk.compression}
-                table = gpt.parse(disk.read_at, disk.size)
-        else:
-            facts["size"] = path.stat().st_size
-            table = gpt.read(path)
-    except VerifyError as error:
-        raise SourceError(
-            f"'{path}' is no disk with a partition table: {error.message}",
-            hint="name a raw or qcow2 disk file, or an image reference",
-        ) from error
+    if magic == qcow2_reader.MAGIC:
+        with qcow2_reader.opened(path) as disk:
+            facts |= {"format": "qcow2", "size": disk.size, "compression": disk.compression}
+            table = _table(path, disk.read_at, disk.size)
+    else:
+        facts["size"] = path.stat().st_size
+        with path.open("rb") as file:
+
+            def read_at(offset: int, length: int) -> bytes:
+                return os.pread(file.fileno(), length, offset)
+
+            table = _table(path, read_at, facts["size"])
     known = {row.root_type: f"root of {row.name}" for row in MACHINES.values()}
     return facts | {
         "guid": str(table.disk_guid),
+        "sector_size": table.sector_size,
+        "architecture": next(
+            (
+                row.name
+                for row in MACHINES.values()
+                for e in table.entries
+                if e.type == row.root_type
+            ),
+            None,
+        ),
         "partitions": [
             {
                 "number": entry.number,
@@ -84,6 +94,21 @@ def of_disk(path: Path) -> dict[str, Any]:
             for entry in table.entries
         ],
     }
+
+
+def _table(path: Path, read_at: gpt.ReadAt, size: int) -> gpt.Table:
+    """Return the partition table of a disk with sectors of either size. Raises SourceError."""
+    failure: VerifyError | None = None
+    for sector_size in SECTOR_SIZES:
+        try:
+            return gpt.parse(read_at, size, sector_size=sector_size)
+        except VerifyError as error:
+            failure = failure or error
+    assert failure is not None
+    raise SourceError(
+        f"'{path}' is no disk with a partition table: {failure.message}",
+        hint="name a raw or qcow2 disk file, or an image reference",
+    ) from failure
 
 
 def to_text(facts: dict[str, Any]) -> str:
@@ -112,7 +137,8 @@ def to_text(facts: dict[str, Any]) -> str:
         f"format        {facts['format']}"
         + (f", {facts['compression']}" if facts.get("compression") else ""),
         f"size          {format_size(facts['size'])}, of which the file holds "
-        f"{format_size(facts['file_size'])}",
+        f"{format_size(facts['file_size'])}, sectors of {facts['sector_size']} bytes",
+        f"architecture  {facts['architecture'] or '-'}",
     ]
     if facts["partitions"]:
         lines.append("partitions")

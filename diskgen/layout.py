@@ -22,6 +22,7 @@ ROOT_FACTOR: Final = 2  # room for a second deployment beside the first
 ROOT_FLOOR: Final = 3 * GIB
 BOOT_SIZE: Final = GIB
 ESP_SIZE: Final = 501 * MIB
+BIOS_SECTOR: Final = 512  # bytes; BIOS starts from no other
 
 
 class Role(StrEnum):
@@ -112,10 +113,12 @@ def derive_uuid(seed: str, role: str) -> UUID:
     return uuid5(uuid5(_NAMESPACE, seed), role)
 
 
-def specs(machine: Machine, root: Filesystem = Filesystem.EXT4) -> tuple[_Spec, ...]:
+def specs(
+    machine: Machine, root: Filesystem = Filesystem.EXT4, sector_size: int = BIOS_SECTOR
+) -> tuple[_Spec, ...]:
     """Return the default table of an architecture, root last."""
     table = []
-    if machine.bios_grub:
+    if machine.bios_grub and sector_size == BIOS_SECTOR:
         table.append(
             _Spec(
                 role=Role.BIOS_BOOT,
@@ -175,7 +178,7 @@ def make_layout(
     ``disk_size`` the root gets twice that, at least 3 GiB, and the disk is at least 10 GiB. Raises
     UsageError when a given ``disk_size`` is too small to hold the content once.
     """
-    table = specs(machine, root_filesystem)
+    table = specs(machine, root_filesystem, sector_size)
     fixed = GRAIN + sum(spec.size for spec in table) + GRAIN  # first grain: GPT; last: its backup
     wanted_root = align_up(max(ROOT_FACTOR * root_content, ROOT_FLOOR), GRAIN)
     least = fixed + align_up(root_content, GRAIN)

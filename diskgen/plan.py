@@ -41,6 +41,7 @@ class ImageFacts:
     content_bytes: int  # of all distinct files
     kernel: str  # release
     bootloader: str
+    loader_tools: tuple[str, ...]  # uses of host programs that installing it has
     menu: str  # how the boot menu follows new deployments, in words
     ways: tuple[Way, ...]
     timestamp: int  # seconds since 1970, from the image
@@ -123,6 +124,7 @@ def make_plan(
         root_content=root_bytes,
         disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
+        sector_size=request.sector_size,
     )
     for role, need in ((Role.BOOT, boot_bytes), (Role.ESP, esp_bytes)):
         if layout.has(role) and need > layout.partition(role).size * 9 // 10:
@@ -215,7 +217,7 @@ def to_text(plan: DiskPlan) -> str:
         f"  stateroot   {image.stateroot}, commit {plan.commit[:12]}",
         f"  kargs       {' '.join([*plan.kargs, plan.ostree_karg])}",
         "",
-        f"Disk of {format_size(layout.size)}"
+        f"Disk of {format_size(layout.size)}, sectors of {layout.sector_size} bytes,"
         + (
             f" as {plan.request.format}"
             + (f" in {plan.request.output}" if plan.request.output else "")

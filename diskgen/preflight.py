@@ -48,8 +48,7 @@ def check_plan(plan: DiskPlan) -> None:
     if request.output is None:
         return
     problems: list[Problem] = []
-    if any(way.name == "bios" and way.works for way in plan.image.ways):
-        problems += missing_tools(tools_for("bios"))
+    problems += missing_tools(tools_for(*plan.image.loader_tools))
     kind = plan.image.root_filesystem
     if kind in appliance.KINDS and appliance.find() is None:
         wish = "is to have" if request.root_filesystem else "asks for"

@@ -12,6 +12,7 @@ import pytest
 from diskgen.arch import MACHINES
 from diskgen.bootloader import grub, grub_bios, grub_config
 from diskgen.bootloader.grub_config import Menu
+from diskgen.bootloader.loader import ForDisk
 from diskgen.errors import SourceError
 from diskgen.layout import Role, make_layout
 from diskgen.tree import Directory, read, regular
@@ -46,8 +47,8 @@ def debian(grub_binary: bytes, *, shim: bytes | None) -> Directory:
     return root
 
 
-def for_disk(*, name_uuid: bool = True) -> grub.ForDisk:
-    return grub.ForDisk(title="Title", boot_uuid="1234", timestamp=1748781015, name_uuid=name_uuid)
+def for_disk(*, name_uuid: bool = True) -> ForDisk:
+    return ForDisk(title="Title", boot_uuid="1234", timestamp=1748781015, name_uuid=name_uuid)
 
 
 def ways(facts: grub.GrubFacts) -> dict[str, bool]:

@@ -114,7 +114,7 @@ def build(cache: Path, recipe: Recipe = PLAIN, *, changed: bool = False) -> Path
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
     base = base_layer(cache, recipe)
     name = "changed" if changed else "first"
-    sources = _hash(Path(__file__), *sorted((HERE / "image").iterdir()))
+    sources = hashed(Path(__file__), *sorted((HERE / "image").iterdir()))
     layout = cache / f"{base.stem}-{name}-{sources}"
     if (layout / "index.json").is_file():
         return layout
@@ -149,7 +149,7 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
         _install(root, recipe)
         _say("making the initramfs")
         _make_initramfs(root, recipe)
-        _arrange(root, recipe)
+        arrange(root, recipe)
         partial = tar.with_suffix(".partial")
         _run(
             "tar", "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner",
@@ -160,17 +160,26 @@ def base_layer(cache: Path, recipe: Recipe = PLAIN) -> Path:
 
 
 def _install(root: Path, recipe: Recipe) -> None:
+    options = ("--architectures=amd64", *dpkg_options())
+    bootstrap(root, recipe.suite, recipe.packages, "minbase", *options)
+
+
+def dpkg_options() -> list[str]:
+    """Return mmdebstrap's options that leave out what no test reads."""
     excluded = ("man", "doc", "locale", "info", "bash-completion", "lintian")
-    options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded]
-    bootstrap(root, recipe.suite, recipe.packages, "minbase", "--architectures=amd64", *options)
+    return [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded]
 
 
-def _make_initramfs(root: Path, recipe: Recipe) -> None:
+def write_prepare_root(root: Path, recipe: Recipe) -> None:
     write(
         root,
         "usr/lib/ostree/prepare-root.conf",
         f"[composefs]\nenabled = {recipe.composefs}\n[sysroot]\nreadonly = true\n",
     )
+
+
+def _make_initramfs(root: Path, recipe: Recipe) -> None:
+    write_prepare_root(root, recipe)
     kernel = kernel_release(root)
     for name in ("vmlinuz",):
         (root / f"boot/{name}-{kernel}").rename(root / f"usr/lib/modules/{kernel}/{name}")
@@ -182,7 +191,7 @@ def _make_initramfs(root: Path, recipe: Recipe) -> None:
     _run("unshare", "--mount", "sh", "-c", script)
 
 
-def _arrange(root: Path, recipe: Recipe) -> None:
+def arrange(root: Path, recipe: Recipe) -> None:
     """Turn an ordinary root filesystem into the shape of a bootable container."""
     for path in (root / "boot").iterdir():
         path.unlink()
@@ -326,7 +335,7 @@ def write(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
-def _hash(*paths: Path) -> str:
+def hashed(*paths: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(path.read_bytes())

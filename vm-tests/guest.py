@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diskgen import run
-from diskgen.vm.qemu import VirtualMachine, command
+from diskgen.vm.qemu import BOARDS, VirtualMachine, command
 
 _PROOF = re.compile(r"DISKGEN-PROOF ([\w-]+)=(.*?)\r?$", re.MULTILINE)
 _DEATHS = (
@@ -76,26 +76,31 @@ class Guest:
 def guest(
     disk: Path,
     *,
-    firmware: str = "uefi",
+    firmware: str | None = None,
     arch: str = "x86_64",
     write: bool = False,
+    sector_size: int = 512,
+    scsi: bool = False,
     requests: dict[str, str] | None = None,
     extra: Sequence[str | Path] = (),
     log: Path | None = None,
 ) -> Iterator[Guest]:
-    """Start a machine. ``requests`` reach the proof agent through QEMU's fw_cfg."""
+    """Start a machine. ``requests`` reach the proof agent on a disk of that name."""
     with tempfile.TemporaryDirectory(prefix="diskgen-guest-") as place:
         scratch = Path(place)
         lines = log or scratch / "serial.log"
         lines.write_bytes(b"")
-        asked: list[str | Path] = []
-        for key, value in (requests or {}).items():
-            path = scratch / f"request-{key}"
-            path.write_text(value)
-            asked += ["-fw_cfg", f"name=opt/diskgen/{key},file={path}"]
+        note = scratch / "requests"
+        lines_asked = "".join(f"{key}={value}\n" for key, value in (requests or {}).items())
+        note.write_bytes(lines_asked.encode().ljust(4096, b"\0"))
+        asked = (
+            "-drive", f"if=none,id=requests,format=raw,readonly=on,file={note}",
+            "-device", f"virtio-blk-{BOARDS[arch].bus},drive=requests,serial=requests",
+        )  # fmt: skip
         vm = VirtualMachine(
             disk=disk, arch=arch, firmware=firmware, write=write, memory=2048,
-            extra=(*asked, "-nic", "user,model=virtio-net-pci", *extra),
+            sector_size=sector_size, scsi=scsi,
+            extra=(*asked, *extra),
         )  # fmt: skip
         argv, _accelerator = command(vm, scratch, serial=["-serial", f"file:{lines}"])
         with run.running(argv, stdout=None, stderr=None) as child:
@@ -105,10 +110,21 @@ def guest(
                 run.stop(child)
 
 
-def boot(disk: Path, firmware: str, **requests: str) -> dict[str, str]:
+def boot(
+    disk: Path,
+    firmware: str | None = None,
+    *,
+    arch: str = "x86_64",
+    sector_size: int = 512,
+    scsi: bool = False,
+    **requests: str,
+) -> dict[str, str]:
     """Boot once, for keeps, until the guest resets itself or switches off; return its proof."""
     extra = ["-no-reboot"]
-    with guest(disk, firmware=firmware, write=True, requests=requests, extra=extra) as machine:
-        machine.wait_for("DISKGEN-PROOF done=")
+    with guest(
+        disk, firmware=firmware, arch=arch, write=True, sector_size=sector_size, scsi=scsi,
+        requests=requests, extra=extra,
+    ) as machine:  # fmt: skip
+        machine.wait_for("DISKGEN-PROOF done=", seconds=600)
         assert machine.wait_end(seconds=300) == 0
         return {key: values[-1] for key, values in machine.facts().items()}

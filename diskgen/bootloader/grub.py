@@ -15,6 +15,7 @@ from ..tree import Directory, File, Node, read, regular
 from . import grub_config
 from .bootupd import Payload, StaticConfig, bootuuid, read_payload, state
 from .grub_config import Menu
+from .loader import ForDisk
 
 # Where distributions keep their signed (then unsigned) binaries; {s} is the architecture's suffix,
 # {t} GRUB's target.
@@ -32,6 +33,8 @@ _BIOS_NEEDED: Final = (
     "lzma_decompress.img",
     "moddep.lst",
 )
+_BIOS_SECTOR: Final = 512  # bytes
+_SYSTEMD_BOOT: Final = "usr/lib/systemd/boot/efi/systemd-boot{s}.efi"
 _MAX_BINARY: Final = 64 * 1024 * 1024
 
 
@@ -63,30 +66,29 @@ class GrubFacts:
         return any(w.name == way and w.works for w in self.ways)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForDisk:
-    """What the configuration says of this disk; ``timestamp`` in seconds since 1970."""
-
-    title: str
-    boot_uuid: str
-    timestamp: int
-    name_uuid: bool = True  # write bootuuid.cfg
-    ignition: bool = False  # the first boot is Ignition's
-
-
-def inspect(root: Directory, machine: Machine) -> GrubFacts:
+def inspect(root: Directory, machine: Machine, sector_size: int = 512) -> GrubFacts:
     """Return what an image tree brings. Raises SourceError when it can boot in no way at all."""
     ways: list[Way] = []
     menus: dict[str, Menu] = {}
     payload = read_payload(root)
     esp, vendor = _efi(root, payload, machine, ways, menus)
-    bios = _bios(root, machine, ways, menus)
+    bios = _bios(root, machine, sector_size, ways, menus)
     if not any(way.works for way in ways):
         reasons = "; ".join(f"{way.name}: {way.reason}" for way in ways)
+        other = root.get_file(_SYSTEMD_BOOT.format(s=machine.efi_suffix)) is not None
+        packages = [
+            f"shim-signed grub-efi-{machine.oci}-signed",
+            *["grub-pc-bin"] * bool(machine.bios_grub),
+        ]
         raise SourceError(
-            f"this image brings no boot loader that diskgen can use ({reasons})",
-            hint="install shim and GRUB in the image (Debian: shim-signed grub-efi-amd64-signed "
-            "grub-pc-bin)",
+            f"this image brings no boot loader that diskgen can use ({reasons})"
+            + (
+                "; its systemd-boot cannot start ostree deployments: it reads the ESP alone, and "
+                "FAT has no symlinks"
+                if other
+                else ""
+            ),
+            hint=f"install shim and GRUB in the image (Debian: {' '.join(packages)})",
         )
     # The name of the directory is the distribution's; its tools look for it there.
     uses_grub2 = any(
@@ -278,9 +280,17 @@ def _from_payload(
 
 
 def _bios(
-    root: Directory, machine: Machine, ways: list[Way], menus: dict[str, Menu]
+    root: Directory,
+    machine: Machine,
+    sector_size: int,
+    ways: list[Way],
+    menus: dict[str, Menu],
 ) -> Directory | None:
     if machine.bios_grub is None:
+        return None
+    if sector_size != _BIOS_SECTOR:
+        reason = f"BIOS starts disks with sectors of {_BIOS_SECTOR} bytes only"
+        ways.append(Way(name="bios", works=False, reason=reason))
         return None
     modules = root.get_dir(f"usr/lib/grub/{machine.bios_grub}")
     missing = [name for name in _BIOS_NEEDED if modules is None or modules.get_file(name) is None]

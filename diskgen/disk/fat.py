@@ -27,9 +27,10 @@ def make(
     label: str,
     volume_id: int,
     timestamp: int,
+    sector_size: int = 512,
     files: Mapping[str, bytes],
 ) -> None:
-    """Make a FAT32 filesystem at ``offset`` (bytes, a multiple of 512) and put files on it.
+    """Make a FAT32 filesystem at byte ``offset``, a multiple of the sector size, with files.
 
     ``files`` maps paths such as ``EFI/BOOT/BOOTX64.EFI`` to contents. Raises UsageError when they
     do not fit, ToolError when a tool fails.
@@ -40,12 +41,12 @@ def make(
             f"the boot files need {format_size(need)}, the ESP has {format_size(size)}"
         )
     # FAT32 is what has at least 65,525 clusters, whatever a label says (specification, page 15).
-    per_cluster = 8 if size // 4096 > 66_000 else 1
+    per_cluster = 8 if size // (8 * sector_size) > 66_000 else 1
     run(
         [
-            "mkfs.vfat", "-F", "32", "-S", "512", "-s", str(per_cluster), "--invariant",
+            "mkfs.vfat", "-F", "32", "-S", str(sector_size), "-s", str(per_cluster), "--invariant",
             "-i", f"{volume_id:08x}",
-            "-n", label, "--offset", str(offset // 512), disk, str(size // KIB),
+            "-n", label, "--offset", str(offset // sector_size), disk, str(size // KIB),
         ]
     )  # fmt: skip
     image = f"{disk}@@{offset}"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import parted
 
@@ -10,13 +14,16 @@ from ..errors import VerifyError
 from ..layout import Layout
 from . import gpt
 
+_SECTOR_SIZE: Final = "PARTED_SECTOR_SIZE"
+
 
 def write(disk: Path, layout: Layout) -> None:
     """Partition a plain file of the layout's size and read the result back.
 
     Raises VerifyError when what is on the disk is not what was planned.
     """
-    device = parted.getDevice(str(disk))
+    with _sectors(layout.sector_size):
+        device = parted.getDevice(str(disk))
     table = parted.freshDisk(device, "gpt")
     sector = layout.sector_size
     if device.sectorSize != sector:
@@ -31,6 +38,16 @@ def write(disk: Path, layout: Layout) -> None:
     table.commitToDevice()
     gpt.set_identifiers(disk, layout)
     verify(disk, layout)
+
+
+@contextmanager
+def _sectors(size: int) -> Iterator[None]:
+    """Make libparted take a plain file's sectors for this large (``libparted/arch/linux.c``)."""
+    os.environ[_SECTOR_SIZE] = str(size)
+    try:
+        yield
+    finally:
+        del os.environ[_SECTOR_SIZE]
 
 
 def verify(disk: Path, layout: Layout) -> None:

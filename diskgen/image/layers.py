@@ -70,10 +70,11 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
     done_bytes = 0
     running: dict[int, int] = {}  # progress of the layer each worker has in hand
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
-        children = [
-            stack.enter_context(run.running(argv, stdin=run.PIPE, stdout=run.PIPE, env=env))
-            for _ in range(workers)
-        ]
+        children: list[run.Child] = []
+        stack.callback(_sweep, directory, children)  # when all of them have ended
+        for _ in range(workers):
+            worker = run.running(argv, stdin=run.PIPE, stdout=run.PIPE, env=env)
+            children.append(stack.enter_context(worker))
         for child in children:
             assert child.stdout is not None
             os.set_blocking(child.stdout.fileno(), False)
@@ -98,6 +99,13 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
                     else:
                         raise _failure(answer)
                     phase.update(done_bytes + sum(running.values()))
+
+
+def _sweep(directory: Path, children: Sequence[run.Child]) -> None:
+    """Remove what workers that were ended had not finished."""
+    for child in children:
+        for path in directory.glob(f".tmp-{child.pid}-*"):
+            path.unlink(missing_ok=True)
 
 
 def _send(child: run.Child, layer: Layer, directory: Path) -> None:

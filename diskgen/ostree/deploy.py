@@ -8,8 +8,8 @@ entry, the writable copy of /etc and the stateroot's /var.
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..image.model import Image
@@ -39,6 +39,7 @@ class DeployRequest:
     kargs: tuple[str, ...]  # without ostree=
     boot_uuid: str | None  # of the filesystem at /boot; None: /boot is on the root filesystem
     bootloader: str = "none"  # what ostree calls at updates; see ostree.repo-config(5)
+    etc: Mapping[str, bytes] = field(default_factory=dict)  # files to add to /etc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +177,8 @@ def _deployment(
     etc.entries.pop(b".updated", None)
     if request.boot_uuid is not None:
         etc.entries[b"fstab"] = regular(f"UUID={request.boot_uuid} /boot auto ro 0 0\n".encode())
+    for file_name, data in request.etc.items():
+        etc.entries[file_name.encode()] = regular(data)
     place.add(f"deploy/{name}", deployment)
     origin = f"[origin]\ncontainer-image-reference={request.origin}\n"
     place.add(f"deploy/{name}.origin", regular(origin.encode()))

@@ -25,7 +25,7 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
             Path(scratch),
             serial=[
                 "-chardev", "stdio,id=terminal,mux=on,signal=off", "-serial", "chardev:terminal",
-                "-mon", "chardev=terminal", "-nic", "user,model=virtio-net-pci",
+                "-mon", "chardev=terminal",
             ],
         )  # fmt: skip
         notice(emit, f"accelerator: {chosen.name} ({chosen.reason})")

@@ -16,7 +16,13 @@ from typing import Any, Final
 from ..errors import HostError
 from ..hosttools import distribution_hint
 
-KINDS: Final = ("uefi", "secureboot", "bios")
+KINDS: Final = ("uefi", "secureboot")  # QEMU brings all others itself
+_PACKAGES: Final = {
+    "x86_64": {"debian": "ovmf", "fedora": "edk2-ovmf", "archlinux": "edk2-ovmf"},
+    "aarch64": {
+        "debian": "qemu-efi-aarch64", "fedora": "edk2-aarch64", "archlinux": "edk2-aarch64",
+    },
+}  # fmt: skip
 _ROOTS: Final = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
 
 
@@ -42,7 +48,7 @@ def find(arch: str, kind: str) -> Firmware:
         return min(fitting, key=lambda f: f.needs_smm is not wanted)  # the first of the simplest
     raise HostError(
         f"this machine has no {'Secure Boot' if wanted else 'UEFI'} firmware for '{arch}' guests",
-        hint=distribution_hint(debian="ovmf", fedora="edk2-ovmf"),
+        hint=distribution_hint(**_PACKAGES[arch]) if arch in _PACKAGES else None,
         setting="firmware",
     )
 

@@ -27,7 +27,7 @@ class Board:
     machine: str
     kinds: tuple[str, ...]  # of firmware, the first is the default
     cpu: str  # under emulation: whatever current distributions need
-    devices: tuple[str, ...]
+    bus: str  # what the names of its virtio devices end in
 
 
 BOARDS: Final[Mapping[str, Board]] = MappingProxyType(
@@ -37,7 +37,21 @@ BOARDS: Final[Mapping[str, Board]] = MappingProxyType(
             machine="q35",
             kinds=("uefi", "secureboot", "bios"),
             cpu="max",
-            devices=("virtio-rng-pci",),
+            bus="pci",
+        ),
+        "aarch64": Board(
+            program="qemu-system-aarch64",
+            machine="virt",
+            kinds=("uefi", "secureboot"),
+            cpu="neoverse-n1",
+            bus="pci",
+        ),
+        "s390x": Board(
+            program="qemu-system-s390x",
+            machine="s390-ccw-virtio",
+            kinds=("ipl",),
+            cpu="max",
+            bus="ccw",
         ),
     }
 )
@@ -45,13 +59,19 @@ BOARDS: Final[Mapping[str, Board]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualMachine:
-    """A machine to start; sizes in MiB. ``write`` False throws away what it writes to the disk."""
+    """A machine to start.
+
+    ``firmware`` None is the architecture's first. ``memory`` is in MiB, ``sector_size`` in bytes.
+    ``write`` False throws away what it writes to the disk. ``scsi`` attaches the disk by SCSI.
+    """
 
     disk: Path
     arch: str = "x86_64"
-    firmware: str = "uefi"
+    firmware: str | None = None
     memory: int = 2048
+    sector_size: int = 512
     write: bool = False
+    scsi: bool = False
     extra: tuple[str | Path, ...] = field(default=())
 
 
@@ -63,9 +83,10 @@ def command(
     ``scratch`` receives the machine's firmware variables. Raises HostError or UsageError.
     """
     board = _board(vm.arch)
-    if vm.firmware not in board.kinds:
+    kind = vm.firmware or board.kinds[0]
+    if kind not in board.kinds:
         raise UsageError(
-            f"'{vm.arch}' machines have no '{vm.firmware}' firmware",
+            f"'{vm.arch}' machines have no '{kind}' firmware",
             hint="there is: " + ", ".join(board.kinds),
             setting="firmware",
         )
@@ -73,13 +94,13 @@ def command(
     if program is None:
         raise HostError(
             f"'{board.program}' is not installed",
-            hint=install_command(tools_for("boot")),
+            hint=install_command(tools_for(f"boot-{vm.arch}")),
         )
     chosen = accel.choose(program, guest=vm.arch, host=platform.machine())
     machine = board.machine
     flash: list[str | Path] = []
-    if vm.firmware != "bios":
-        found = firmware.find(vm.arch, vm.firmware)
+    if kind in firmware.KINDS:
+        found = firmware.find(vm.arch, kind)
         flash = _flash(found, scratch)
         if found.needs_smm:
             machine += ",smm=on"
@@ -90,11 +111,14 @@ def command(
         program, "-accel", chosen.name, "-machine", machine,
         "-cpu", "host" if chosen.name == "kvm" else board.cpu,
         "-smp", str(min(os.cpu_count() or 1, 4)), "-m", str(vm.memory), *flash,
-        "-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=1",
-        "-nodefaults", "-display", "none",
+        "-nodefaults", "-display", "none", "-drive", drive,
+        "-device", f"virtio-rng-{board.bus}", "-nic", f"user,model=virtio-net-{board.bus}",
     ]  # fmt: skip
-    for device in board.devices:
-        argv += ["-device", device]
+    attached = f"drive=disk,bootindex=1,{_sectors(vm.sector_size)}"
+    if vm.scsi:
+        argv += ["-device", f"virtio-scsi-{board.bus}", "-device", f"scsi-hd,{attached}"]
+    else:
+        argv += ["-device", f"virtio-blk-{board.bus},{attached}"]
     return [*argv, *serial, *vm.extra], chosen
 
 
@@ -115,6 +139,10 @@ def _flash(found: firmware.Firmware, scratch: Path) -> list[str | Path]:
     code = f"format={found.code_format},readonly=on,file={_quoted(found.code)}"
     state = f"format={found.variables_format},file={_quoted(variables)}"
     return ["-drive", f"if=pflash,unit=0,{code}", "-drive", f"if=pflash,unit=1,{state}"]
+
+
+def _sectors(size: int) -> str:
+    return f"logical_block_size={size},physical_block_size={size}"
 
 
 def _format(disk: Path) -> str:
