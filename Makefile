@@ -1,6 +1,7 @@
 # make install   set up everything below: system packages, .venv with diskgen in it
 # make demo      build a real disk from a real image and boot it   (IMAGE=quay.io/... for another)
 # make test      the tests, boots included
+# make test-all  the same, with more boots: day 2 of every kind and architecture
 # make bench     the same job by diskgen and by others, side by side
 
 PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 IMAGE ?=
 
-.PHONY: install host-packages demo test test-quick lint bench clean
+.PHONY: install host-packages demo test test-all test-quick lint bench clean
 
 install: host-packages $(VENV)/.installed
 
@@ -25,6 +26,9 @@ $(VENV)/.installed: pyproject.toml
 
 test: install
 	$(BIN)/pytest tests vm-tests
+
+test-all: install
+	$(BIN)/pytest -m "extended or not extended" tests vm-tests
 
 test-quick: install
 	$(BIN)/pytest -n auto tests

@@ -18,13 +18,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "vm-tests")]
 
+import cross_image  # noqa: E402
 import debian_image  # noqa: E402
+from derive import derive  # noqa: E402
 
-from tests.oci import EPOCH, LABELS, Layer, Layout  # noqa: E402
+from tests.oci import EPOCH, LABELS, Layer, Layout, TarBuilder  # noqa: E402
 
 # (megabytes, files); the last one is the layer that changes
 LAYERS = ((520, 14_000), (380, 10_000), (200, 6_000), (60, 2_000))
 _VERSION = 1
+# What an image for another architecture is started by.
+_STARTERS = {
+    "aarch64": ("usr/lib/shim/", "usr/lib/grub/arm64-efi-signed/"),
+    "s390x": ("usr/lib/s390-tools/stage3.bin", "usr/sbin/zipl"),
+}
 
 
 def build(cache: Path) -> tuple[Path, Path]:
@@ -35,6 +42,30 @@ def build(cache: Path) -> tuple[Path, Path]:
         if not (layout / "index.json").is_file():
             _make(base, layout, seed)
     return both[0], both[1]
+
+
+def for_arch(cache: Path, layout: Path, arch: str) -> Path:
+    """Return the same image with what starts a machine of another architecture on top of it."""
+    base = cross_image.base_layer(cache, arch)
+    place = cache / f"{layout.name}-{base.stem}"
+    if (place / "index.json").is_file():
+        return place
+    added = TarBuilder()
+    with tarfile.open(debian_image.base_layer(cache)) as tar:
+        kernel = next(n for n in tar.getnames() if n.endswith("/vmlinuz")).removeprefix("./")
+    with tarfile.open(base) as tar:
+        for member in tar:
+            name = member.name.removeprefix("./")
+            its_kernel = arch == "s390x" and name.endswith("/vmlinuz")  # a boot map checks it
+            wanted = its_kernel or name.startswith(_STARTERS[arch])
+            if member.isfile() and wanted:
+                file = tar.extractfile(member)
+                assert file is not None
+                added.file(kernel if its_kernel else name, file.read(), mode=member.mode)
+    partial = place.with_name(f".{place.name}.partial")
+    derive(layout, partial, added.finish(), arch=cross_image.DEBIAN[arch])
+    partial.rename(place)
+    return place
 
 
 def _make(base: Path, place: Path, changed: int) -> None:

@@ -105,6 +105,8 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
             disk.rename(raw)
         (place / "out.qcow2").unlink(missing_ok=True)
 
+    tests_cache = image.debian_image.default_cache()
+    arm, mainframe = (image.for_arch(tests_cache, first, arch) for arch in ("aarch64", "s390x"))
     convert = ["qemu-img", "convert", "-W", "-m", "8", "-c", "-f", "raw", "-O", "qcow2"]
     cases = [
         Case("floor", [PYTHON, HERE / "floor.py", disk, *blobs], cold, ours=False,
@@ -115,6 +117,10 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
         Case("diskgen raw, one layer changed", build("raw", changed), warm, ours=True,
              note="60 of 1500 MB"),
         Case("diskgen raw, nothing changed", build("raw", first), warm, ours=True),
+        Case("diskgen raw, cold, aarch64", build("raw", arm, "--arch", "aarch64"), cold, ours=True,
+             note="the same image with that machine's boot loader"),
+        Case("diskgen raw, cold, s390x", build("raw", mainframe, "--arch", "s390x"), cold,
+             ours=True, note="the same image with that machine's boot loader and kernel"),
         Case("diskgen qcow2 (zstd), cold", build("qcow2", first), cold, ours=True),
         Case("qemu-img convert -W -m 8 (zstd)",
              [*convert, "-o", "compression_type=zstd", raw, place / "out.qcow2"], keep_raw,

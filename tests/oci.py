@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,7 +175,9 @@ class Layout:
         return value
 
 
-def bootable_tar(*, kernels: Sequence[str] = (KERNEL,), loader: bool = True) -> bytes:
+def bootable_tar(
+    *, kernels: Sequence[str] = (KERNEL,), loader: bool = True, arch: str = "x86_64"
+) -> bytes:
     """Return the tar of a small image with all that a machine needs, made up but for its shape."""
     tar = TarBuilder()
     for name in ("boot", "dev", "etc", "proc", "run", "sys", "sysroot", "usr", "usr/bin", "var"):
@@ -189,12 +192,17 @@ def bootable_tar(*, kernels: Sequence[str] = (KERNEL,), loader: bool = True) -> 
     tar.file("usr/lib/os-release", b'ID=tiny\nPRETTY_NAME="Tiny Linux 1"\n')
     tar.file("usr/lib/ostree/prepare-root.conf", b"[sysroot]\nreadonly=true\n")
     for kernel in kernels:
-        tar.file(f"usr/lib/modules/{kernel}/vmlinuz", b"kernel " * 1000, mode=0o755)
+        image = mainframe_kernel() if arch == "s390x" else b"kernel " * 1000
+        tar.file(f"usr/lib/modules/{kernel}/vmlinuz", image, mode=0o755)
         tar.file(f"usr/lib/modules/{kernel}/initramfs.img", b"initramfs " * 1000, mode=0o600)
-    if loader:
+    if loader and arch == "s390x":
+        tar.file("usr/lib/s390-tools/stage3.bin", bytes(range(256)) * 60)
+        tar.file("usr/sbin/zipl", b"zipl", mode=0o755)
+    elif loader:
         # As much of a boot loader as diskgen looks at: names of built-in modules and the prefix.
         grub = b"MZ" + bytes(510) + b"\0regexp\0normal\0" + b"\0/EFI/tiny\0"
-        tar.file("usr/lib/grub/x86_64-efi/monolithic/grubx64.efi", grub)
+        suffix, target = {"x86_64": ("x64", "x86_64-efi"), "aarch64": ("aa64", "arm64-efi")}[arch]
+        tar.file(f"usr/lib/grub/{target}/monolithic/grub{suffix}.efi", grub)
     return tar.finish()
 
 
@@ -202,7 +210,17 @@ def bootable(place: Path, *extra: bytes, **options: Any) -> Path:
     """Return a layout with a small bootable image, further layers on top."""
     layout = Layout(place)
     layers = [layout.layer(bootable_tar(**options)), *(layout.layer(tar) for tar in extra)]
-    return layout.finish(layout.image(layers))
+    oci = {"x86_64": "amd64", "aarch64": "arm64"}.get(options.get("arch", "x86_64"), "s390x")
+    return layout.finish(layout.image(layers, arch=oci))
+
+
+def mainframe_kernel(*, room: int = 4096) -> bytes:
+    """Return as much of a kernel for s390x as a boot loader looks at."""
+    image = bytearray(random.Random(390).randbytes(300_000))
+    image[0x10008:0x1000E] = b"S390EP"
+    image[0x10430:0x10438] = room.to_bytes(8, "big")  # bytes of a command line
+    image[0x20000:0x30000] = bytes(0x10000)  # zeros become holes where nobody minds
+    return bytes(image)
 
 
 def blobs(place: Path) -> set[str]:

@@ -56,6 +56,21 @@ class Registry:
         self.push_tree(layout, repository, json.loads(data))
         return self.put_manifest(repository, tag, data, descriptor["mediaType"])
 
+    def push_index(self, layouts: Mapping[str, Path], repository: str, tag: str = "latest") -> str:
+        """Push images as one multi-architecture index; the keys are GOARCH names."""
+        manifests = []
+        for arch, layout in layouts.items():
+            digest = self.push(layout, repository, f"{tag}-{arch}")
+            (descriptor,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+            platform = {"os": "linux", "architecture": arch}
+            manifests.append(
+                {"mediaType": descriptor["mediaType"], "digest": digest,
+                 "size": _blob(layout, digest).stat().st_size, "platform": platform}
+            )  # fmt: skip
+        kind = "application/vnd.oci.image.index.v1+json"
+        index = {"schemaVersion": 2, "mediaType": kind, "manifests": manifests}
+        return self.put_manifest(repository, tag, json.dumps(index).encode(), kind)
+
     def push_tree(self, layout: Path, repository: str, manifest: dict[str, Any]) -> None:
         """Push the blobs that a manifest names."""
         for part in (manifest["config"], *manifest["layers"]):

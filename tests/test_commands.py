@@ -118,7 +118,8 @@ def test_completion(diskgen: Program, shell: str, tmp_path: Path) -> None:
     [
         (("boot", "/no/such"), 2, "'/no/such' is no file"),
         (("boot", "/etc/passwd", "--memory", "much"), 2, "--memory"),
-        (("boot", "/etc/passwd", "--arch", "s390x"), 2, "cannot be booted yet"),
+        (("boot", "/etc/passwd", "--arch", "riscv64"), 2, "cannot be booted yet"),
+        (("boot", "/etc/passwd", "--arch", "s390x", "--firmware", "bios"), 2, "no 'bios' firmware"),
     ],
 )
 def test_boot_refuses(diskgen: Program, words: tuple[str, ...], status: int, text: str) -> None:

@@ -10,14 +10,19 @@ from pathlib import Path
 from tests.oci import CREATED, Layout
 
 
-def derive(base: Path, place: Path, *tars: bytes) -> Path:
-    """Return a layout with the image of ``base`` and a layer for each tar; labels are inherited."""
+def derive(base: Path, place: Path, *tars: bytes, arch: str | None = None) -> Path:
+    """Return a layout with the image of ``base`` and a layer for each tar; labels are inherited.
+
+    ``arch`` (GOARCH) is what the image then says it is for.
+    """
     shutil.copytree(base, place, copy_function=_link)
     layout = Layout.__new__(Layout)
     layout.place = place
     manifest = Layout.manifest_of(place)
     old = manifest["config"]["digest"].replace(":", "/", 1)
     config = json.loads((place / "blobs" / old).read_bytes())
+    if arch is not None:
+        config["architecture"] = arch
     for tar in tars:
         layer = layout.layer(tar)
         manifest["layers"].append(

@@ -50,7 +50,9 @@ def encapsulated(cache: Path, work: Path, *, changed: bool) -> Path:
     return derive(base, work / ("changed" if changed else "first"), *layers)
 
 
-@pytest.mark.parametrize("kind", ["composefs", "selinux", "encapsulated"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("composefs", marks=pytest.mark.extended), "selinux", "encapsulated"]
+)
 def test_it_boots_and_updates(
     kind: str, cache: Path, work: Path, served: Registry, diskgen: Program
 ) -> None:

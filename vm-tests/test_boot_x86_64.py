@@ -76,7 +76,7 @@ def test_it_boots(
     assert set(checks.values()) == {"ok"}, checks
 
 
-@pytest.mark.parametrize("firmware", ["uefi", "bios"])
+@pytest.mark.parametrize("firmware", ["uefi", pytest.param("bios", marks=pytest.mark.extended)])
 def test_day_2(
     disk: Path,
     firmware: str,

@@ -36,7 +36,7 @@ class Grub:
     def tools(self) -> tuple[str, ...]:
         return ("bios",) if self.facts.works("bios") else ()
 
-    def check(self, _root: Directory, title: str, options: str) -> None:
+    def check(self, _boot: Directory, title: str, options: str) -> None:
         grub.check_menu(self.facts, title, options)
 
     def esp_files(self, for_disk: ForDisk) -> dict[str, bytes]:

@@ -53,8 +53,10 @@ class Bootloader(Protocol):
     def tools(self) -> tuple[str, ...]:
         """The uses (``hosttools.Tool.needed_for``) that installing it has of host programs."""
 
-    def check(self, root: Directory, title: str, options: str) -> None:
-        """Refuse what the loader cannot carry. ``options`` is the kernel's whole command line.
+    def check(self, boot: Directory, title: str, options: str) -> None:
+        """Refuse what the loader cannot carry.
+
+        ``boot`` is the tree of /boot, ``options`` the kernel's whole command line.
 
         Raises SourceError naming it.
         """

@@ -51,13 +51,10 @@ class Zipl:
     hook: str = "zipl"
     tools: tuple[str, ...] = ()
 
-    def check(self, root: Directory, _title: str, options: str) -> None:
-        kernels = [
-            file
-            for path, file in root.walk()
-            if isinstance(file, File) and path.startswith(b"vmlinuz")
-        ]
-        for kernel in kernels:
+    def check(self, boot: Directory, _title: str, options: str) -> None:
+        for entry in _entries(boot):
+            kernel = boot.get_file(entry["linux"])
+            assert kernel is not None
             assert kernel.content is not None
             zipl.check_kernel(read(kernel.content)[:_KERNEL_HEAD], options)
 
@@ -75,8 +72,8 @@ class Zipl:
         offset = layout.partition(Role.BOOT).start
         programs = [
             zipl.Program(
-                kernel=locate(disk, offset, entry["linux"].removeprefix("/boot/")),
-                initrd=locate(disk, offset, entry["initrd"].removeprefix("/boot/")),
+                kernel=locate(disk, offset, entry["linux"]),
+                initrd=locate(disk, offset, entry["initrd"]),
                 # Nothing expands the variable here; the machine runs zipl after its first boot.
                 command_line=entry["options"].replace(FIRST_BOOT_VARIABLE, IGNITION_STAMP),
             )
@@ -125,7 +122,7 @@ def inspect(root: Directory, _machine: Machine, sector_size: int) -> Zipl:
 
 
 def _entries(boot: Directory) -> list[dict[str, str]]:
-    """Return the keys of the boot loader entries, the newest one first."""
+    """Return the keys of the boot loader entries, the newest one first; paths are below /boot."""
     folder = boot.get_dir(_ENTRIES)
     found = []
     for name in sorted(folder.entries if folder is not None else (), reverse=True):
@@ -133,7 +130,10 @@ def _entries(boot: Directory) -> list[dict[str, str]]:
         if file is None or file.content is None:
             continue
         pairs = (line.split(" ", 1) for line in read(file.content).decode().splitlines())
-        found.append({pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2})
+        entry = {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
+        for key in ("linux", "initrd"):
+            entry[key] = entry[key].removeprefix("/boot/")
+        found.append(entry)
     if not found:
         raise VerifyError("there is no boot loader entry on the disk")
     return found
