@@ -13,6 +13,7 @@ import pytest
 
 from diskgen.arch import MACHINES
 from diskgen.bootloader.choose import LOADERS
+from diskgen.vm import accel
 from diskgen.vm.qemu import BOARDS
 
 from .bootmap import load
@@ -191,3 +192,21 @@ def test_the_doctor_knows_architectures(diskgen: Program) -> None:
         emulators = {name for name in names[arch] if name.startswith("qemu-system-")}
         assert emulators == {f"qemu-system-{arch}"}
     assert "firmware: secureboot" in names["aarch64"] - names["s390x"]
+
+
+@pytest.mark.parametrize("arch", SUPPORTED)
+def test_the_self_test_of_an_accelerator(
+    arch: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The tiny machine runs to its end under emulation; one that cannot is found out in time."""
+    qemu = Path(f"/usr/bin/{BOARDS[arch].program}")
+    found = accel.self_test(qemu, arch, "tcg", BOARDS[arch].cpu)
+    assert found.name == "tcg"
+    assert "passed a self-test" in found.reason
+    monkeypatch.setattr(accel, "_ITERATIONS", 0xFFFF_FFFF)
+    monkeypatch.setattr(accel, "_DEADLINE", 0.3)
+    assert "no answer within" in accel.self_test(qemu, arch, "tcg", BOARDS[arch].cpu).reason
+    broken = tmp_path / "qemu"
+    broken.write_text("#!/bin/sh\nexit 77\n")
+    broken.chmod(0o755)
+    assert "ended with 77" in accel.self_test(broken, arch, "kvm", "host").reason

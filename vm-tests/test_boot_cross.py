@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import shutil
+import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ from conftest import GUEST_HOST
 from guest import boot, guest
 
 from diskgen.arch import MACHINES
+from diskgen.bootloader import zipl
+from diskgen.disk import gpt
+from diskgen.disk.ext4.reader import locate
 from tests import bootmap
 from tests.oci import blobs
 from tests.program import Program
@@ -155,16 +159,65 @@ def test_day_2(
 
 
 def check_map(image: Path, scratch: Path) -> None:
-    """The map that zipl made in the guest loads what the boot loader entries name."""
-    raw = scratch / "disk.raw"
+    """What zipl made in the guest loads the same as what diskgen makes of the same files."""
+    raw, ours = scratch / "disk.raw", scratch / "ours.raw"
     subprocess.run(["qemu-img", "convert", "-O", "raw", image, raw], check=True)
-    try:
-        for number in (0, 1, 2):
-            print(
-                number, [(hex(at), len(data)) for at, data in bootmap.load(raw, number).components]
+    subprocess.run(["cp", "--sparse=always", raw, ours], check=True)
+    offset = gpt.read(raw).entries[0].start
+    programs = [
+        zipl.Program(
+            kernel=locate(raw, offset, entry["linux"].removeprefix("/boot")),
+            initrd=locate(raw, offset, entry["initrd"].removeprefix("/boot")),
+            command_line=entry["options"],
+        )
+        for entry in entries(raw, offset)
+    ]
+    assert len(programs) == 2
+    stage3 = bootmap.load(raw, 0).at(0xA000, 0x4000)
+    place = locate(ours, offset, "bootmap")
+    with ours.open("r+b") as file:
+        for item in zipl.boot_map(programs, stage3, place, sector_size=512):
+            file.seek(item.at)
+            file.write(item.data)
+    for number, program in ((0, programs[0]), (1, programs[0]), (2, programs[1])):
+        theirs, mine = bootmap.load(raw, number), bootmap.load(ours, number)
+        assert mine.psw == theirs.psw
+        # zipl adds a block of environment variables behind the command line.
+        assert len(theirs.components) - len(mine.components) in (0, 1)
+        for (at, data), (their_at, their_data) in zip(mine.components[:3], theirs.components[:3],
+                                                      strict=True):  # fmt: skip
+            assert (at, data) == (their_at, their_data)
+        found = []
+        for loaded in (theirs, mine):
+            line, initrd, initrd_size, psw, _extra, flags, size, kernel = struct.unpack(
+                ">8Q", loaded.at(0x9000, 64)
             )
-    finally:
-        raw.unlink()
+            text = loaded.at(line, 4096).partition(b"\0")[0].decode()
+            assert text.strip() == program.command_line
+            assert (size, initrd_size) == (program.kernel.size, program.initrd.size)
+            found.append(
+                (line, psw, flags, kernel, loaded.at(kernel, size), loaded.at(initrd, initrd_size))
+            )
+        assert found[0] == found[1]
+    raw.unlink()
+    ours.unlink()
+
+
+def entries(raw: Path, offset: int) -> list[dict[str, str]]:
+    """Return the boot loader entries of a disk, the newest first, by debugfs."""
+
+    def debugfs(command: str) -> str:
+        argv = ["debugfs", "-R", command, f"{raw}?offset={offset}"]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    link = re.search(r'Fast link dest: "(.+)"', debugfs("stat /loader"))
+    assert link is not None
+    folder = f"/{link[1]}/entries"
+    names = sorted(re.findall(r"/([^/]+\.conf)/", debugfs(f"ls -p {folder}")), reverse=True)
+    return [
+        dict(line.split(" ", 1) for line in debugfs(f"cat {folder}/{name}").splitlines() if line)
+        for name in names
+    ]
 
 
 def sound(arch: str, proof: Mapping[str, str]) -> None:

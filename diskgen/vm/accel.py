@@ -12,8 +12,10 @@ import platform
 import struct
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ..errors import HostError, ToolError, UsageError
@@ -21,7 +23,6 @@ from ..run import run, which
 
 _DEADLINE: Final = 3.0  # seconds; a working KVM needs a twentieth of one
 _ITERATIONS: Final = 50_000_000
-_PASS_STATUS: Final = 33  # (16 << 1) | 1: what isa-debug-exit makes of 16
 _ENVIRONMENT: Final = "DISKGEN_ACCEL"
 
 
@@ -52,9 +53,7 @@ def choose(qemu: Path, *, guest: str, host: str) -> Accelerator:
         return Accelerator(
             "tcg", "/dev/kvm cannot be opened by this user" if there else "there is no /dev/kvm"
         )
-    if guest != "x86_64":
-        return Accelerator("kvm", "/dev/kvm can be opened")
-    return _probe(qemu)
+    return self_test(qemu, guest, "kvm", "host")
 
 
 def of_host() -> Accelerator:
@@ -66,14 +65,15 @@ def of_host() -> Accelerator:
     return choose(qemu, guest=arch, host=arch)
 
 
-def _probe(qemu: Path) -> Accelerator:
+def self_test(qemu: Path, arch: str, accelerator: str, cpu: str) -> Accelerator:
+    """Let a tiny machine count to fifty million; return the accelerator, or emulation and why."""
+    probe = _PROBES[arch]
     with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
-        rom = Path(scratch) / "probe.rom"
-        rom.write_bytes(probe_rom(_ITERATIONS))
+        image = Path(scratch) / "probe"
+        image.write_bytes(probe.image(_ITERATIONS))
         argv: list[str | Path] = [
-            qemu, "-accel", "kvm", "-cpu", "host", "-machine", "pc", "-m", "4", "-nodefaults",
-            "-display", "none", "-no-reboot", "-bios", rom,
-            "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+            qemu, "-accel", accelerator, "-cpu", cpu, "-m", probe.memory, "-nodefaults",
+            "-display", "none", "-no-reboot", *(word.format(image=image) for word in probe.words),
         ]  # fmt: skip
         begun = time.monotonic()
         try:
@@ -83,12 +83,12 @@ def _probe(qemu: Path) -> Accelerator:
             why = f"no answer within {_DEADLINE:.0f} s" if slow else "QEMU's self-test crashed"
             return Accelerator("tcg", f"KVM does not work: {why}")
         spent = time.monotonic() - begun
-    if done.status != _PASS_STATUS:
+    if done.status != probe.status:
         return Accelerator("tcg", f"KVM does not work: QEMU's self-test ended with {done.status}")
-    return Accelerator("kvm", f"KVM passed a self-test in {spent:.2f} s")
+    return Accelerator(accelerator, f"{accelerator.upper()} passed a self-test in {spent:.2f} s")
 
 
-def probe_rom(iterations: int) -> bytes:
+def _probe_x86_64(iterations: int) -> bytes:
     """Return a 64 KiB firmware that counts down in 32-bit mode and then leaves QEMU.
 
     Entry at the reset vector in real mode (Intel SDM volume 3, 10.1.4); a flat code segment from a
@@ -112,3 +112,71 @@ def probe_rom(iterations: int) -> bytes:
     jump = code - (0xFFF0 + 3)
     rom[0xFFF0:0xFFF3] = b"\xe9" + struct.pack("<h", jump)
     return bytes(rom)
+
+
+def _probe_aarch64(iterations: int) -> bytes:
+    """Return code that counts down and then asks PSCI for SYSTEM_OFF (Arm DEN 0022, 5.10)."""
+    low, high = iterations & 0xFFFF, iterations >> 16
+    return struct.pack(
+        "<8I",
+        0x52800001 | low << 5,  # movz w1, #low
+        0x72A00001 | high << 5,  # movk w1, #high, lsl #16
+        0x71000421,  # subs w1, w1, #1
+        0x54FFFFE1,  # b.ne to the line before
+        0x52800100,  # movz w0, #8
+        0x72B08000,  # movk w0, #0x8400, lsl #16: SYSTEM_OFF
+        0xD4000002,  # hvc #0
+        0x14000000,  # b to itself
+    )
+
+
+def _probe_s390x(iterations: int) -> bytes:
+    """Return an image for address 0 that counts down at 0x10000, then waits as a stopped CPU does.
+
+    The PSW is QEMU's sign of a guest that quiesces (Principles of Operation, "Wait State").
+    """
+    image = bytearray(0x10000)
+    struct.pack_into(">I", image, 4, 0x8001_0000)  # where it starts
+    struct.pack_into(">QQ", image, 0x800, 0x0002_0001_8000_0000, 0xFFF)
+    code = b"\xc0\x11" + struct.pack(">I", iterations)  # lgfi %r1
+    code += b"\xa7\x16\0\0"  # brct %r1 to itself
+    code += b"\xb2\xb2\x08\x00"  # lpswe 0x800
+    return bytes(image) + code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Probe:
+    image: Callable[[int], bytes]  # by the number of iterations
+    words: tuple[str, ...]  # for QEMU, with the image's path as {image}
+    memory: str
+    status: int  # QEMU's, after success
+
+
+_PROBES: Final[Mapping[str, _Probe]] = MappingProxyType(
+    {
+        "x86_64": _Probe(
+            image=_probe_x86_64,
+            words=(
+                "-machine", "pc", "-bios", "{image}",
+                "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+            ),
+            memory="4",
+            status=(16 << 1) | 1,  # what isa-debug-exit makes of 16
+        ),
+        "aarch64": _Probe(
+            image=_probe_aarch64,
+            words=(
+                "-machine", "virt",
+                "-device", "loader,file={image},addr=0x40200000,cpu-num=0,force-raw=on",
+            ),
+            memory="64",
+            status=0,
+        ),
+        "s390x": _Probe(
+            image=_probe_s390x,
+            words=("-machine", "s390-ccw-virtio", "-kernel", "{image}"),
+            memory="64",
+            status=0,
+        ),
+    }
+)  # fmt: skip
