@@ -1,0 +1,1 @@
+"""ISO 9660 media: the tree, what makes it start, and the checksum of the medium."""

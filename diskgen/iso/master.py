@@ -1,0 +1,236 @@
+"""A tree becomes an ISO 9660 image with Rock Ridge, Joliet and El Torito, by pycdlib.
+
+The same tree gives the same bytes: pycdlib's clock and time zone are ours while it works.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, BinaryIO, Final, cast
+
+import pycdlib
+from pycdlib import dates, headervd, pycdlibexception
+from pycdlib import pycdlib as implementation
+
+from ..errors import HostError, UsageError, VerifyError
+from ..tree import Content, Data, Directory
+from ..units import MIB
+from .names import iso_names, joliet_names
+
+SECTOR: Final = 2048
+MAX_LABEL: Final = 32  # bytes of a volume identifier
+_JOLIET_LABEL: Final = 16
+_LABEL_CHARACTERS: Final = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.+"
+)
+_DESCRIPTOR: Final = 16 * SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
+_LABEL_AT: Final = _DESCRIPTOR + 40
+_CATALOG: Final = "boot.cat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootImage:
+    """One entry of the boot catalogue (El Torito 1.0, 2.0)."""
+
+    path: str  # of the image in the tree
+    efi: bool  # platform 0xEF, else 0x00
+    load_size: int | None = None  # 512-byte sectors the firmware loads; None: the whole image
+    info_table: bool = False  # write mkisofs's boot information table into it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """What to master. ``timestamp`` in seconds since 1970; modes below ``root`` are kept."""
+
+    root: Directory
+    label: str
+    timestamp: int
+    application: str
+    boot: tuple[BootImage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mastered:
+    """Where files came to lie: byte offsets by path, for those of the boot catalogue."""
+
+    size: int
+    places: Mapping[str, int] = field(default_factory=dict)
+
+
+def check_label(label: str) -> None:
+    """Refuse a label that boot loaders and installers could not look for. Raises UsageError."""
+    bad = sorted(set(label) - _LABEL_CHARACTERS)
+    if not label or len(label) > MAX_LABEL or bad:
+        what = f"has {' '.join(map(repr, bad))}" if bad else f"has {len(label)} characters"
+        raise UsageError(
+            f"the label '{label}' {what}",
+            hint=f"use 1 to {MAX_LABEL} of the letters a to z, digits, and _ - . +",
+            setting="label",
+        )
+
+
+def master(output: Path, medium: Medium) -> Mastered:
+    """Write a new image file. Raises UsageError for a bad label, HostError when this machine fails.
+
+    Holes are written as zeros; hard links become separate files of the same extents.
+    """
+    check_label(medium.label)
+    with _frozen(medium.timestamp), ExitStack() as opened:
+        iso = pycdlib.PyCdlib()
+        iso.new(
+            interchange_level=3,
+            vol_ident=medium.label[:_JOLIET_LABEL],
+            app_ident_str=medium.application,
+            rock_ridge="1.09",
+            joliet=3,
+        )
+        opened.callback(iso.close)
+        paths: dict[str, str] = {}
+        try:
+            _add(iso, medium.root, "", "", "", paths, opened)
+            for number, image in enumerate(medium.boot):
+                _add_boot(iso, image, paths, first=number == 0)
+            with output.open("wb") as file:
+                iso.write_fp(file, blocksize=MIB)
+        except OSError as error:
+            raise HostError(f"'{output}' cannot be written: {error.strerror}") from error
+        except pycdlibexception.PyCdlibException as error:
+            raise VerifyError(f"the image cannot be mastered: {error}") from error
+        places = {
+            image.path: iso.get_record(iso_path=paths[image.path]).extent_location() * SECTOR
+            for image in medium.boot
+        }
+    with output.open("r+b") as file:
+        file.seek(_LABEL_AT)  # pycdlib takes no more than Joliet can hold
+        file.write(medium.label.encode().ljust(MAX_LABEL))
+        size = file.seek(0, io.SEEK_END)
+    return Mastered(size, places)
+
+
+def _add(
+    iso: pycdlib.PyCdlib,
+    folder: Directory,
+    path: str,
+    iso_path: str,
+    joliet_path: str,
+    paths: dict[str, str],
+    opened: ExitStack,
+) -> None:
+    """Add all that is below a directory; ``paths`` gets the ISO 9660 name of every file."""
+    names = {raw.decode("utf-8", "surrogateescape"): node for raw, node in folder.entries.items()}
+    folders = frozenset(name for name, node in names.items() if isinstance(node, Directory))
+    short, joliet = iso_names(names, directories=folders), joliet_names(names)
+    for name in sorted(names):
+        node = names[name]
+        here, there = f"{iso_path}/{short[name]}", f"{joliet_path}/{joliet[name]}"
+        full = f"{path}/{name}" if path else name
+        if isinstance(node, Directory):
+            iso.add_directory(here, rr_name=name, joliet_path=there, file_mode=node.mode)
+            _add(iso, node, full, here, there, paths, opened)
+        elif node.is_symlink:
+            target = node.target.decode("utf-8", "surrogateescape")
+            iso.add_symlink(here, rr_symlink_name=name, rr_path=target)
+        elif node.content is not None:
+            stream = opened.enter_context(_Stream(node.content))
+            iso.add_fp(
+                cast("BinaryIO", stream),
+                node.size,
+                here,
+                rr_name=name,
+                joliet_path=there,
+                file_mode=node.mode,
+            )
+            paths[full] = here
+
+
+def _add_boot(
+    iso: pycdlib.PyCdlib, image: BootImage, paths: Mapping[str, str], *, first: bool
+) -> None:
+    iso.add_eltorito(
+        paths[image.path],
+        bootcatfile="/BOOT.CAT;1",
+        rr_bootcatname=_CATALOG if first else None,
+        joliet_bootcatfile=f"/{_CATALOG}" if first else None,
+        efi=image.efi,
+        platform_id=0xEF if image.efi else 0,
+        boot_info_table=image.info_table,
+        boot_load_size=image.load_size,
+    )
+
+
+class _Stream(io.RawIOBase):
+    """A content as a file; packs are opened when they are first read, and closed at the end."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._at = 0
+        self._file: IO[bytes] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._content.size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._content.size - self._at, 0)
+        data = self._bytes(self._at, left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _bytes(self, at: int, size: int) -> bytes:
+        if isinstance(self._content, Data):
+            return self._content.data[at : at + size]
+        if self._file is None:
+            self._file = self._content.pack.open("rb")
+        out = bytearray(size)
+        for begin, length, offset in self._content.extents:
+            low, high = max(begin, at), min(begin + length, at + size)
+            if low < high:
+                self._file.seek(offset + low - begin)
+                data = self._file.read(high - low)
+                if len(data) != high - low:
+                    raise HostError(f"'{self._content.pack}' is shorter than its index says")
+                out[low - at : high - at] = data
+        return bytes(out)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
+@contextmanager
+def _frozen(timestamp: int) -> Iterator[None]:
+    """Let pycdlib know no time but this one, in UTC."""
+    clock = SimpleNamespace(**{name: getattr(time, name) for name in dir(time)})
+    clock.time = lambda: float(timestamp)
+    clock.localtime = time.gmtime
+    modules = (dates, headervd, implementation)
+    for module in modules:
+        vars(module)["time"] = clock
+    try:
+        yield
+    finally:
+        for module in modules:
+            vars(module)["time"] = time

@@ -1,0 +1,59 @@
+"""The checksum by which an installation medium tests itself: what ``checkisomd5`` reads.
+
+Format: isomd5sum's ``libimplantisomd5.c`` and ``libcheckisomd5.c``: text in the application use
+field of the primary volume descriptor (ECMA-119, 8.4.32), which is blank while it is summed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from ..errors import VerifyError
+
+_SECTOR: Final = 2048
+_DESCRIPTOR: Final = 16 * _SECTOR
+_VOLUME_SIZE: Final = _DESCRIPTOR + 84  # big-endian half of the sector count
+_FIELD: Final = _DESCRIPTOR + 883
+_FIELD_SIZE: Final = 512
+_SKIPPED: Final = 15  # sectors at the end, which writers of CDs used to garble
+_FRAGMENTS: Final = 20
+_PER_FRAGMENT: Final = 3  # characters of the running sum
+_PIECE: Final = 32 * 1024
+_END: Final = "THIS IS NOT THE SAME AS RUNNING MD5SUM ON THIS ISO!!"
+
+
+def implant(iso: Path) -> str:
+    """Sum the image up to its volume size and write the sum into it; return it (hex).
+
+    The last change to an image. Raises VerifyError for a file that is no ISO 9660 image.
+    """
+    with iso.open("r+b") as file:
+        file.seek(_DESCRIPTOR)
+        if file.read(6) != b"\x01CD001":
+            raise VerifyError(f"'{iso}' is no ISO 9660 image")
+        file.seek(_FIELD)
+        file.write(b" " * _FIELD_SIZE)
+        file.seek(_VOLUME_SIZE)
+        total = (int.from_bytes(file.read(4), "big") - _SKIPPED) * _SECTOR
+        file.seek(0)
+        running = hashlib.md5(usedforsecurity=False)
+        fragment, fragments, at = 0, "", 0
+        while at < total:
+            piece = file.read(min(_PIECE, total - at))
+            if not piece:
+                raise VerifyError(f"'{iso}' is shorter than its volume")
+            running.update(piece)
+            if at // (total // (_FRAGMENTS + 1)) != fragment:
+                fragment = at // (total // (_FRAGMENTS + 1))
+                # Bytes are printed without leading zeros and cut to one character.
+                fragments += "".join(f"{b:x}"[0] for b in running.digest()[:_PER_FRAGMENT])
+            at += len(piece)
+        text = (
+            f"ISO MD5SUM = {running.hexdigest()};SKIPSECTORS = {_SKIPPED};RHLISOSTATUS=0;"
+            f"FRAGMENT SUMS = {fragments};FRAGMENT COUNT = {_FRAGMENTS};{_END}"
+        )
+        file.seek(_FIELD)
+        file.write(text.encode().ljust(_FIELD_SIZE))
+    return running.hexdigest()
