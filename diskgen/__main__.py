@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from . import __version__
-from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, Interrupted
+from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, HostError, Interrupted
 from .ui import describe, error_json, wants_color
 
 
@@ -27,7 +27,6 @@ def main() -> int:
         from .commands import HANDLERS
 
         status = HANDLERS[args.command](args)
-        sys.stdout.flush()
     except (KeyboardInterrupt, Interrupted):
         _say("interrupted: nothing was left behind")
         return EXIT_INTERRUPT
@@ -38,9 +37,10 @@ def main() -> int:
             _say(describe(error, color=wants_color(sys.stderr)))
         return error.exit_status
     except BrokenPipeError:
-        # The reader of our output went away (`diskgen plan ... | head`): no one is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # Whoever read our progress went away, and the work with it: no one is left to tell.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return HostError.exit_status
     except Exception:  # noqa: BLE001 - the last stop: whatever comes here is a bug of ours
         traceback.print_exc()
         _say(f"diskgen {__version__} has a bug: please report the lines above")

@@ -257,7 +257,7 @@ def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> N
             spare = work.partial(f"{role}-check")
             _write_ext4(disk, part, tree, plan, title, spare, emit)
         else:
-            _write_by_appliance(disk, part, tree, plan, title, emit)
+            _write_by_appliance(disk, part, tree, plan, title, work.scratch, emit)
     with step(emit, "bootloader", f"Writing {plan.image.bootloader}"):
         prepared.loader.install(disk, layout, prepared.boot, work.scratch)
     table.verify(disk, layout)
@@ -299,7 +299,13 @@ def _write_ext4(
 
 
 def _write_by_appliance(
-    disk: Path, part: Partition, tree: Directory, plan: DiskPlan, title: str, emit: Emit
+    disk: Path,
+    part: Partition,
+    tree: Directory,
+    plan: DiskPlan,
+    title: str,
+    scratch: Path,
+    emit: Emit,
 ) -> None:
     with step(emit, str(part.role), f"{title} ({part.filesystem})", unit="bytes") as phase:
         chosen = accel.of_host()
@@ -308,6 +314,7 @@ def _write_by_appliance(
             plan.layout,
             part,
             tree,
+            scratch=scratch,
             accelerated=chosen.name == "kvm",
             advance=phase.advance,
         )

@@ -125,7 +125,8 @@ def running(
                 child.wait(timeout=_POLL_SECONDS)
         for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # what it did not read it does not need any more
+                    stream.close()
     check()
 
 

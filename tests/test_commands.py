@@ -146,3 +146,25 @@ def test_it_installs_in_a_clean_environment(tmp_path: Path) -> None:
     assert {"pyparted", "pycdlib"} <= names
     assert "pytest" not in names
     assert sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "status"),
+    [
+        (("completion", "bash"), "stdout", 0),  # as in: diskgen completion bash | head
+        (("raw", "oci:/no/such", "--progress", "plain"), "stderr", 4),
+    ],
+)
+def test_readers_that_go_away(
+    diskgen: Program, words: tuple[str, ...], closed: str, status: int
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writing}
+    done = subprocess.run(
+        diskgen.command(*words), env=diskgen.environment(), cwd=diskgen.place, check=False,
+        **streams,
+    )  # type: ignore[call-overload]  # fmt: skip
+    os.close(writing)
+    assert done.returncode == status
+    assert not done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.errors import HostError, ToolError
-from diskgen.run import run, running, which
+from diskgen.run import PIPE, run, running, which
 
 
 def test_output_and_input() -> None:
@@ -89,3 +89,14 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_what_nobody_read_does_not_hide_why_we_stopped() -> None:
+    def fail() -> None:
+        with running(["sleep", "60"], stdin=PIPE) as child:
+            assert child.stdin is not None
+            child.stdin.write(b"still in our buffer")
+            raise KeyError("reason")
+
+    with pytest.raises(KeyError, match="reason"):
+        fail()

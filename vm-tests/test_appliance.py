@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,3 +132,35 @@ def test_an_image_that_asks_for_xfs_boots_from_it(cache: Path, diskgen: Program)
     assert {value for key, value in proof.items() if key.startswith("check-")} == {"ok"}
     disk.unlink()
     shutil.rmtree(image)
+
+
+def test_an_interrupt_ends_the_appliance(layout: Path, diskgen: Program) -> None:
+    before = diskgen.left_behind()
+    output = diskgen.place / "never.raw"
+    child = diskgen.start("raw", f"oci:{layout}", "-o", output, "--rootfs", "xfs")
+    deadline = time.monotonic() + 120
+    while not any("qemu-system" in words for words in of_build(diskgen.place)):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    _out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert "interrupted: nothing was left behind" in err
+    assert diskgen.left_behind() == before
+    while of_build(diskgen.place):  # libguestfs's own guard ends last
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def of_build(place: Path) -> list[str]:
+    """Return the command lines of the appliance that works for a build in a directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"{place}/" in words and ("qemu-system" in words or "appliance_worker" in words):
+            found.append(words)
+    return found

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,13 +71,15 @@ def populate(
     part: Partition,
     root: Directory,
     *,
+    scratch: Path,
     accelerated: bool,
     advance: Callable[[int], None],
 ) -> None:
     """Make the partition's filesystem (one of KINDS), fill it with a tree and have it checked.
 
-    ``advance`` gets bytes of content. Raises HostError when the appliance does not start,
-    UsageError (disk-size) when the tree does not fit, VerifyError for anything else it reports.
+    ``scratch`` is for its temporary files; ``advance`` gets bytes of content. Raises HostError when
+    the appliance does not start, UsageError (disk-size) when the tree does not fit, VerifyError for
+    anything else it reports.
     """
     guestfs = find()
     assert guestfs is not None
@@ -91,6 +92,7 @@ def populate(
         "label": part.label,
         "uuid": str(part.fs_uuid),
         "accelerated": accelerated,
+        "scratch": os.fspath(scratch.absolute()),
         "immutable": [
             "/" + path.decode("utf-8", "surrogateescape")
             for path, node in root.walk()
@@ -106,9 +108,8 @@ def populate(
             for chunk in tarball.stream(root, advance):
                 worker.stdin.write(chunk)
             worker.stdin.close()
-        except BrokenPipeError:  # it says why
-            with suppress(BrokenPipeError):
-                worker.stdin.close()
+        except BrokenPipeError:
+            pass  # it says why
         said = worker.stderr.read().decode(errors="replace").strip()
     if worker.returncode == 0:
         return

@@ -6,11 +6,13 @@ prints the version of libguestfs.
 """
 
 import json
+import os
 import sys
 from typing import Any
 
 import guestfs
 
+_CACHE = "/var/tmp"  # noqa: S108 - of the appliance itself: libguestfs's own choice, whatever TMPDIR is
 _TOLD = 4096  # characters of an error
 _MEMORY = 1024  # MiB; xfs_repair wants more than libguestfs gives by itself
 
@@ -26,6 +28,9 @@ def main() -> int:
     stage = 3
     try:
         g.set_backend("direct")
+        g.set_tmpdir(job["scratch"])
+        if "LIBGUESTFS_CACHEDIR" not in os.environ:
+            g.set_cachedir(_CACHE)
         if not job["accelerated"]:
             g.set_backend_settings(["force_tcg"])
         g.set_memsize(max(g.get_memsize(), _MEMORY))
