@@ -14,7 +14,7 @@ from .hosttools import Tool, install_command, tools_for, version_of
 from .run import which
 from .vm import accel, firmware, qemu
 
-_LIBRARIES = ("isal", "pycdlib", "pyparted", "rich", "zstandard")
+_LIBRARIES = ("isal", "pycdlib", "pykickstart", "pyparted", "rich", "zstandard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

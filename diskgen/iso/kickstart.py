@@ -1,0 +1,269 @@
+"""Kickstarts for Anaconda: the fragments of ``kickstart/`` filled in, users' own ones merged.
+
+Commands: pykickstart's documentation ("Kickstart Documentation"); which installer implements which
+is in the table. Every text is checked by pykickstart for the installer's version.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from pykickstart.base import BaseHandler
+from pykickstart.errors import KickstartError
+from pykickstart.parser import KickstartParser
+from pykickstart.version import makeVersion
+
+from .. import resources
+from ..errors import UsageError
+
+VERSIONS: Final = ("F41", "F42", "F43", "F44", "RHEL9", "RHEL10")  # of installers, by pykickstart
+MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
+_LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
+_ROOM: Final = "kickstart"
+_PLACEHOLDER: Final = re.compile(r"(?<!@)@([A-Z]+)@(?!@)")
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
+_WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]*", re.ASCII)
+_PLAIN: Final = re.compile(r"[^'\"\\$`\n\0]+")
+# What is always ours in an image-mode kickstart, so that a user's own must not have it.
+_PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account; ``password`` is crypted (crypt(5)), None locks it."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    password: str | None = None
+    key: str | None = None  # for ssh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packages:
+    """Where traditional mode gets packages from, and which; ``command`` names the kind of URL."""
+
+    url: str  # a mirror, a mirror list, or file: below MEDIUM
+    kind: str = "url"  # or mirrorlist, metalink
+    names: tuple[str, ...] = ("@core",)  # groups with @, environments with @^
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the installed machine is to be; None and empty leave it to whoever installs."""
+
+    reference: str  # what the machine updates from
+    digest: str
+    stateroot: str = "default"
+    rule: str = "ostree-unverified-registry"  # of the origin
+    product: str = "this system"
+    packages: Packages | None = None
+    language: str | None = None
+    keyboard: str | None = None
+    timezone: str | None = None
+    hostname: str | None = None
+    users: tuple[User, ...] = ()
+    graphical: bool = False  # the image's default target
+    kargs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unattended:
+    """An installation that asks nothing. ``disk`` is a kernel name or a link below /dev."""
+
+    disk: str
+    filesystem: str = "xfs"
+    gpt: bool = True
+
+
+def fragments(settings: Settings, version: str) -> Mapping[str, str]:
+    """Return the kickstarts of a medium by file name, all checked. Raises UsageError."""
+    made = {
+        "chooser.ks": _fill(
+            "chooser.ks",
+            PRODUCT=_plain(settings.product, "product"),
+            REFERENCE=_reference(settings.reference),
+        ),
+        "image-offline.ks": _image(settings, "oci", f"{MEDIUM}/container", settings.reference),
+        "image-remote.ks": _image(settings, "registry", _LATER, _LATER),
+    }
+    if settings.packages is not None:
+        made["package.ks"] = _package(settings)
+    for name, text in made.items():
+        check(text, version, name)
+    return MappingProxyType(made)
+
+
+def unattended(
+    settings: Settings, how: Unattended, version: str, *, mode: str, offline: bool
+) -> str:
+    """Return a whole kickstart that erases ``how.disk`` and installs without a question.
+
+    Raises UsageError for what the installer would not take.
+    """
+    if mode == "image":
+        where = (f"{MEDIUM}/container", settings.reference) if offline else (
+            settings.reference, settings.reference
+        )  # fmt: skip
+        payload = _image(settings, "oci" if offline else "registry", *where)
+    else:
+        payload = _package(settings)
+    storage = _fill(
+        "storage.ks",
+        DISK=_word(how.disk.removeprefix("/dev/"), "disk"),
+        DISKLABEL="--disklabel=gpt" if how.gpt else "",
+        FILESYSTEM=_word(how.filesystem, "rootfs"),
+    )
+    lines = ["text", *_machine(settings), "poweroff"]
+    text = storage + "\n".join(lines) + "\n" + payload
+    check(text, version, f"unattended-{mode}.ks")
+    return text
+
+
+def merge(own: str, user: str, version: str, name: str) -> str:
+    """Return ``user``'s kickstart with the payload and the scripts of ``own`` behind it.
+
+    Raises UsageError naming file and line for what the installer does not know, and for a payload
+    of the user's, which would contradict ours.
+    """
+    handler = check(user, version, name)
+    for command in _PAYLOADS:
+        data = getattr(handler, command, None)
+        if data is not None and data.seen:
+            raise UsageError(
+                f"'{name}' has its own '{command}' (line {data.lineno})",
+                hint="leave it out: diskgen writes that command, and what belongs to it",
+                setting="kickstart",
+            )
+    section = re.search(r"^%packages\b", user, re.MULTILINE)
+    if section is not None and any(command in own for command in _PAYLOADS):
+        line = user.count("\n", 0, section.start()) + 1
+        raise UsageError(
+            f"'{name}' has a section %packages (line {line}), which image mode would ignore",
+            hint="leave it out, or give it for traditional mode",
+            setting="kickstart",
+        )
+    return user.rstrip("\n") + "\n" + own
+
+
+def check(text: str, version: str, name: str) -> BaseHandler:
+    """Parse a kickstart as an installer of that version does; return what pykickstart made of it.
+
+    Includes are not followed. Raises UsageError naming file and line.
+    """
+    if version not in VERSIONS:
+        raise UsageError(
+            f"'{version}' is no version of an installer", hint="known are: " + ", ".join(VERSIONS)
+        )
+    handler = makeVersion(version)
+    parser = KickstartParser(handler, followIncludes=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of commands that go away in later versions
+            parser.readKickstartFromString(text)
+    except KickstartError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UsageError(
+            f"'{name}'{line}: {str(error.message).strip()}",
+            hint=f"the installer's version of the language is {version}",
+            setting="kickstart",
+        ) from error
+    return handler
+
+
+def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
+    head = "".join(f"{line}\n" for line in _image_lines(settings))
+    verified = settings.rule != "ostree-unverified-registry" and transport == "registry"
+    return head + _fill(
+        "image.ks",
+        TRANSPORT=transport,
+        URL=url if url == _LATER else _word(url, "image"),
+        STATEROOT=_word(settings.stateroot, "stateroot"),
+        VERIFICATION="" if verified else "--no-signature-verification",
+        REFERENCE=reference if reference == _LATER else _reference(reference),
+        RULE=_word(settings.rule, "target-signature"),
+        DIGEST=_word(settings.digest, "image"),
+    )
+
+
+def _image_lines(settings: Settings) -> Iterator[str]:
+    if settings.graphical:  # or Anaconda makes it a machine that boots to text
+        yield "xconfig --startxonboot"
+    if settings.kargs:
+        kargs = " ".join(_plain(karg, "karg") for karg in settings.kargs)
+        yield f'bootloader --append="{kargs}"'
+
+
+def _package(settings: Settings) -> str:
+    source = settings.packages
+    if source is None:
+        raise UsageError("there is no source of packages", setting="packages")
+    if source.kind not in ("url", "mirrorlist", "metalink"):
+        raise UsageError(f"'{source.kind}' is no kind of a package source", setting="packages")
+    names = "\n".join(_package_name(name) for name in source.names)
+    return _fill("package.ks", SOURCE=f'url --{source.kind}="{_url(source.url)}"', PACKAGES=names)
+
+
+def _machine(settings: Settings) -> Iterator[str]:
+    """Yield the commands for what the settings name."""
+    yield f"lang {_word(settings.language or 'en_US.UTF-8', 'language')}"
+    yield f"keyboard {_word(settings.keyboard or 'us', 'keyboard')}"
+    yield f"timezone {_word(settings.timezone or 'UTC', 'timezone')} --utc"
+    host = f" --hostname={_word(settings.hostname, 'hostname')}" if settings.hostname else ""
+    yield f"network --bootproto=dhcp --device=link --activate --onboot=on{host}"
+    yield "rootpw --lock"
+    for user in settings.users:
+        words = [f"user --name={_word(user.name, 'user')}"]
+        if user.groups:
+            words.append("--groups=" + ",".join(_word(group, "user") for group in user.groups))
+        words.append(
+            f"--iscrypted --password='{_crypted(user.password)}'" if user.password else "--lock"
+        )
+        yield " ".join(words)
+        if user.key:
+            yield f'sshkey --username={user.name} "{_plain(user.key, "user")}"'
+
+
+def _fill(name: str, **values: str) -> str:
+    """Return a fragment with its placeholders replaced; all of them, and no others."""
+    template = resources.text(_ROOM, name)
+    found = set(_PLACEHOLDER.findall(template))
+    if found != values.keys():
+        raise ValueError(f"{name} has the placeholders {found}")
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def _matching(pattern: re.Pattern[str], text: str, setting: str) -> str:
+    if not pattern.fullmatch(text):
+        raise UsageError(f"'{text}' cannot be written into a kickstart", setting=setting)
+    return text
+
+
+def _word(text: str, setting: str) -> str:
+    return _matching(_WORD, text, setting) if not text.startswith("/") else "/" + _matching(
+        _WORD, text[1:], setting
+    )  # fmt: skip
+
+
+def _plain(text: str, setting: str) -> str:
+    return _matching(_PLAIN, text, setting)
+
+
+def _reference(text: str) -> str:
+    return _matching(_REFERENCE, text, "target-imgref")
+
+
+def _url(text: str) -> str:
+    return _matching(re.compile(r"(https?|ftp|file)://[^\s'\"\\`]+"), text, "packages")
+
+
+def _package_name(text: str) -> str:
+    return _matching(re.compile(r"-?@?\^?[A-Za-z0-9][A-Za-z0-9._+*-]*"), text, "packages")
+
+
+def _crypted(text: str) -> str:
+    return _matching(re.compile(r"\$[A-Za-z0-9./$,=_-]+"), text, "user")

@@ -1,0 +1,239 @@
+"""Kickstarts: taken by every installer's ksvalidator, scripts that do what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from diskgen.errors import UsageError
+from diskgen.iso.kickstart import (
+    MEDIUM,
+    VERSIONS,
+    Packages,
+    Settings,
+    Unattended,
+    User,
+    check,
+    fragments,
+    merge,
+    unattended,
+)
+
+KSVALIDATOR = Path(sys.executable).with_name("ksvalidator")
+SETTINGS = Settings(
+    reference="quay.io/example/os:42",
+    digest="sha256:" + "1" * 64,
+    product="Tiny Linux 42",
+    packages=Packages(url="https://mirror.example/os/", names=("@^minimal-environment", "vim")),
+    language="de_DE.UTF-8",
+    keyboard="de",
+    timezone="Europe/Berlin",
+    hostname="host.example",
+    users=(
+        User(name="core", groups=("wheel",), password="$6$salt$hash", key="ssh-ed25519 AAAA me@x"),
+        User(name="locked"),
+    ),
+    graphical=True,
+    kargs=("quiet", "console=ttyS0,115200"),
+)
+HOW = Unattended(disk="/dev/disk/by-id/virtio-1")
+
+
+def everything(version: str, settings: Settings = SETTINGS) -> dict[str, str]:
+    made = dict(fragments(settings, version))
+    for mode, offline in (("image", True), ("image", False), ("package", False)):
+        name = f"unattended-{mode}-{offline}.ks"
+        made[name] = unattended(settings, HOW, version, mode=mode, offline=offline)
+    return made
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ksvalidator_takes_them(version: str, tmp_path: Path) -> None:
+    for name, text in everything(version).items():
+        path = tmp_path / name
+        path.write_text(text)
+        done = subprocess.run([KSVALIDATOR, "-v", version, path], capture_output=True, text=True,
+                              check=False)  # fmt: skip
+        assert done.returncode == 0, (name, done.stdout)
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    for name, text in everything("F44").items():
+        assert not re.search(r"(?<!@)@[A-Z]+@(?!@)", text), name
+        assert ("@@REF@@" in text) == (name in ("chooser.ks", "image-remote.ks"))
+
+
+def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
+    checked = 0
+    for name, text in everything("F44").items():
+        for number, script in enumerate(
+            re.findall(r"^%p\w+ --int.*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
+        ):
+            path = tmp_path / f"{name}-{number}.sh"
+            path.write_text(f"#!/bin/bash\n{script}")
+            done = subprocess.run(["shellcheck", path], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+            checked += 1
+    assert checked >= 6
+
+
+def choose(tmp_path: Path, arguments: str, *, medium: bool = True) -> tuple[int, str, str]:
+    """Run the chooser of an installer whose files lie in a directory; return what it included."""
+    made = fragments(SETTINGS, "F44")
+    repo, share = tmp_path / "repo", tmp_path / "share"
+    share.mkdir()
+    (share / "image-remote.ks").write_text(made["image-remote.ks"])
+    if medium:
+        (repo / "container").mkdir(parents=True)
+        for name in ("index.json", "oci-layout"):
+            (repo / "container" / name).write_text("{}")
+        for name in ("image-offline.ks", "package.ks"):
+            (repo / name).write_text(made[name])
+    (tmp_path / "cmdline").write_text(f"quiet {arguments} x=y\n")
+    (script,) = re.findall(r"^%pre.*?\n(.*?)^%end", made["chooser.ks"], re.MULTILINE | re.DOTALL)
+    for before, after in (
+        ("/proc/cmdline", f"{tmp_path}/cmdline"), (MEDIUM, str(repo)),
+        ("/usr/share/diskgen", str(share)), ("/tmp/diskgen-payload.ks", f"{tmp_path}/answer"),
+        ("/dev/tty", f"{tmp_path}/no-tty"),
+    ):  # fmt: skip
+        script = script.replace(before, after)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    answer = tmp_path / "answer"
+    text = answer.read_text() if answer.exists() else "NONE"
+    return done.returncode, text, done.stdout + done.stderr
+
+
+def test_the_chooser_takes_the_boot_menus_word(tmp_path: Path) -> None:
+    status, text, said = choose(tmp_path, "diskgen.mode=package")
+    assert status == 0, said
+    assert text == fragments(SETTINGS, "F44")["package.ks"]
+    assert "mode=package" in said
+
+
+def test_the_chooser_prefers_the_medium(tmp_path: Path) -> None:
+    _status, text, _said = choose(tmp_path, "diskgen.mode=image")
+    assert text == fragments(SETTINGS, "F44")["image-offline.ks"]
+
+
+def test_without_an_answer_it_is_image_mode(tmp_path: Path) -> None:
+    _status, text, _said = choose(tmp_path, "diskgen.mode=ask")
+    assert "ostreecontainer --transport=oci" in text
+
+
+def test_without_a_payload_the_registry_is_taken(tmp_path: Path) -> None:
+    status, text, said = choose(tmp_path, "diskgen.mode=image", medium=False)
+    assert status == 0, said
+    assert "--transport=registry --url=quay.io/example/os:42" in text
+    assert "reference='quay.io/example/os:42'" in text
+    check(text, "F44", "answer")
+
+
+def test_a_reference_from_the_command_line(tmp_path: Path) -> None:
+    _status, text, _said = choose(tmp_path, "diskgen.ref=registry.example/other:1")
+    assert "--transport=registry --url=registry.example/other:1" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [("diskgen.ref=x;reboot", "is no image reference"), ("diskgen.mode=both", "not 'both'")],
+)
+def test_the_chooser_refuses(tmp_path: Path, arguments: str, word: str) -> None:
+    status, text, said = choose(tmp_path, arguments)
+    assert status == 1
+    assert word in said
+    assert text == "NONE"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_origin_is_corrected(tmp_path: Path, works: bool) -> None:
+    """``bootc switch`` does it, or fails and is replaced; the result is checked in both cases."""
+    text = fragments(SETTINGS, "F44")["image-offline.ks"]
+    (script,) = re.findall(r"^%post.*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
+    deploy = tmp_path / "ostree/deploy/default/deploy"
+    deploy.mkdir(parents=True)
+    origin = deploy / "abc.0.origin"
+    before = "container-image-reference=ostree-unverified-image:oci:/run/install/repo/x"
+    origin.write_text(f"[origin]\n{before}\n")
+    after = "container-image-reference=ostree-unverified-registry:quay.io/example/os:42"
+    bootc = tmp_path / "bin/bootc"
+    bootc.parent.mkdir()
+    edit = f"sed -i 's|^container.*|{after}|' {origin}" if works else "exit 1"
+    bootc.write_text(f'#!/bin/sh\n[ "$5" = quay.io/example/os:42 ] || exit 9\n{edit}\n')
+    bootc.chmod(0o755)
+    (tmp_path / "etc").mkdir()
+    script = script.replace("/ostree/deploy", f"{tmp_path}/ostree/deploy").replace(
+        "/etc/", f"{tmp_path}/etc/"
+    )
+    env = {"PATH": f"{bootc.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False,
+                          env=env)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert origin.read_text() == f"[origin]\n{after}\n"
+    assert '"mode": "image"' in (tmp_path / "etc/diskgen-install.json").read_text()
+    # A switch that claims success and changes nothing is found out.
+    origin.write_text(f"[origin]\n{before}\n")
+    bootc.write_text("#!/bin/sh\nexit 0\n")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False,
+                          env=env)  # fmt: skip
+    assert done.returncode == 1
+    assert "still names the medium" in done.stderr
+
+
+def test_a_users_kickstart_is_merged() -> None:
+    own = fragments(SETTINGS, "F44")["image-offline.ks"]
+    merged = merge(own, "lang fr_FR.UTF-8\nuser --name=me\n", "F44", "mine.ks")
+    assert merged.startswith("lang fr_FR.UTF-8\n")
+    assert "diskgen-install.json" in merged
+    handler = check(merged, "F44", "merged")
+    assert handler.ostreecontainer.seen
+    assert handler.lang.lang == "fr_FR.UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lang en_US.UTF-8\nnonsense --x\n", "'mine.ks', line 2: Unknown command: nonsense"),
+        ("lang en_US.UTF-8\n\nostreecontainer --url=x\n", "own 'ostreecontainer' (line 3)"),
+        ("text\n%packages\nvim\n%end\n", "a section %packages (line 2)"),
+        ("part / --size=many\n", "'mine.ks', line 1: "),
+        ("%post\necho\n", "'mine.ks'"),
+    ],
+)
+def test_a_users_kickstart_that_is_refused(text: str, words: str) -> None:
+    own = fragments(SETTINGS, "F44")["image-offline.ks"]
+    with pytest.raises(UsageError) as caught:
+        merge(own, text, "F44", "mine.ks")
+    assert words in caught.value.message
+    assert caught.value.setting == "kickstart"
+
+
+def test_a_command_that_is_newer_than_the_installer() -> None:
+    check("bootc --source-imgref=registry:x\n", "F44", "new.ks")
+    with pytest.raises(UsageError, match="Unknown command: bootc"):
+        check("bootc --source-imgref=registry:x\n", "F42", "new.ks")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(SETTINGS, reference="x; reboot"),
+        replace(SETTINGS, product="it's"),
+        replace(SETTINGS, stateroot="a b"),
+        replace(SETTINGS, hostname="a\nb"),
+        replace(SETTINGS, users=(User(name="core", password="plain"),)),
+        replace(SETTINGS, users=(User(name="core", key='"; x'),)),
+        replace(SETTINGS, packages=Packages(url="gopher://x")),
+        replace(SETTINGS, packages=Packages(url="https://x/", names=("a b",))),
+        replace(SETTINGS, packages=Packages(url="https://x/", kind="x")),
+        replace(SETTINGS, kargs=('a"b',)),
+    ],
+)
+def test_values_that_would_break_out(settings: Settings) -> None:
+    with pytest.raises(UsageError):
+        everything("F44", settings)
