@@ -1,16 +1,27 @@
-"""A mastered medium starts in every way: BIOS and UEFI, from CD and from USB stick."""
+"""A mastered medium starts in every way: BIOS and UEFI, from CD and from USB stick; s390x by IPL.
+
+The kernels are real; they say on the serial line which arguments the menu gave them.
+"""
 
 from __future__ import annotations
 
+import gzip
+import re
 import subprocess
+import tarfile
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import cross_image
+import debian_image
 import pytest
 
 from diskgen import run
-from diskgen.iso import hybrid, mediacheck
+from diskgen.iso import hybrid, mainframe, mediacheck, menu, overlay
 from diskgen.iso.hybrid import Bios, Esp
 from diskgen.iso.master import BootImage, Medium, master
+from diskgen.iso.menu import Choices
 from diskgen.tree import Directory, regular
 from diskgen.vm import firmware
 from tests.oci import EPOCH
@@ -18,32 +29,44 @@ from tests.oci import EPOCH
 pytestmark = pytest.mark.vm
 
 MODULES = Path("/usr/lib/grub")
-CONFIG = """\
-serial --unit=0 --speed=115200
-terminal_output serial
-echo "STARTED platform=$grub_platform root=$root kernel="
-search --no-floppy --set=found --label DISKGEN-TEST
-if [ -f ($found)/images/pxeboot/vmlinuz ]; then echo "FOUND the medium"; fi
-halt
-"""
+LABEL = "DISKGEN-TEST"
+KERNEL, INITRD = "/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img"
+# The kernel shows its command line although the entry says quiet.
+CHOICES = Choices(product="Tiny Linux", label=LABEL, kargs=("console=ttyS0", "loglevel=7"))
+
+
+def kernel_of(base: Path) -> bytes:
+    """Return the kernel in a base layer."""
+    with tarfile.open(base) as tar:
+        for member in tar:
+            if member.isfile() and member.name.endswith("/vmlinuz"):
+                file = tar.extractfile(member)
+                assert file is not None
+                return file.read()
+    raise AssertionError(f"no kernel in {base}")
 
 
 @pytest.fixture(scope="module")
-def iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A medium with GRUB for both firmwares, and no more than a menu."""
+def iso(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A medium with GRUB for both firmwares, a menu and a kernel."""
     place = tmp_path_factory.mktemp("iso")
     core, loader, fat = place / "eltorito.img", place / "BOOTX64.EFI", place / "efi.img"
     for target, output, prefix, modules in (
-        ("i386-pc-eltorito", core, "/boot/grub2", ["biosdisk", "serial", "halt"]),
-        ("x86_64-efi", loader, "/EFI/BOOT", ["part_gpt", "fat", "serial", "halt"]),
+        ("i386-pc-eltorito", core, "/boot/grub2", ["biosdisk"]),
+        ("x86_64-efi", loader, "/EFI/BOOT", ["fat", "efi_gop", "efi_uga", "all_video"]),
     ):
         folder = MODULES / target.removesuffix("-eltorito")
         subprocess.run(
             ["grub-mkimage", "-O", target, "-d", folder, "-p", prefix, "-o", output, *modules,
-             "iso9660", "normal", "configfile", "echo", "test", "search", "search_label"],
+             "iso9660", "part_gpt", "normal", "configfile", "search", "search_label", "linux",
+             "all_video", "gzio", "sleep", "minicmd", "test", "true"],
             check=True,
         )  # fmt: skip
-    (place / "grub.cfg").write_text(CONFIG)
+    texts = {}
+    for bios in (True, False):
+        made_menu = menu.make(CHOICES, kernel=KERNEL, initrd=INITRD, bios=bios)
+        texts[bios] = menu.to_grub(replace(made_menu, timeout=1))
+    (place / "grub.cfg").write_text(texts[False])
     subprocess.run(["mkfs.vfat", "-C", "-n", "ANACONDA", fat, "8192"], check=True,
                    capture_output=True)  # fmt: skip
     subprocess.run(["mmd", "-i", fat, "::/EFI", "::/EFI/BOOT"], check=True)
@@ -51,15 +74,16 @@ def iso(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Directory()
     root.add("images/eltorito.img", regular(core.read_bytes()))
     root.add("images/efiboot.img", regular(fat.read_bytes()))
-    root.add("images/pxeboot/vmlinuz", regular(b"a kernel"))
-    root.add("boot/grub2/grub.cfg", regular(CONFIG.encode()))
-    root.add("EFI/BOOT/grub.cfg", regular(CONFIG.encode()))
+    root.add(KERNEL, regular(kernel_of(debian_image.base_layer(cache))))
+    root.add(INITRD, regular(gzip.compress(overlay.archive(Directory(), EPOCH), mtime=0)))
+    root.add("boot/grub2/grub.cfg", regular(texts[True].encode()))
+    root.add("EFI/BOOT/grub.cfg", regular(texts[False].encode()))
     boot = (
         BootImage(path="images/eltorito.img", efi=False, load_size=4, info_table=True),
         BootImage(path="images/efiboot.img", efi=True),
     )
     output = place / "test.iso"
-    made = master(output, Medium(root=root, label="DISKGEN-TEST", timestamp=EPOCH,
+    made = master(output, Medium(root=root, label=LABEL, timestamp=EPOCH,
                                  application="DISKGEN", boot=boot))  # fmt: skip
     hybrid.make(
         output, seed="test",
@@ -90,8 +114,47 @@ def test_it_starts(iso: Path, kind: str, medium: str, tmp_path: Path) -> None:
         variables.write_bytes(found.variables.read_bytes())
         argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={found.code}",
                  "-drive", f"if=pflash,unit=1,format=raw,file={variables}"]  # fmt: skip
-    run.run(argv, timeout=120)
-    said = log.read_text(errors="replace")
-    platform = {"bios": "pc", "uefi": "efi"}[kind]
-    assert f"STARTED platform={platform} root=" in said
-    assert "FOUND the medium" in said
+    with run.running(argv) as child:
+        said = wait_for("Command line: ", log, child)
+        run.stop(child)
+    expected = "inst.stage2=hd:LABEL=DISKGEN-TEST diskgen.mode=image quiet console=ttyS0 loglevel=7"
+    assert re.search(rf"Command line: BOOT_IMAGE=\S+ {re.escape(expected)}", said), said[-2000:]
+    assert ("efi: EFI v" in said) == (kind == "uefi")
+
+
+def test_a_mainframe_starts(cache: Path, tmp_path: Path) -> None:
+    kernel = kernel_of(cross_image.base_layer(cache, "s390x"))
+    initrd = gzip.compress(overlay.archive(Directory(), EPOCH), mtime=0)
+    line = f"ro inst.stage2=hd:LABEL={LABEL} diskgen.mode=ask console=ttysclp0"
+    root = Directory()
+    root.add("images/cdboot.img", regular(mainframe.boot_image(kernel, initrd, line)))
+    output = tmp_path / "s390x.iso"
+    boot = (BootImage(path="images/cdboot.img", efi=False, load_size=4),)
+    master(output, Medium(root=root, label=LABEL, timestamp=EPOCH, application="DISKGEN",
+                          boot=boot))  # fmt: skip
+    mediacheck.implant(output)
+    for device in (["-device", "virtio-scsi-ccw", "-device", "scsi-cd,drive=medium,bootindex=1"],
+                   ["-device", "virtio-blk-ccw,drive=medium,bootindex=1"]):  # fmt: skip
+        log = tmp_path / "serial"
+        log.write_bytes(b"")
+        argv = [
+            "qemu-system-s390x", "-accel", "tcg", "-machine", "s390-ccw-virtio", "-m", "512",
+            "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
+            "-drive", f"if=none,id=medium,format=raw,readonly=on,file={output}", *device,
+        ]  # fmt: skip
+        with run.running(argv) as child:
+            said = wait_for("Kernel command line: ", log, child)
+            run.stop(child)
+        assert f"Kernel command line: {line}" in said, said[-2000:]
+
+
+def wait_for(text: str, log: Path, child: run.Child) -> str:
+    """Wait until a machine has said a text, and the rest of the line."""
+    deadline = time.monotonic() + 120
+    while True:
+        said = log.read_text(errors="replace") if log.exists() else ""
+        if text in said and "\n" in said.partition(text)[2]:
+            return said
+        assert child.poll() is None, f"QEMU ended: {said[-2000:]}"
+        assert time.monotonic() < deadline, f"no '{text}': {said[-2000:]}"
+        time.sleep(0.2)
