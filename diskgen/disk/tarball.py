@@ -29,37 +29,48 @@ _TYPES: Final = {
 }
 
 
-def stream(root: Directory, advance: Callable[[int], None]) -> Iterator[bytes]:
-    """Yield the bytes of an archive of ``root``, itself included as ``.``; names start with ``./``.
+def stream(
+    root: Directory, advance: Callable[[int], None], *, top: bool = True, sparse: bool = True
+) -> Iterator[bytes]:
+    """Yield the bytes of an archive of ``root``, with ``top`` itself included as ``./``.
+
+    Holes are kept as such, or without ``sparse`` written as zeros.
 
     Later names of an inode are hard links to its first one. ``advance`` gets bytes of contents as
     they are yielded. Raises SourceError for what tar cannot hold, HostError when a pack cannot be
     read.
     """
     first_names: dict[File, bytes] = {}
-    yield _header(b".", root)
-    for path, node in root.walk(b"."):
+    if top:
+        yield _header(b"./", root)
+    for path, node in root.walk():
         if isinstance(node, File) and node in first_names:
             yield _header(path, node, link=first_names[node])
             continue
         if isinstance(node, File):
             first_names[node] = path
         if isinstance(node, File) and node.content is not None:
-            yield from _file(path, node, node.content, advance)
+            yield from _file(path, node, node.content, advance, sparse=sparse)
         else:
             yield _header(path, node)
     yield _END
 
 
 def _file(
-    path: bytes, node: File, content: Content, advance: Callable[[int], None]
+    path: bytes,
+    node: File,
+    content: Content,
+    advance: Callable[[int], None],
+    *,
+    sparse: bool,
 ) -> Iterator[bytes]:
     if isinstance(content, Data):
         runs = [(0, content.size)]
     else:
         runs = [(at, length) for at, length, _ in content.extents]
     stored = sum(length for _, length in runs)
-    if stored == content.size:
+    if stored == content.size or not sparse:
+        stored = content.size
         yield _header(path, node, size=stored)
     else:
         lines = [len(runs) + 1, *(number for run in runs for number in run), content.size, 0]
@@ -68,19 +79,23 @@ def _file(
         yield _header(path, node, size=len(table) + stored, whole=content.size)
         yield table
         stored += len(table)
-    for chunk in _read(content):
+    for chunk in _read(content, holes=not sparse):
         yield chunk
         advance(len(chunk))
     yield bytes(-stored % _BLOCK)
 
 
-def _read(content: Content) -> Iterator[bytes]:
+def _read(content: Content, *, holes: bool) -> Iterator[bytes]:
     if isinstance(content, Data):
         yield content.data
         return
+    reached = 0
     try:
         with content.pack.open("rb") as pack:
-            for _, length, offset in content.extents:
+            for at, length, offset in content.extents:
+                if holes:
+                    yield from _zeros(at - reached)
+                reached = at + length
                 pack.seek(offset)
                 left = length
                 while left:
@@ -89,8 +104,15 @@ def _read(content: Content) -> Iterator[bytes]:
                         raise HostError(f"'{content.pack}' is shorter than its index says")
                     left -= len(chunk)
                     yield chunk
+            if holes:
+                yield from _zeros(content.size - reached)
     except OSError as error:
         raise HostError(f"'{content.pack}' cannot be read: {error.strerror}") from error
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    for at in range(0, count, MIB):
+        yield bytes(min(MIB, count - at))
 
 
 def _header(
@@ -103,7 +125,7 @@ def _header(
         raise SourceError(f"'{text}' of the image is no file that tar can hold")
     seconds, fraction = divmod(abs(node.mtime_ns), 10**9)
     records = {
-        b"path": path,
+        **({b"path": path} if whole is None else {}),  # a sparse file has its own record
         b"uid": b"%d" % node.uid,
         b"gid": b"%d" % node.gid,
         b"mtime": b"%s%d.%09d" % (b"-" * (node.mtime_ns < 0), seconds, fraction),

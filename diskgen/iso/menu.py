@@ -66,7 +66,7 @@ class Choices:
 def escape_device(label: str) -> str:
     r"""Return a label as udev names its link: ``\xNN`` for what is not plain (libblkid)."""
     return "".join(
-        char if char in _PLAIN_DEVICE else "".join(f"\\x{byte:02x}" for byte in char.encode())
+        char if char in _PLAIN_DEVICE or not char.isascii() else f"\\x{ord(char):02x}"
         for char in label
     )
 

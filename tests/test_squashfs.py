@@ -1,0 +1,110 @@
+"""Squashfs images: listed by unsquashfs, and mounted by Linux where we may."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from diskgen.disk import squashfs
+from diskgen.errors import SourceError, ToolError
+from diskgen.tree import BLOCK, Directory, File, Packed, read, regular
+
+from .test_tarball import sample
+
+WHEN = 1_790_000_000
+
+
+def tree(tmp_path: Path) -> Directory:
+    root = sample(tmp_path)
+    del root.entries[b"old"]  # squashfs has no time before 1970
+    sparse = root.get_file("sparse")
+    assert sparse is not None
+    assert isinstance(sparse.content, Packed)
+    extents = ((BLOCK, BLOCK, 0), (1 << 25, 2 * BLOCK, 3 * BLOCK))
+    sparse.content = Packed(sparse.content.pack, 1 << 26, extents)
+    return root
+
+
+def made(tmp_path: Path, root: Directory, name: str = "image", **options: str) -> Path:
+    output = tmp_path / name
+    amounts: list[int] = []
+    squashfs.make(output, root, timestamp=WHEN, advance=amounts.append, **options)
+    assert sum(amounts) > 0
+    return output
+
+
+@pytest.mark.parametrize("compression", ["zstd", "xz"])
+def test_unsquashfs_lists_the_tree(tmp_path: Path, compression: str) -> None:
+    root = tree(tmp_path)
+    image = made(tmp_path, root, compression=compression)
+    about = subprocess.run(["unsquashfs", "-s", image], check=True, capture_output=True,
+                           text=True).stdout  # fmt: skip
+    assert f"Compression {compression}" in about
+    listed = subprocess.run(["unsquashfs", "-l", "-d", "", image], check=True,
+                            capture_output=True).stdout  # fmt: skip
+    found = {line.removeprefix(b"/") for line in listed.splitlines() if line.startswith(b"/")}
+    assert {path for path, _ in root.walk()} <= found
+    content = subprocess.run(["unsquashfs", "-cat", image, "packed"], check=True,
+                             capture_output=True).stdout  # fmt: skip
+    node = root.get_file("packed")
+    assert node is not None
+    assert node.content is not None
+    assert content == read(node.content)
+
+
+def test_the_same_tree_gives_the_same_bytes(tmp_path: Path) -> None:
+    root = tree(tmp_path)
+    first, second = made(tmp_path, root, "a"), made(tmp_path, root, "b")
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_linux_reads_everything(tmp_path: Path) -> None:
+    root = tree(tmp_path)
+    image = made(tmp_path, root)
+    place = tmp_path / "mounted"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "squashfs", "-o", "loop,ro", image, place], check=True)
+    try:
+        for path, node in root.walk():
+            where = os.fsencode(place) + b"/" + path
+            info = os.lstat(where)
+            assert info.st_mode == node.mode, path
+            assert (info.st_uid, info.st_gid) == (node.uid, node.gid), path
+            assert info.st_mtime == node.mtime_ns // 10**9, path
+            found = {os.fsencode(name): os.getxattr(where, name, follow_symlinks=False)
+                     for name in os.listxattr(where, follow_symlinks=False)}  # fmt: skip
+            assert found == dict(node.xattrs), path
+            if isinstance(node, File) and stat.S_ISREG(node.mode) and node.size < 1 << 20:
+                assert node.content is not None
+                assert Path(os.fsdecode(where)).read_bytes() == read(node.content)
+        assert (place / "a/2").samefile(place / "z/1")
+        assert (place / "sparse").stat().st_size == 1 << 26
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "image"
+    root = Directory()
+    root.add("file", regular(b"x"))
+    tmp_path.chmod(0o555)
+    place = tmp_path / "no/such" / "image"
+    with pytest.raises(ToolError):
+        squashfs.make(place, root, timestamp=WHEN, advance=lambda _: None)
+    assert not output.exists()
+    tmp_path.chmod(0o755)
+
+
+def test_a_file_that_is_all_hole(tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    pack.write_bytes(b"")
+    root = Directory()
+    root.add("bomb", File(mode=stat.S_IFREG, content=Packed(pack, 1 << 50, ())))
+    with pytest.raises(SourceError, match="'bomb' of the image is a file with '1024 TiB' of holes"):
+        squashfs.make(tmp_path / "image", root, timestamp=WHEN, advance=lambda _: None)
