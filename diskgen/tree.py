@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+_PIECE: Final = 1024 * 1024
 BLOCK: Final = 4096  # contents in a pack start at multiples of this
 Xattrs = tuple[tuple[bytes, bytes], ...]  # (name, value), sorted by name, no trailing NUL in names
 
@@ -164,6 +165,37 @@ def read(content: Content) -> bytes:
                 raise OSError(f"'{content.pack}' is shorter than its index says")
             out[at : at + length] = chunk
     return bytes(out)
+
+
+def pieces(content: Content, *, holes: bool = True) -> Iterator[bytes]:
+    """Yield a content's bytes, at most 1 MiB at a time; holes as zeros, or not at all.
+
+    Raises OSError, also for a pack that is shorter than its index says.
+    """
+    if isinstance(content, Data):
+        yield content.data
+        return
+    reached = 0
+    with content.pack.open("rb") as pack:
+        for at, length, offset in content.extents:
+            if holes:
+                yield from _zeros(at - reached)
+            pack.seek(offset)
+            left = length
+            while left:
+                piece = pack.read(min(left, _PIECE))
+                if not piece:
+                    raise OSError(f"'{content.pack}' is shorter than its index says")
+                yield piece
+                left -= len(piece)
+            reached = at + length
+    if holes:
+        yield from _zeros(content.size - reached)
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    for at in range(0, count, _PIECE):
+        yield bytes(min(_PIECE, count - at))
 
 
 def _components(path: str | bytes) -> list[bytes]:

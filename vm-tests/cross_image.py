@@ -7,7 +7,6 @@ image of this machine's architecture, which holds the same system. Needs root.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -17,7 +16,7 @@ import debian_image
 import initramfs
 from bootstrap import SOURCES, bootstrap, scratch_root
 
-from tests.oci import EPOCH, LABELS, Layout
+from tests.oci import EPOCH
 
 PACKAGES = (
     "base-files base-passwd bash dash coreutils findutils grep sed gawk gzip tar hostname"
@@ -38,25 +37,7 @@ _VERSION = 1  # of what this file does
 
 def build(cache: Path, arch: str, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
-    base = base_layer(cache, arch)
-    sources = debian_image.hashed(*sorted((debian_image.HERE / "image").iterdir()))
-    layout = cache / f"{base.stem}-{'changed' if changed else 'first'}-{sources}"
-    if (layout / "index.json").is_file():
-        return layout
-    partial = layout.with_name(f".{layout.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    made = Layout(partial)
-    layers = [
-        made.layer(base.read_bytes()),
-        made.layer(debian_image.doomed_layer()),
-        made.layer(debian_image.derived_layer(), "zstd"),
-        made.layer(debian_image.agent_layer("1"), "none"),
-    ]
-    if changed:
-        layers.append(made.layer(debian_image.version_layer("2")))
-    made.finish(made.image(layers, labels=LABELS, arch=DEBIAN[arch]))
-    partial.rename(layout)
-    return layout
+    return debian_image.assemble(base_layer(cache, arch), changed=changed, arch=DEBIAN[arch])
 
 
 def base_layer(cache: Path, arch: str) -> Path:

@@ -112,10 +112,17 @@ def default_cache() -> Path:
 
 def build(cache: Path, recipe: Recipe = PLAIN, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
-    base = base_layer(cache, recipe)
+    return assemble(base_layer(cache, recipe), changed=changed)
+
+
+def assemble(base: Path, *, changed: bool, arch: str = "amd64") -> Path:
+    """Return an OCI layout beside a base layer: that and the layers that are tested.
+
+    ``arch`` is what the image says it is for (GOARCH).
+    """
     name = "changed" if changed else "first"
     sources = hashed(Path(__file__), *sorted((HERE / "image").iterdir()))
-    layout = cache / f"{base.stem}-{name}-{sources}"
+    layout = base.with_name(f"{base.stem}-{name}-{sources}")
     if (layout / "index.json").is_file():
         return layout
     partial = layout.with_name(f".{layout.name}.{os.getpid()}")
@@ -130,7 +137,7 @@ def build(cache: Path, recipe: Recipe = PLAIN, *, changed: bool = False) -> Path
     if changed:
         layers.append(made.layer(version_layer("2")))
     labels = LABELS | {"org.opencontainers.image.version": "2" if changed else "1"}
-    made.finish(made.image(layers, labels=labels))
+    made.finish(made.image(layers, labels=labels, arch=arch))
     partial.rename(layout)
     return layout
 

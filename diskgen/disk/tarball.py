@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..errors import HostError, SourceError
-from ..tree import Content, Data, Directory, File, Node
-from ..units import MIB
+from ..tree import Content, Data, Directory, File, Node, pieces
 
 _BLOCK: Final = 512
 _MOST_OCTAL: Final = 8**11 - 1  # of the size field
@@ -79,40 +78,14 @@ def _file(
         yield _header(path, node, size=len(table) + stored, whole=content.size)
         yield table
         stored += len(table)
-    for chunk in _read(content, holes=not sparse):
-        yield chunk
-        advance(len(chunk))
-    yield bytes(-stored % _BLOCK)
-
-
-def _read(content: Content, *, holes: bool) -> Iterator[bytes]:
-    if isinstance(content, Data):
-        yield content.data
-        return
-    reached = 0
     try:
-        with content.pack.open("rb") as pack:
-            for at, length, offset in content.extents:
-                if holes:
-                    yield from _zeros(at - reached)
-                reached = at + length
-                pack.seek(offset)
-                left = length
-                while left:
-                    chunk = pack.read(min(left, MIB))
-                    if not chunk:
-                        raise HostError(f"'{content.pack}' is shorter than its index says")
-                    left -= len(chunk)
-                    yield chunk
-            if holes:
-                yield from _zeros(content.size - reached)
+        for chunk in pieces(content, holes=not sparse):
+            yield chunk
+            advance(len(chunk))
     except OSError as error:
-        raise HostError(f"'{content.pack}' cannot be read: {error.strerror}") from error
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    for at in range(0, count, MIB):
-        yield bytes(min(MIB, count - at))
+        name = error.filename or path.decode(errors="backslashreplace")
+        raise HostError(f"'{name}' cannot be read: {error.strerror or error}") from error
+    yield bytes(-stored % _BLOCK)
 
 
 def _header(

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import SourceError
-from ..tree import Content, Data, Directory, File
+from ..tree import Directory, File, pieces
 
 _MODULES: Final = b"usr/lib/modules"
 # What a boot loader entry and a boot loader's script take without quoting.
 _RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~@:,^=-]{0,199}")
-_PIECE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,7 @@ def boot_checksum(kernel: Kernel) -> str:
     digest = hashlib.sha256()
     for file in _hashed(kernel):
         assert file.content is not None
-        for piece in _pieces(file.content):
+        for piece in pieces(file.content):
             digest.update(piece)
     return digest.hexdigest()
 
@@ -105,32 +104,6 @@ def _hashed(kernel: Kernel) -> Iterator[File]:
         for _path, node in kernel.dtb.walk():
             if isinstance(node, File) and node.is_regular:
                 yield node
-
-
-def _pieces(content: Content) -> Iterator[bytes]:
-    """Yield a content's bytes, holes as zeros."""
-    if isinstance(content, Data):
-        yield content.data
-        return
-    at = 0
-    with content.pack.open("rb") as pack:
-        for start, length, offset in content.extents:
-            yield from _zeros(start - at)
-            pack.seek(offset)
-            left = length
-            while left:
-                piece = pack.read(min(left, _PIECE))
-                if not piece:
-                    raise OSError(f"'{content.pack}' is shorter than its index says")
-                yield piece
-                left -= len(piece)
-            at = start + length
-    yield from _zeros(content.size - at)
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    for at in range(0, count, _PIECE):
-        yield bytes(min(_PIECE, count - at))
 
 
 def _none(root: Directory, folders: dict[bytes, Directory]) -> SourceError:
