@@ -146,6 +146,7 @@ def wait(child: subprocess.Popen[bytes]) -> int:
     while True:
         with suppress(subprocess.TimeoutExpired):
             return child.wait(timeout=_POLL_SECONDS)
+        check()  # signals have to wait while Popen does
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
@@ -204,6 +205,7 @@ def _collect(
             return child.communicate(pending, timeout=_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             pending = None  # the first call has taken it
+            check()
             if poll is not None:
                 poll()
             if deadline is not None and time.monotonic() >= deadline:

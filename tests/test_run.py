@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from diskgen.errors import HostError, ToolError
-from diskgen.run import PIPE, run, running, which
+from diskgen.errors import HostError, Interrupted, ToolError
+from diskgen.interrupt import interruptible
+from diskgen.run import PIPE, run, running, wait, which
 
 
 def test_output_and_input() -> None:
@@ -100,3 +102,25 @@ def test_what_nobody_read_does_not_hide_why_we_stopped() -> None:
 
     with pytest.raises(KeyError, match="reason"):
         fail()
+
+
+@pytest.mark.parametrize("how", ["wait", "run"])
+def test_waiting_is_open_to_interrupts(how: str) -> None:
+    """A signal comes while Popen waits, where it must not be raised, and is heeded soon after."""
+    signals = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM))
+    begun = time.monotonic()
+    argv = ["sh", "-c", "exec >&- 2>&-; sleep 60"]  # nothing to read, so that the end is waited for
+
+    def work() -> None:
+        with interruptible():
+            if how == "run":
+                run(argv)
+            else:
+                with running(argv) as child:
+                    wait(child)
+
+    signals.start()
+    with pytest.raises(Interrupted):
+        work()
+    signals.join()
+    assert time.monotonic() - begun < 30

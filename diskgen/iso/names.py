@@ -7,7 +7,7 @@ Specification, "Allowed Character Set": 64 UCS-2 characters, some of them forbid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _ISO_LENGTH: Final = 31  # of a name with its dot; ";1" comes extra
@@ -47,12 +47,11 @@ def joliet_names(names: Iterable[str]) -> dict[str, str]:
     return made
 
 
-def _distinct(stem: str, room: int, taken: set[str], spell: object) -> str:
-    assert callable(spell)
+def _distinct(stem: str, room: int, taken: set[str], spell: Callable[[str], str]) -> str:
     number = 0
     while True:
         mark = str(number) if number else ""
-        found: str = spell(stem[: room - len(mark)] + mark)
+        found = spell(stem[: room - len(mark)] + mark)
         if found.lower() not in taken:
             taken.add(found.lower())
             return found
