@@ -151,6 +151,8 @@ def test_the_mainframe_image() -> None:
 def test_what_is_no_mainframe_kernel() -> None:
     with pytest.raises(SourceError, match="no bootable image for s390x"):
         mainframe.boot_image(mainframe_kernel(), b"", "x")
+    with pytest.raises(SourceError, match="no bootable image for s390x"):
+        mainframe.boot_image(loadable()[:5000], b"", "x")
     with pytest.raises(UsageError, match="the kernel takes '100'"):
         mainframe.boot_image(loadable(100), b"", "x" * 100)
 

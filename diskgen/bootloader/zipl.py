@@ -57,7 +57,8 @@ class Written:
 
 def check_kernel(head: bytes, command_line: str) -> None:
     """Refuse what cannot be started; ``head`` is the kernel's first 128 KiB. Raises SourceError."""
-    if head[_KERNEL + 8 : _KERNEL + 8 + len(_KERNEL_MAGIC)] != _KERNEL_MAGIC:
+    magic = head[_KERNEL + 8 : _KERNEL + 8 + len(_KERNEL_MAGIC)]
+    if magic != _KERNEL_MAGIC or len(head) < _LINE_SIZE_AT + 8:
         raise SourceError("the image's kernel is no bootable image for s390x")
     (room,) = struct.unpack_from(">Q", head, _LINE_SIZE_AT)
     size = len(command_line.encode()) + 1

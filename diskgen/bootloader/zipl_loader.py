@@ -16,14 +16,16 @@ from ..arch import Machine
 from ..disk.ext4.reader import locate
 from ..errors import SourceError, VerifyError
 from ..layout import Layout, Role
+from ..ostree.lookup import find
 from ..plan import FIRST_BOOT_VARIABLE, Way
-from ..tree import Data, Directory, File, read, regular
+from ..tree import Content, Data, Directory, File, pieces, read, regular
 from . import zipl
 from .grub_config import IGNITION_STAMP
 from .loader import ForDisk
 
 _STAGE3: Final = "usr/lib/s390-tools/stage3.bin"
 _PROGRAM: Final = "usr/sbin/zipl"
+_CONFIGS: Final = ("etc/zipl.conf", "usr/lib/s390-tools/zipl.conf")
 _MAP: Final = "bootmap"  # on /boot; the name is zipl's
 _ENTRIES: Final = "loader.1/entries"
 _MAX_STAGE3: Final = 64 * 1024
@@ -56,7 +58,7 @@ class Zipl:
             kernel = boot.get_file(entry["linux"])
             assert kernel is not None
             assert kernel.content is not None
-            zipl.check_kernel(read(kernel.content)[:_KERNEL_HEAD], options)
+            zipl.check_kernel(_head(kernel.content), options)
 
     def esp_files(self, _for_disk: ForDisk) -> dict[str, bytes]:
         return {}
@@ -88,9 +90,13 @@ class Zipl:
 
 def inspect(root: Directory, _machine: Machine, sector_size: int) -> Zipl:
     """Return what an image tree brings of zipl. Raises SourceError when that does not suffice."""
-    missing = [f"/{path}" for path in (_STAGE3, _PROGRAM) if root.get_file(path) is None]
-    stage3 = root.get_file(_STAGE3)
-    if missing or stage3 is None or stage3.content is None:
+    stage3, program = (find(root, path) for path in (_STAGE3, _PROGRAM))
+    missing = [
+        f"/{path}"
+        for path, node in ((_STAGE3, stage3), (_PROGRAM, program))
+        if not isinstance(node, File) or node.content is None
+    ]
+    if missing or not isinstance(stage3, File) or stage3.content is None:
         raise SourceError(
             "this image brings no zipl, which starts it and which its updates run: there is no "
             + " and no ".join(f"'{path}'" for path in missing),
@@ -98,10 +104,7 @@ def inspect(root: Directory, _machine: Machine, sector_size: int) -> Zipl:
         )
     if stage3.size > _MAX_STAGE3:
         raise SourceError(f"'/{_STAGE3}' of the image has '{stage3.size}' bytes: it is not one")
-    configured = any(
-        root.get_file(path) is not None
-        for path in ("usr/etc/zipl.conf", "usr/lib/s390-tools/zipl.conf")
-    )
+    configured = any(find(root, path) is not None for path in _CONFIGS)
     return Zipl(
         stage3=read(stage3.content),
         sector_size=sector_size,
@@ -119,6 +122,16 @@ def inspect(root: Directory, _machine: Machine, sector_size: int) -> Zipl:
         ),
         etc=MappingProxyType({} if configured else {"zipl.conf": _CONFIG.encode()}),
     )
+
+
+def _head(content: Content) -> bytes:
+    """Return as much of a kernel as is looked at, whatever its size."""
+    head = b""
+    for piece in pieces(content):
+        head += piece
+        if len(head) >= _KERNEL_HEAD:
+            break
+    return head[:_KERNEL_HEAD]
 
 
 def _entries(boot: Directory) -> list[dict[str, str]]:

@@ -28,7 +28,7 @@ def boot_image(kernel: bytes, initrd: bytes, command_line: str) -> bytes:
 
     Raises SourceError for a file that is no kernel of s390x, UsageError for too long a line.
     """
-    if kernel[8 : 8 + len(_HEAD)] != _HEAD:
+    if kernel[8 : 8 + len(_HEAD)] != _HEAD or len(kernel) < _LINE:
         raise SourceError("the installer's kernel is no bootable image for s390x")
     (room,) = struct.unpack_from(">Q", kernel, _LINE_SIZE)
     room = room or _OLD_LINE_SIZE
