@@ -1,0 +1,108 @@
+"""An image's layers as the one root filesystem that a container of it would have.
+
+Whiteouts and attributes: OCI Image Format Specification 1.1, "Image Layer Filesystem Changeset".
+Deployments are merged by other rules (ostree.merge); this is for images that are run as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..errors import SourceError
+from ..tree import Directory, File
+from .index import Entry, Kind, LayerIndex
+
+_WHITEOUT: Final = b".wh."
+_OPAQUE: Final = b".wh..wh..opq"
+_SECOND: Final = 10**9  # nanoseconds
+
+
+def flatten(indexes: Sequence[LayerIndex]) -> Directory:
+    """Return the root of the layers, the lowest first. Raises SourceError for a malformed one."""
+    root = Directory()
+    for index in indexes:
+        _Layer(root, index).apply()
+    return root
+
+
+class _Layer:
+    """One layer while it is laid over what is below."""
+
+    def __init__(self, root: Directory, index: LayerIndex) -> None:
+        self._root = root
+        self._index = index
+
+    def apply(self) -> None:
+        # A whiteout hides what is below the layer, wherever in the archive it stands.
+        for entry in self._index.entries:
+            self._hide(entry)
+        for entry in self._index.entries:
+            if not entry.path.rpartition(b"/")[2].startswith(_WHITEOUT):
+                self._add(entry)
+
+    def _hide(self, entry: Entry) -> None:
+        parent, _slash, name = entry.path.rpartition(b"/")
+        if not name.startswith(_WHITEOUT):
+            return
+        folder = self._root.get(parent)
+        if not isinstance(folder, Directory):
+            return
+        if name == _OPAQUE:
+            folder.entries.clear()
+            return
+        hidden = name[len(_WHITEOUT) :]
+        if hidden in (b"", b".", b".."):
+            raise self._refuse(entry.path, "is a whiteout of nothing")
+        folder.entries.pop(hidden, None)
+
+    def _add(self, entry: Entry) -> None:
+        if not entry.path:
+            self._attributes(self._root, entry)
+            return
+        parent, _slash, name = entry.path.rpartition(b"/")
+        folder = self._parent(parent, entry)
+        existing = folder.entries.get(name)
+        if entry.kind is Kind.DIR:
+            if not isinstance(existing, Directory):
+                existing = folder.entries[name] = Directory()
+            self._attributes(existing, entry)
+        elif entry.kind is Kind.HARDLINK:
+            found = self._root.get(entry.target)
+            if not isinstance(found, File):
+                shown = entry.target.decode(errors="backslashreplace")
+                raise self._refuse(entry.path, f"is a hard link to '{shown}', which is no file")
+            folder.entries[name] = found
+        else:
+            folder.entries[name] = File(
+                entry.mode,
+                entry.uid,
+                entry.gid,
+                entry.xattrs,
+                mtime_ns=entry.mtime * _SECOND,
+                content=entry.content,
+                target=entry.target if entry.kind is Kind.SYMLINK else b"",
+            )
+
+    def _attributes(self, folder: Directory, entry: Entry) -> None:
+        folder.mode, folder.uid, folder.gid = entry.mode, entry.uid, entry.gid
+        folder.xattrs, folder.mtime_ns = entry.xattrs, entry.mtime * _SECOND
+
+    def _parent(self, path: bytes, entry: Entry) -> Directory:
+        """Return the directory at a path, made with its parents where the archive has none."""
+        folder = self._root
+        for name in filter(None, path.split(b"/")):
+            child = folder.entries.get(name)
+            if child is None:
+                child = folder.entries[name] = Directory(mtime_ns=entry.mtime * _SECOND)
+            if not isinstance(child, Directory):
+                raise self._refuse(entry.path, "lies below a path that is no directory")
+            folder = child
+        return folder
+
+    def _refuse(self, path: bytes, reason: str) -> SourceError:
+        shown = path.decode(errors="backslashreplace")
+        return SourceError(
+            f"layer '{self._index.diff_id}' cannot be used: '{shown}' {reason}",
+            hint="rebuild the image without this entry",
+        )
