@@ -44,7 +44,7 @@ def find() -> Guestfs | None:
     """Return the libguestfs of this machine, or None."""
     for python in dict.fromkeys((sys.executable, _SYSTEM_PYTHON)):
         try:
-            found = run([python, "-P", _WORKER], ok=range(256), timeout=30)
+            found = run([python, "-I", _WORKER], ok=range(256), timeout=30)
         except (HostError, ToolError):
             continue
         if found.status == 0:
@@ -100,7 +100,7 @@ def populate(
         ],
     }
     env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
-    argv: list[str | Path] = [guestfs.python, "-P", _WORKER, json.dumps(job)]
+    argv: list[str | Path] = [guestfs.python, "-I", _WORKER, json.dumps(job)]
     with running(argv, stdin=PIPE, stderr=PIPE, env=env) as worker:
         assert worker.stdin is not None
         assert worker.stderr is not None
