@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from .disk import appliance, ext4, fat, table
 from .events import Emit, notice, step
 from .formats import FORMATS
 from .image import fetch, layers
+from .image.index import LayerIndex
 from .image.model import BrokenBlob, Image
 from .image.store import Store
 from .layout import Filesystem, Partition, Role, derive_uuid
@@ -22,11 +23,13 @@ from .ostree import commit, deploy, facts, kargs, kernel, labelling, stack
 from .ostree.installconfig import InstallConfig
 from .ostree.stack import Stack
 from .plan import DiskPlan, ImageFacts, console_kargs, identify, ignition_kargs, make_plan
-from .reference import SIGNED, UNVERIFIED
+from .reference import SIGNED, UNVERIFIED, ImageRef
 from .tree import Directory
 from .units import format_size
 from .vm import accel
 from .workspace import Workspace, writing
+
+Filler = Callable[[Partition, Directory, Callable[[int], None]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,22 +90,10 @@ def plan_only(request: Request, emit: Emit) -> DiskPlan:
 
 
 def read_image(
-    request: Request, access: AccessOptions, store: Store, emit: Emit
+    source: ImageRef, machine: Machine, access: AccessOptions, store: Store, emit: Emit
 ) -> tuple[Image, Stack]:
-    """Return the image and its layers as trees.
-
-    A blob of the cache that turns out to be damaged is fetched again, once.
-    """
-    machine = MACHINES[request.arch]
-    image = fetch.fetch(request.source, machine, access, store, emit)
-    try:
-        indexes = layers.index_layers(image, store.layers, emit)
-    except BrokenBlob as broken:
-        if not store.drop_blob(broken.digest):
-            raise
-        notice(emit, f"{broken.message}; fetching it again", warning=True)
-        image = fetch.fetch(request.source, machine, access, store, emit)
-        indexes = layers.index_layers(image, store.layers, emit)
+    """Return the image and its layers as trees."""
+    image, indexes = fetch_layers(source, machine, access, store, emit)
     with step(emit, "merge", "Merging the layers", unit="bytes") as phase:
         made = stack.stack(image, indexes, phase.advance)
         phase.detail = f"{len(image.layers)} layers" + (
@@ -111,10 +102,28 @@ def read_image(
     return image, made
 
 
+def fetch_layers(
+    source: ImageRef, machine: Machine, access: AccessOptions, store: Store, emit: Emit
+) -> tuple[Image, tuple[LayerIndex, ...]]:
+    """Return the image and the contents of its layers, all verified.
+
+    A blob of the cache that turns out to be damaged is fetched again, once.
+    """
+    image = fetch.fetch(source, machine, access, store, emit)
+    try:
+        return image, layers.index_layers(image, store.layers, emit)
+    except BrokenBlob as broken:
+        if not store.drop_blob(broken.digest):
+            raise
+        notice(emit, f"{broken.message}; fetching it again", warning=True)
+        image = fetch.fetch(source, machine, access, store, emit)
+        return image, layers.index_layers(image, store.layers, emit)
+
+
 def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     """Fetch and read the image and decide everything; only the cache is written."""
     machine = MACHINES[request.arch]
-    image, stacked = read_image(request, request.access, store, emit)
+    image, stacked = read_image(request.source, machine, request.access, store, emit)
     tree = facts.examine(stacked.merged, image.labels, machine.name)
     if tree.policy is not None:
         with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:
@@ -228,10 +237,35 @@ def _wishes(config: InstallConfig, machine: Machine) -> Iterator[str]:
 
 def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> None:
     """Write the whole raw disk into a new file and verify it. Raises DiskgenError."""
+    with disk.open("xb") as file:
+        file.truncate(prepared.plan.layout.size)
+
+    def spare(role: Role) -> Path:
+        return work.partial(f"{role}-check")
+
+    write_onto(prepared, disk, work.scratch, emit, spare=spare)
+
+
+def write_onto(
+    prepared: Prepared,
+    disk: Path,
+    scratch: Path,
+    emit: Emit,
+    *,
+    spare: Callable[[Role], Path] | None = None,
+    root_size: int | None = None,
+    foreign: Filler | None = None,
+) -> None:
+    """Write all partitions onto a disk of the layout's size which reads as zeros; verify them.
+
+    ``spare`` gives the names of files beside the disk in which filesystems are checked meanwhile;
+    without it they are checked afterwards, on the disk. ``root_size`` (bytes) is that of the root
+    filesystem where it is not to fill its partition: beyond it the disk need not be zeros.
+    ``foreign`` makes and fills filesystems that are not ours to write; else libguestfs does. Raises
+    DiskgenError.
+    """
     plan = prepared.plan
     layout = plan.layout
-    with disk.open("xb") as file:
-        file.truncate(layout.size)
     table.write(disk, layout)
     if layout.has(Role.ESP) and prepared.esp:
         esp = layout.partition(Role.ESP)
@@ -253,13 +287,18 @@ def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> N
         (Role.ROOT, "Writing the root filesystem", prepared.root),
     ):
         part = layout.partition(role)
+        if role is Role.ROOT and root_size is not None:
+            part = replace(part, size=root_size)
         if part.filesystem is Filesystem.EXT4:
-            spare = work.partial(f"{role}-check")
-            _write_ext4(disk, part, tree, plan, title, spare, emit)
+            place = spare(role) if spare is not None else None
+            _write_ext4(disk, part, tree, plan, title, place, emit)
+        elif foreign is not None:
+            with step(emit, str(role), f"{title} ({part.filesystem})", unit="bytes") as phase:
+                foreign(part, tree, phase.advance)
         else:
-            _write_by_appliance(disk, part, tree, plan, title, work.scratch, emit)
+            _write_by_appliance(disk, part, tree, plan, title, scratch, emit)
     with step(emit, "bootloader", f"Writing {plan.image.bootloader}"):
-        prepared.loader.install(disk, layout, prepared.boot, work.scratch)
+        prepared.loader.install(disk, layout, prepared.boot, scratch)
     table.verify(disk, layout)
 
 
@@ -269,11 +308,15 @@ def _write_ext4(
     tree: Directory,
     plan: DiskPlan,
     title: str,
-    spare: Path,
+    spare: Path | None,
     emit: Emit,
 ) -> None:
     assert part.fs_uuid is not None
     assert part.label is not None
+
+    def look(file: Path) -> None:
+        ext4.check(file, offset=part.start, size=part.size)
+
     with step(emit, str(part.role), title, unit="bytes") as phase:
         ext4.make_empty(
             disk,
@@ -291,10 +334,10 @@ def _write_ext4(
             root=tree,
             timestamp=plan.image.timestamp,
             advance=phase.advance,
-            inspection=ext4.Inspection(
-                spare, lambda file: ext4.check(file, offset=part.start, size=part.size)
-            ),
+            inspection=ext4.Inspection(spare, look) if spare is not None else None,
         )
+        if spare is None:
+            look(disk)
         phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
 
 

@@ -14,14 +14,19 @@ from .arch import machine as machine_row
 from .config import (
     COMPRESSIONS,
     FORMATS,
+    KICKSTART_VERSIONS,
+    MODES,
+    PAYLOADS,
     ROOT_FILESYSTEMS,
     SECTOR_SIZES,
     AccessOptions,
+    IsoRequest,
     Request,
+    User,
     default_output,
 )
 from .errors import UsageError
-from .reference import TRANSPORTS, parse
+from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
 from .ui import PROGRESS_MODES
 from .units import parse_size
 
@@ -56,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_access(command)
         _add_output(command, name)
         _add_progress(command)
+    _add_iso(commands)
     _add_plan(commands)
     _add_others(commands)
     return parser
@@ -84,6 +90,72 @@ def request_of(args: argparse.Namespace) -> Request:
         access=access_of(args),
         cache=args.cache_dir,
     )
+
+
+def iso_request_of(args: argparse.Namespace) -> IsoRequest:
+    """Return the medium that an iso command asks for. Raises UsageError."""
+    source = parse(args.reference)
+    users = tuple(
+        User(
+            name=name,
+            groups=tuple(filter(None, (args.user_groups or "").split(","))),
+            password=args.user_password_hash,
+            key=_key(args.user_key),
+        )
+        for name in ([args.user] if args.user else [])
+    )
+    return IsoRequest(
+        source=source,
+        target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        signature=args.target_signature or UNVERIFIED,
+        arch=machine_row(args.arch).name,
+        output=args.output or default_output(source, "iso"),
+        force=args.force,
+        installer=_installer(args.installer),
+        label=args.label,
+        product=args.product,
+        payload="remote" if args.remote_payload else args.payload,
+        modes=MODES if args.mode == "both" else (args.mode,),
+        packages=args.packages,
+        package_names=tuple(args.package),
+        kickstart=args.kickstart,
+        unattended=args.unattended,
+        kickstart_version=args.kickstart_version,
+        max_size=parse_size(args.max_size, setting="max-size") if args.max_size else None,
+        kargs=tuple(args.karg),
+        install_kargs=tuple(args.install_karg),
+        users=users,
+        hostname=args.hostname,
+        language=args.language,
+        keyboard=args.keyboard,
+        timezone=args.timezone,
+        access=access_of(args),
+        cache=args.cache_dir,
+    )
+
+
+def _installer(text: str | None) -> ImageRef | Path | None:
+    """Return what an installer is taken from: a file that exists or looks like one, or an image."""
+    if text is None:
+        return None
+    if text.endswith(".iso") or Path(text).is_file():
+        return Path(text)
+    return parse(text, setting="installer")
+
+
+def _key(path: Path | None) -> str | None:
+    """Return a public key's line. Raises UsageError."""
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' cannot be read: {error}", setting="user-key") from error
+    if "\n" in text or "PRIVATE" in text:
+        raise UsageError(
+            f"'{path}' is not one public key", hint="name the .pub file", setting="user-key"
+        )
+    return text
 
 
 def access_of(args: argparse.Namespace) -> AccessOptions:
@@ -191,6 +263,107 @@ def _add_disk(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_iso(commands: Any) -> None:  # noqa: ANN401
+    text = "make an installer medium, which installs the image or packages"
+    command = _command(commands, "iso", text)
+    _add_source(command)
+    _add_medium(command)
+    _add_machine(command)
+    _add_access(command)
+    _add_output(command, "iso")
+    _add_progress(command)
+
+
+def _add_medium(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("medium")
+    group.add_argument(
+        "--installer",
+        metavar="SRC",
+        help="a container image that holds Anaconda or can run diskgen's own installer, or the "
+        "file of an Anaconda boot ISO or DVD (default: diskgen's own installer, in REF itself)",
+    )
+    group.add_argument(
+        "--payload",
+        choices=PAYLOADS,
+        default=PAYLOADS[0],
+        help="where the installer gets the image: from the medium, from the registry, or from the "
+        "registry and if that fails from the medium (default: %(default)s)",
+    )
+    group.add_argument("--remote-payload", action="store_true", help="the same as --payload remote")
+    group.add_argument(
+        "--mode",
+        choices=(*MODES, "both"),
+        default="both",
+        help="what the menu offers (default: both, packages where their source is known)",
+    )
+    group.add_argument(
+        "--packages",
+        metavar="SRC",
+        help="where packages come from: a directory with an RPM tree, an apt repository or .deb "
+        "files, which goes onto the medium; or a URL, mirrorlist=URL or metalink=URL",
+    )
+    group.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a package, @group or @^environment of the traditional installation",
+    )
+    group.add_argument(
+        "--label", metavar="LABEL", help="of the medium (default: as the distribution has it)"
+    )
+    group.add_argument(
+        "--product", metavar="NAME", help="what menus call the system (default: its PRETTY_NAME)"
+    )
+    group.add_argument(
+        "--max-size", metavar="SIZE", help="refuse to make a larger medium, such as 4.7G"
+    )
+    group.add_argument(
+        "--karg",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="add a kernel argument of the installer",
+    )
+
+
+def _add_machine(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("installed machine")
+    group.add_argument(
+        "--unattended",
+        metavar="DISK",
+        help="add menu entries which erase DISK (such as vda) and install without a question",
+    )
+    group.add_argument(
+        "--kickstart",
+        type=Path,
+        metavar="FILE",
+        help="add menu entries which install as this kickstart says; payload and origin are added",
+    )
+    group.add_argument(
+        "--kickstart-version",
+        choices=KICKSTART_VERSIONS,
+        help="of the installer's kickstart language (default: by its os-release)",
+    )
+    group.add_argument(
+        "--install-karg",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="add a kernel argument of the installed machine",
+    )
+    group.add_argument("--user", metavar="NAME", help="an account to create")
+    group.add_argument("--user-groups", metavar="GROUPS", help="its groups, by commas")
+    group.add_argument(
+        "--user-password-hash", metavar="HASH", help="its password, as 'openssl passwd -6' has it"
+    )
+    group.add_argument("--user-key", type=Path, metavar="FILE", help="its public key for ssh")
+    group.add_argument("--hostname", metavar="NAME", help="name of the machine")
+    group.add_argument("--language", metavar="LOCALE", help="such as de_DE.UTF-8")
+    group.add_argument("--keyboard", metavar="LAYOUT", help="such as de")
+    group.add_argument("--timezone", metavar="ZONE", help="such as Europe/Berlin")
+
+
 def _add_access(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("registry access")
     group.add_argument(
@@ -238,7 +411,7 @@ def _add_output(command: argparse.ArgumentParser, name: str) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help=f"the file to write (default: NAME.{FORMATS[name]} in this directory)",
+        help=f"the file to write (default: NAME.{FORMATS.get(name, name)} in this directory)",
     )
     group.add_argument("--force", action="store_true", help="replace FILE if it exists")
     if name == "qcow2":

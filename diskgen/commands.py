@@ -34,6 +34,17 @@ def make(args: argparse.Namespace) -> int:
     return 0
 
 
+def make_iso(args: argparse.Namespace) -> int:
+    """Make an installer medium and print its path."""
+    from . import build_iso  # what it imports takes a while
+
+    request = cli.iso_request_of(args)
+    with interruptible(), renderer(args.progress) as emit:
+        artifact = build_iso.build_iso(request, emit)
+    _print(str(artifact.path))
+    return 0
+
+
 def show_plan(args: argparse.Namespace) -> int:
     """Print the plan of a build."""
     request = cli.request_of(args)
@@ -133,6 +144,7 @@ HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProx
     {
         "qcow2": make,
         "raw": make,
+        "iso": make_iso,
         "plan": show_plan,
         "inspect": inspect,
         "doctor": examine,

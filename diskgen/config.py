@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
-from .reference import ImageRef, check_signature
+from .reference import UNVERIFIED, ImageRef, check_signature
 
 FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
 PLATFORMS: Final = {"raw": "metal", "qcow2": "qemu"}  # as Ignition calls where a format runs
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
 SECTOR_SIZES: Final = (512, 4096)
 ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
+PAYLOADS: Final = ("embedded", "remote", "both")  # where a medium's installer gets the image
+KICKSTART_VERSIONS: Final = ("F41", "F42", "F43", "F44", "RHEL9", "RHEL10")  # as pykickstart names
+MODES: Final = ("image", "package")  # how a medium installs, the default first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class Request:
     disk_size: int | None = None
     sector_size: int = 512  # bytes
     root_filesystem: str | None = None  # None: as the image says, else ext4
+    sizes: Mapping[str, int] = field(default_factory=dict)  # of partitions by role, bytes
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's consoles where the image names none
@@ -89,6 +94,83 @@ class Request:
         return self.target or self.source
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account; ``password`` is crypted (crypt(5)), None locks it."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    password: str | None = None
+    key: str | None = None  # for ssh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsoRequest:
+    """One image to make one installer medium of.
+
+    ``installer`` is a container image, the file of an existing medium, or None: our own installer,
+    in the payload. ``packages`` is a directory or a URL.
+    """
+
+    source: ImageRef
+    target: ImageRef | None = None  # what installed machines update from; None: the source
+    signature: str = UNVERIFIED  # rule for the signatures of their updates
+    arch: str  # a name of arch.MACHINES
+    output: Path | None = None  # None: only a plan is wanted
+    force: bool = False
+    installer: ImageRef | Path | None = None
+    label: str | None = None
+    product: str | None = None
+    payload: str = PAYLOADS[0]
+    modes: tuple[str, ...] = MODES
+    packages: str | None = None
+    package_names: tuple[str, ...] = ()
+    kickstart: Path | None = None
+    unattended: str | None = None  # the disk that unattended entries erase
+    kickstart_version: str | None = None  # None: the installer's
+    max_size: int | None = None  # bytes the medium may have
+    kargs: tuple[str, ...] = ()  # of the installer
+    install_kargs: tuple[str, ...] = ()  # of the installed system
+    users: tuple[User, ...] = ()
+    hostname: str | None = None
+    language: str | None = None
+    keyboard: str | None = None
+    timezone: str | None = None
+    access: AccessOptions = field(default_factory=AccessOptions)
+    cache: Path = Path()
+
+    def __post_init__(self) -> None:
+        for value, known, setting in (
+            (self.payload, PAYLOADS, "payload"),
+            *((mode, MODES, "mode") for mode in self.modes),
+        ):
+            if value not in known:
+                raise UsageError(
+                    f"'{value}' is not known here",
+                    hint="known are: " + ", ".join(known),
+                    setting=setting,
+                )
+        check_signature(self.signature)
+        if not self.tracked.is_registry:
+            raise UsageError(
+                f"machines cannot update from '{self.tracked}'",
+                hint="name what they update from in a registry",
+                setting="target-imgref",
+            )
+        if self.payload != "embedded" and not (self.source.is_registry or self.target):
+            raise UsageError(
+                f"'{self.source}' is not in a registry, so it has to be on the medium",
+                setting="payload",
+            )
+        if (self.packages or self.package_names) and "package" not in self.modes:
+            raise UsageError("packages are given, but no mode that installs them", setting="mode")
+
+    @property
+    def tracked(self) -> ImageRef:
+        """The reference the installed machine updates from."""
+        return self.target or self.source
+
+
 def default_output(source: ImageRef, format_name: str) -> Path:
     """Return the file name an image gets when none is given: ``fedora-bootc.qcow2``."""
     path = source.name
@@ -96,4 +178,4 @@ def default_output(source: ImageRef, format_name: str) -> Path:
         stem = path.partition("@")[0].rpartition("/")[2].partition(":")[0]
     else:
         stem = Path(path.rstrip("/").rpartition("/")[2].partition(":")[0]).stem
-    return Path(f"{stem or 'disk'}.{FORMATS[format_name]}")
+    return Path(f"{stem or 'disk'}.{FORMATS.get(format_name, format_name)}")

@@ -28,7 +28,7 @@ class Tool:
 TOOLS: Final = (
     Tool(
         names=("skopeo",), purpose="fetches images", debian="skopeo", fedora="skopeo",
-        archlinux="skopeo", suse="skopeo", version=("--version",), needed_for=("build",),
+        archlinux="skopeo", suse="skopeo", version=("--version",), needed_for=("build", "fetch"),
     ),
     Tool(
         names=("mke2fs",), purpose="makes the empty ext4", debian="e2fsprogs", fedora="e2fsprogs",
@@ -53,6 +53,11 @@ TOOLS: Final = (
         names=("grub-mkimage", "grub2-mkimage"), purpose="makes GRUB's core image for BIOS",
         debian="grub-common", fedora="grub2-tools", archlinux="grub", suse="grub2",
         version=("--version",), needed_for=("bios",),
+    ),
+    Tool(
+        names=("mksquashfs",), purpose="packs the runtime of an installer",
+        debian="squashfs-tools", fedora="squashfs-tools", archlinux="squashfs-tools",
+        suse="squashfs", version=("-version",), needed_for=("iso",),
     ),
     Tool(
         names=("qemu-system-x86_64",), purpose="boots disks of x86_64", debian="qemu-system-x86",

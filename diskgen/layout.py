@@ -6,7 +6,8 @@ same disk and ``root=UUID=`` is known before the disk exists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid5
@@ -171,14 +172,19 @@ def make_layout(
     disk_size: int | None,
     sector_size: int = 512,
     root_filesystem: Filesystem = Filesystem.EXT4,
+    sizes: Mapping[Role, int] | None = None,
 ) -> Layout:
-    """Place the default table on a disk.
+    """Place the default table on a disk; ``sizes`` (bytes) are those that differ from it.
 
     ``root_content`` is what the root filesystem must hold, in bytes, its metadata included. Without
     ``disk_size`` the root gets twice that, at least 3 GiB, and the disk is at least 10 GiB. Raises
     UsageError when a given ``disk_size`` is too small to hold the content once.
     """
-    table = specs(machine, root_filesystem, sector_size)
+    wanted = sizes or {}
+    table = tuple(
+        replace(spec, size=align_up(wanted.get(spec.role, spec.size), GRAIN))
+        for spec in specs(machine, root_filesystem, sector_size)
+    )
     fixed = GRAIN + sum(spec.size for spec in table) + GRAIN  # first grain: GPT; last: its backup
     wanted_root = align_up(max(ROOT_FACTOR * root_content, ROOT_FLOOR), GRAIN)
     least = fixed + align_up(root_content, GRAIN)

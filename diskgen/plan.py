@@ -125,6 +125,7 @@ def make_plan(
         disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
         sector_size=request.sector_size,
+        sizes={Role(role): size for role, size in request.sizes.items()},
     )
     for role, need in ((Role.BOOT, boot_bytes), (Role.ESP, esp_bytes)):
         if layout.has(role) and need > layout.partition(role).size * 9 // 10:

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .arch import MACHINES
-from .config import Request
+from .arch import MACHINES, Machine
+from .config import IsoRequest, Request
 from .disk import appliance
-from .errors import PreflightError, Problem
+from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
+from .iso.names import check_label
+from .iso.plan import IsoPlan
 from .plan import DiskPlan
 from .run import which
 from .units import format_size
@@ -20,17 +22,7 @@ from .units import format_size
 def check_request(request: Request) -> None:
     """Check what is known before the image is fetched. Raises PreflightError."""
     machine = MACHINES[request.arch]
-    problems: list[Problem] = []
-    if not machine.supported:
-        names = ", ".join(m.name for m in MACHINES.values() if m.supported)
-        problems.append(
-            Problem(
-                code="architecture",
-                message=f"disks for '{machine.name}' cannot be made yet",
-                hint=f"supported: {names}",
-                setting="arch",
-            )
-        )
+    problems = list(_supported(machine, "disks"))
     uses = ["build"]
     if machine.efi_suffix:
         uses.append("efi")
@@ -79,6 +71,94 @@ def check_plan(plan: DiskPlan) -> None:
         )
     if problems:
         raise PreflightError(problems)
+
+
+def check_iso_request(request: IsoRequest) -> None:
+    """Check what is known of a medium before anything is fetched. Raises PreflightError."""
+    machine = MACHINES[request.arch]
+    problems = list(_supported(machine, "media"))
+    uses = ["fetch", "iso"]
+    if machine.efi_suffix:
+        uses.append("efi")
+    if machine.bios_grub:
+        uses.append("bios")
+    problems += missing_tools(tools_for(*uses))
+    if isinstance(request.installer, Path) and not request.installer.is_file():
+        problems.append(
+            Problem(
+                code="installer",
+                message=f"'{request.installer}' does not exist",
+                hint="name an existing medium or a container image",
+                setting="installer",
+            )
+        )
+    if request.label is not None:
+        problems += _label(request.label)
+    if request.kickstart is not None and not request.kickstart.is_file():
+        problems.append(
+            Problem(
+                code="kickstart",
+                message=f"'{request.kickstart}' does not exist",
+                setting="kickstart",
+            )
+        )
+    if request.output is not None:
+        problems += _output(request.output, force=request.force)
+    problems += _cache(request.cache)
+    if problems:
+        raise PreflightError(problems)
+
+
+def check_iso_plan(plan: IsoPlan) -> None:
+    """Check what follows from a medium's plan: sizes and space. Raises PreflightError."""
+    request = plan.request
+    if request.output is None:
+        return
+    problems: list[Problem] = []
+    fixed = plan.payload_bytes + plan.package_bytes + plan.base_bytes
+    if request.max_size is not None and fixed > request.max_size:
+        problems.append(
+            Problem(
+                code="size",
+                message=f"the medium needs more than {format_size(fixed)}, it may have "
+                f"{format_size(request.max_size)}",
+                hint="leave the image in its registry (--payload remote), or take a larger medium",
+                setting="max-size",
+            )
+        )
+    needed = fixed + plan.runtime_bytes
+    directory = request.output.absolute().parent
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        problems.append(
+            Problem(
+                code="space",
+                message=f"'{directory}' has {format_size(free)} free, this medium needs up to "
+                f"{format_size(needed)}",
+                hint="free some space or choose another directory",
+                setting="output",
+            )
+        )
+    if problems:
+        raise PreflightError(problems)
+
+
+def _label(label: str) -> Iterator[Problem]:
+    try:
+        check_label(label)
+    except UsageError as error:
+        yield Problem(code="label", message=error.message, hint=error.hint, setting=error.setting)
+
+
+def _supported(machine: Machine, what: str) -> Iterator[Problem]:
+    if not machine.supported:
+        names = ", ".join(m.name for m in MACHINES.values() if m.supported)
+        yield Problem(
+            code="architecture",
+            message=f"{what} for '{machine.name}' cannot be made yet",
+            hint=f"supported: {names}",
+            setting="arch",
+        )
 
 
 def missing_tools(tools: tuple[Tool, ...]) -> Iterator[Problem]:

@@ -14,8 +14,8 @@ import pytest
 from diskgen.errors import UsageError, VerifyError
 from diskgen.iso import hybrid, mediacheck
 from diskgen.iso.hybrid import Bios, Esp
-from diskgen.iso.master import BootImage, Mastered, Medium, check_label, master
-from diskgen.iso.names import iso_names, joliet_names
+from diskgen.iso.master import BootImage, Mastered, Medium, master
+from diskgen.iso.names import check_label, iso_names, joliet_names
 from diskgen.tree import BLOCK, Directory, File, Packed, read, regular, symlink
 from diskgen.units import GIB, MIB
 

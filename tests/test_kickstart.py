@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from diskgen.config import User
 from diskgen.errors import UsageError
 from diskgen.iso.kickstart import (
     MEDIUM,
@@ -18,10 +19,10 @@ from diskgen.iso.kickstart import (
     Packages,
     Settings,
     Unattended,
-    User,
     check,
     fragments,
     merge,
+    payload,
     unattended,
 )
 
@@ -186,7 +187,7 @@ def test_the_origin_is_corrected(tmp_path: Path, works: bool) -> None:
 
 
 def test_a_users_kickstart_is_merged() -> None:
-    own = fragments(SETTINGS, "F44")["image-offline.ks"]
+    own = payload(SETTINGS, mode="image", offline=True)
     merged = merge(own, "lang fr_FR.UTF-8\nuser --name=me\n", "F44", "mine.ks")
     assert merged.startswith("lang fr_FR.UTF-8\n")
     assert "diskgen-install.json" in merged

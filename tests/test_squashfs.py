@@ -11,7 +11,7 @@ import pytest
 
 from diskgen.disk import squashfs
 from diskgen.errors import SourceError, ToolError
-from diskgen.tree import BLOCK, Directory, File, Packed, read, regular
+from diskgen.tree import BLOCK, Directory, File, Packed, read, regular, symlink
 
 from .test_tarball import sample
 
@@ -21,6 +21,8 @@ WHEN = 1_790_000_000
 def tree(tmp_path: Path) -> Directory:
     root = sample(tmp_path)
     del root.entries[b"old"]  # squashfs has no time before 1970
+    root.add("to-a-root", symlink("/usr/bin/x"))
+    root.add("to-far-below-a-root", symlink("/" + "far/" * 40 + "x"))
     sparse = root.get_file("sparse")
     assert sparse is not None
     assert isinstance(sparse.content, Packed)
@@ -50,6 +52,11 @@ def test_unsquashfs_lists_the_tree(tmp_path: Path, compression: str) -> None:
     assert {path for path, _ in root.walk()} <= found
     content = subprocess.run(["unsquashfs", "-cat", image, "packed"], check=True,
                              capture_output=True).stdout  # fmt: skip
+    links = subprocess.run(["unsquashfs", "-lls", "-d", "", image], check=True,
+                           capture_output=True).stdout  # fmt: skip
+    for path, entry in root.walk():
+        if isinstance(entry, File) and entry.is_symlink:
+            assert b" /" + path + b" -> " + entry.target + b"\n" in links
     node = root.get_file("packed")
     assert node is not None
     assert node.content is not None

@@ -7,6 +7,7 @@ Where things go: GRUB manual, "BIOS installation"; the fields that are patched: 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ _MODULES: Final = (
     "configfile", "linux", "test", "true", "echo", "ls", "cat", "loadenv", "serial", "terminal",
     "terminfo", "minicmd", "reboot", "halt", "boot", "gzio", "all_video", "vbe", "regexp", "sleep",
 )  # fmt: skip
+_MEDIUM_MODULES: Final = ("biosdisk", "iso9660", "part_gpt", "part_msdos")
 _MENU_MODULES: Final = {Menu.BLSUKI: ("blsuki",), Menu.BLSCFG: ("blscfg",), Menu.SCRIPT: ()}
 _SECTOR: Final = 512
 _BOOT_CODE: Final = 440  # of the MBR; disk signature and partition table follow
@@ -39,22 +41,48 @@ def core_image(facts: GrubFacts, target: str, boot_uuid: str, scratch: Path) -> 
     grub-mkimage, nothing that is run. Raises HostError without grub-mkimage, ToolError.
     """
     assert facts.bios is not None
+    return make_image(
+        facts.bios,
+        target,
+        prefix=f"/{facts.directory}",
+        wanted=(*_MODULES, *_MENU_MODULES[facts.menus["pc"]]),
+        early=f"search.fs_uuid {boot_uuid} root\nset prefix=($root)/{facts.directory}\n",
+        scratch=scratch,
+    )
+
+
+def medium_image(modules: Directory, target: str, prefix: str, scratch: Path) -> bytes:
+    """Return GRUB's core image for El Torito (``<target>-eltorito``), for modules at ``prefix``.
+
+    Raises HostError without grub-mkimage, ToolError.
+    """
+    return make_image(
+        modules, f"{target}-eltorito", prefix=prefix, wanted=_MEDIUM_MODULES, scratch=scratch
+    )
+
+
+def make_image(
+    modules: Directory,
+    target: str,
+    *,
+    prefix: str,
+    wanted: Sequence[str],
+    scratch: Path,
+    early: str | None = None,
+) -> bytes:
+    """Return an image by grub-mkimage, with those of the wanted modules that there are."""
     place = scratch / "grub"
     place.mkdir()
-    for name, data in _files(facts.bios).items():
+    for name, data in _files(modules).items():
         (place / name).write_bytes(data)
-    early = scratch / "early.cfg"
-    early.write_text(f"search.fs_uuid {boot_uuid} root\nset prefix=($root)/{facts.directory}\n")
-    wanted = [*_MODULES, *_MENU_MODULES[facts.menus["pc"]]]
-    modules = [name for name in wanted if (place / f"{name}.mod").is_file()]
+    options: list[str | Path] = []
+    if early is not None:
+        (scratch / "early.cfg").write_text(early)
+        options = ["-c", scratch / "early.cfg"]
+    names = [name for name in wanted if (place / f"{name}.mod").is_file()]
     output = scratch / "core.img"
     program = which("grub-mkimage", "grub2-mkimage") or Path("grub-mkimage")
-    run(
-        [
-            program, "-d", place, "-O", target, "-p", f"/{facts.directory}", "-c", early,
-            "-o", output, *modules,
-        ]
-    )  # fmt: skip
+    run([program, "-d", place, "-O", target, "-p", prefix, *options, "-o", output, *names])
     return output.read_bytes()
 
 

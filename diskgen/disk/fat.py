@@ -13,10 +13,15 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
 
 from ..errors import UsageError
 from ..run import run
-from ..units import KIB, format_size
+from ..units import KIB, MIB, format_size
+
+_SMALL: Final = 64 * MIB  # such filesystems are FAT16
+_ENTRY: Final = 32  # bytes of a directory entry
+_END: Final = {True: 0x0FFF_FFF8, False: 0xFFF8}  # of a chain, in FAT32 or FAT16
 
 
 def make(
@@ -30,23 +35,25 @@ def make(
     sector_size: int = 512,
     files: Mapping[str, bytes],
 ) -> None:
-    """Make a FAT32 filesystem at byte ``offset``, a multiple of the sector size, with files.
+    """Make a FAT filesystem at byte ``offset``, a multiple of the sector size, with files.
 
-    ``files`` maps paths such as ``EFI/BOOT/BOOTX64.EFI`` to contents. Raises UsageError when they
-    do not fit, ToolError when a tool fails.
+    It is FAT32, or FAT16 below 64 MiB. ``files`` maps paths such as ``EFI/BOOT/BOOTX64.EFI`` to
+    contents. Raises UsageError when they do not fit, ToolError when a tool fails.
     """
     need = sum(len(data) + 4 * KIB for data in files.values())
     if need > size * 9 // 10:
         raise UsageError(
             f"the boot files need {format_size(need)}, the ESP has {format_size(size)}"
         )
-    # FAT32 is what has at least 65,525 clusters, whatever a label says (specification, page 15).
-    per_cluster = 8 if size // (8 * sector_size) > 66_000 else 1
+    # FAT32 is what has at least 65,525 clusters, FAT16 at least 4085, whatever a label says
+    # (specification, page 15).
+    bits, per_cluster = "32", 8 if size // (8 * sector_size) > 66_000 else 1
+    if size < _SMALL:
+        bits, per_cluster = "16", 4 if size > _SMALL // 4 else 1
     run(
         [
-            "mkfs.vfat", "-F", "32", "-S", str(sector_size), "-s", str(per_cluster), "--invariant",
-            "-i", f"{volume_id:08x}",
-            "-n", label, "--offset", str(offset // sector_size), disk, str(size // KIB),
+            "mkfs.vfat", "-I", "-F", bits, "-S", str(sector_size), "-s", str(per_cluster),
+            "--invariant", "-i", f"{volume_id:08x}", "-n", label, "--offset", str(offset // sector_size), disk, str(size // KIB),
         ]
     )  # fmt: skip
     image = f"{disk}@@{offset}"
@@ -75,33 +82,43 @@ def _set_times(disk: Path, offset: int, timestamp: int) -> None:
     with disk.open("r+b") as file:
         file.seek(offset)
         boot = file.read(512)
-        sector, per_cluster, reserved, fats = struct.unpack_from("<HBHB", boot, 11)
-        fat_sectors, root = struct.unpack_from("<I4xI", boot, 36)
+        sector, per_cluster, reserved, fats, slots = struct.unpack_from("<HBHBH", boot, 11)
+        fat_sectors = struct.unpack_from("<H", boot, 22)[0]
+        wide = fat_sectors == 0  # FAT32 has its number elsewhere
+        if wide:
+            fat_sectors = struct.unpack_from("<I", boot, 36)[0]
         file.seek(offset + reserved * sector)
-        fat = memoryview(file.read(fat_sectors * sector)).cast("I")
-        data = offset + (reserved + fats * fat_sectors) * sector
-        cluster_size = per_cluster * sector
-        pending = [root]
+        fat = memoryview(file.read(fat_sectors * sector)).cast("I" if wide else "H")
+        top = offset + (reserved + fats * fat_sectors) * sector
+        data = top + slots * _ENTRY  # FAT16 has a root directory of its own
+        size = per_cluster * sector
+        pending = [struct.unpack_from("<I", boot, 44)[0]] if wide else []
+        if not wide:
+            pending += _stamp(file, top, slots * _ENTRY, date, clock)
         while pending:
             cluster = pending.pop()
-            while 2 <= cluster < 0x0FFFFFF8:
-                at = data + (cluster - 2) * cluster_size
-                file.seek(at)
-                block = bytearray(file.read(cluster_size))
-                for entry in range(0, cluster_size, 32):
-                    first, attributes = block[entry], block[entry + 11]
-                    if first == 0:
-                        break
-                    if first == 0xE5 or attributes == 0x0F:  # deleted, or part of a long name
-                        continue
-                    block[entry + 13] = 0
-                    struct.pack_into("<HHH", block, entry + 14, clock, date, date)
-                    struct.pack_into("<HH", block, entry + 22, clock, date)
-                    if attributes & 0x10 and block[entry] != ord("."):
-                        high, low = (
-                            struct.unpack_from("<H", block, entry + at_)[0] for at_ in (20, 26)
-                        )
-                        pending.append(high << 16 | low)
-                file.seek(at)
-                file.write(block)
-                cluster = fat[cluster] & 0x0FFFFFFF
+            while 2 <= cluster < _END[wide]:
+                pending += _stamp(file, data + (cluster - 2) * size, size, date, clock)
+                cluster = fat[cluster] & 0x0FFF_FFFF
+
+
+def _stamp(file: BinaryIO, at: int, size: int, date: int, clock: int) -> list[int]:
+    """Set the times in a piece of a directory; return the first clusters of directories in it."""
+    file.seek(at)
+    block = bytearray(file.read(size))
+    found = []
+    for entry in range(0, size, _ENTRY):
+        first, attributes = block[entry], block[entry + 11]
+        if first == 0:
+            break
+        if first == 0xE5 or attributes == 0x0F:  # deleted, or part of a long name
+            continue
+        block[entry + 13] = 0
+        struct.pack_into("<HHH", block, entry + 14, clock, date, date)
+        struct.pack_into("<HH", block, entry + 22, clock, date)
+        if attributes & 0x10 and block[entry] != ord("."):
+            high, low = (struct.unpack_from("<H", block, entry + at_)[0] for at_ in (20, 26))
+            found.append(high << 16 | low)
+    file.seek(at)
+    file.write(block)
+    return found

@@ -71,7 +71,7 @@ def read(disk: Path, *, sector_size: int = 512) -> Table:
         def read_at(offset: int, length: int) -> bytes:
             return os.pread(file.fileno(), length, offset)
 
-        return parse(read_at, disk.stat().st_size, sector_size=sector_size)
+        return parse(read_at, file.seek(0, os.SEEK_END), sector_size=sector_size)
 
 
 def parse(read_at: ReadAt, size: int, *, sector_size: int = 512) -> Table:

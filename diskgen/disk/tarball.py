@@ -1,7 +1,7 @@
 """A tree as a tar stream: how a filesystem that we do not write ourselves gets it.
 
 Format: POSIX.1-2017, pax(1) "pax Interchange Format"; extended attributes as ``SCHILY.xattr.``
-keywords (star(5)) and holes in GNU's sparse format 1.0 (GNU tar manual, appendix D.3).
+keywords (star(5)), long targets and holes as GNU tar has them (its manual, appendix D).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..tree import Content, Data, Directory, File, Node, pieces
 
 _BLOCK: Final = 512
 _MOST_OCTAL: Final = 8**11 - 1  # of the size field
+_LINK_ROOM: Final = 100  # bytes of a target in a header
 _END: Final = bytes(2 * _BLOCK)
 _TYPES: Final = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -105,6 +106,7 @@ def _header(
         **{b"SCHILY.xattr." + name: value for name, value in node.xattrs},
     }
     info = tarfile.TarInfo("entry")
+    target = b""
     info.type = tarfile.LNKTYPE if link else kind
     info.mode = stat.S_IMODE(node.mode)
     info.size = size
@@ -113,19 +115,33 @@ def _header(
         records[b"size"] = b"%d" % size
     if isinstance(node, File):
         info.devmajor, info.devminor = node.rdev
-        if link or node.target:
-            records[b"linkpath"] = link or node.target
+        target = link or node.target
     if whole is not None:
         records |= {
             b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0",
             b"GNU.sparse.name": path, b"GNU.sparse.realsize": b"%d" % whole,
         }  # fmt: skip
+    before_all = b""
+    if len(target) <= _LINK_ROOM:
+        info.linkname = target.decode("utf-8", "surrogateescape")
+    else:  # mksquashfs 4.5.1 takes a leading slash off what a keyword "linkpath" says
+        before_all = _long_link(target)
     extended = b"".join(itertools.starmap(_record, records.items()))
     before = tarfile.TarInfo("extended")
     before.type = tarfile.XHDTYPE
     before.size = len(extended)
     extended += bytes(-len(extended) % _BLOCK)
-    return before.tobuf(tarfile.USTAR_FORMAT) + extended + info.tobuf(tarfile.USTAR_FORMAT)
+    heads = (before.tobuf(tarfile.USTAR_FORMAT), extended, info.tobuf(tarfile.USTAR_FORMAT))
+    return before_all + b"".join(heads)
+
+
+def _long_link(target: bytes) -> bytes:
+    """Return the entry that gives the next one its target (GNU tar manual, "Basic Tar Format")."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type = tarfile.GNUTYPE_LONGLINK
+    data = target + b"\0"
+    info.size = len(data)
+    return info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % _BLOCK)
 
 
 def _record(keyword: bytes, value: bytes) -> bytes:

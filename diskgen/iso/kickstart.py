@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -19,11 +19,14 @@ from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
 from .. import resources
+from ..config import KICKSTART_VERSIONS, User
 from ..errors import UsageError
 
-VERSIONS: Final = ("F41", "F42", "F43", "F44", "RHEL9", "RHEL10")  # of installers, by pykickstart
+VERSIONS: Final = KICKSTART_VERSIONS  # of installers
+UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
+_NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
 _ROOM: Final = "kickstart"
 _PLACEHOLDER: Final = re.compile(r"(?<!@)@([A-Z]+)@(?!@)")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
@@ -31,16 +34,6 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]*", re.ASCII)
 _PLAIN: Final = re.compile(r"[^'\"\\$`\n\0]+")
 # What is always ours in an image-mode kickstart, so that a user's own must not have it.
 _PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """An account; ``password`` is crypted (crypt(5)), None locks it."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    password: str | None = None
-    key: str | None = None  # for ssh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +52,9 @@ class Settings:
     reference: str  # what the machine updates from
     digest: str
     stateroot: str = "default"
-    rule: str = "ostree-unverified-registry"  # of the origin
+    rule: str = UNVERIFIED_ORIGIN  # what is before the reference in the origin
     product: str = "this system"
+    payload: str = "embedded"  # one of config.PAYLOADS
     packages: Packages | None = None
     language: str | None = None
     keyboard: str | None = None
@@ -82,17 +76,18 @@ class Unattended:
 
 def fragments(settings: Settings, version: str) -> Mapping[str, str]:
     """Return the kickstarts of a medium by file name, all checked. Raises UsageError."""
+    common = named(settings)
     made = {
         "chooser.ks": _fill(
             "chooser.ks",
             PRODUCT=_plain(settings.product, "product"),
             REFERENCE=_reference(settings.reference),
+            PAYLOAD=_word(settings.payload, "payload"),
         ),
-        "image-offline.ks": _image(settings, "oci", f"{MEDIUM}/container", settings.reference),
-        "image-remote.ks": _image(settings, "registry", _LATER, _LATER),
+        "image-offline.ks": common + payload(settings, mode="image", offline=True),
+        "image-remote.ks": common + _image(settings, "registry", _LATER, _LATER),
+        "package.ks": common + (_package(settings) if settings.packages is not None else ""),
     }
-    if settings.packages is not None:
-        made["package.ks"] = _package(settings)
     for name, text in made.items():
         check(text, version, name)
     return MappingProxyType(made)
@@ -105,13 +100,6 @@ def unattended(
 
     Raises UsageError for what the installer would not take.
     """
-    if mode == "image":
-        where = (f"{MEDIUM}/container", settings.reference) if offline else (
-            settings.reference, settings.reference
-        )  # fmt: skip
-        payload = _image(settings, "oci" if offline else "registry", *where)
-    else:
-        payload = _package(settings)
     storage = _fill(
         "storage.ks",
         DISK=_word(how.disk.removeprefix("/dev/"), "disk"),
@@ -119,9 +107,22 @@ def unattended(
         FILESYSTEM=_word(how.filesystem, "rootfs"),
     )
     lines = ["text", *_machine(settings), "poweroff"]
-    text = storage + "\n".join(lines) + "\n" + payload
+    text = storage + "\n".join(lines) + "\n" + payload(settings, mode=mode, offline=offline)
     check(text, version, f"unattended-{mode}.ks")
     return text
+
+
+def payload(settings: Settings, *, mode: str, offline: bool) -> str:
+    """Return the payload's part of a kickstart. Raises UsageError without a source of packages."""
+    if mode == "package":
+        return _package(settings)
+    where = ("oci", f"{MEDIUM}/container") if offline else ("registry", settings.reference)
+    return _image(settings, *where, settings.reference)
+
+
+def named(settings: Settings) -> str:
+    """Return the commands for what the settings name, which a user's own may follow."""
+    return "".join(f"{line}\n" for line in _named(settings))
 
 
 def merge(own: str, user: str, version: str, name: str) -> str:
@@ -177,7 +178,7 @@ def check(text: str, version: str, name: str) -> BaseHandler:
 
 def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
     head = "".join(f"{line}\n" for line in _image_lines(settings))
-    verified = settings.rule != "ostree-unverified-registry" and transport == "registry"
+    verified = settings.rule != UNVERIFIED_ORIGIN and transport == "registry"
     return head + _fill(
         "image.ks",
         TRANSPORT=transport,
@@ -209,13 +210,30 @@ def _package(settings: Settings) -> str:
 
 
 def _machine(settings: Settings) -> Iterator[str]:
-    """Yield the commands for what the settings name."""
-    yield f"lang {_word(settings.language or 'en_US.UTF-8', 'language')}"
-    yield f"keyboard {_word(settings.keyboard or 'us', 'keyboard')}"
-    yield f"timezone {_word(settings.timezone or 'UTC', 'timezone')} --utc"
-    host = f" --hostname={_word(settings.hostname, 'hostname')}" if settings.hostname else ""
-    yield f"network --bootproto=dhcp --device=link --activate --onboot=on{host}"
+    """Yield the commands for a machine that nobody is asked about."""
+    yield from _named(
+        replace(
+            settings,
+            language=settings.language or "en_US.UTF-8",
+            keyboard=settings.keyboard or "us",
+            timezone=settings.timezone or "UTC",
+        )
+    )
+    if not settings.hostname:
+        yield _NETWORK
     yield "rootpw --lock"
+
+
+def _named(settings: Settings) -> Iterator[str]:
+    """Yield the commands for what the settings name."""
+    if settings.language:
+        yield f"lang {_word(settings.language, 'language')}"
+    if settings.keyboard:
+        yield f"keyboard {_word(settings.keyboard, 'keyboard')}"
+    if settings.timezone:
+        yield f"timezone {_word(settings.timezone, 'timezone')} --utc"
+    if settings.hostname:
+        yield f"{_NETWORK} --hostname={_word(settings.hostname, 'hostname')}"
     for user in settings.users:
         words = [f"user --name={_word(user.name, 'user')}"]
         if user.groups:

@@ -18,17 +18,13 @@ import pycdlib
 from pycdlib import dates, headervd, pycdlibexception
 from pycdlib import pycdlib as implementation
 
-from ..errors import HostError, UsageError, VerifyError
+from ..errors import HostError, VerifyError
 from ..tree import Content, Data, Directory
 from ..units import MIB
-from .names import iso_names, joliet_names
+from .names import MAX_LABEL, check_label, iso_names, joliet_names
 
 SECTOR: Final = 2048
-MAX_LABEL: Final = 32  # bytes of a volume identifier
 _JOLIET_LABEL: Final = 16
-_LABEL_CHARACTERS: Final = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.+"
-)
 _DESCRIPTOR: Final = 16 * SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
 _LABEL_AT: Final = _DESCRIPTOR + 40
 _CATALOG: Final = "boot.cat"
@@ -61,18 +57,6 @@ class Mastered:
 
     size: int
     places: Mapping[str, int] = field(default_factory=dict)
-
-
-def check_label(label: str) -> None:
-    """Refuse a label that boot loaders and installers could not look for. Raises UsageError."""
-    bad = sorted(set(label) - _LABEL_CHARACTERS)
-    if not label or len(label) > MAX_LABEL or bad:
-        what = f"has {' '.join(map(repr, bad))}" if bad else f"has {len(label)} characters"
-        raise UsageError(
-            f"the label '{label}' {what}",
-            hint=f"use 1 to {MAX_LABEL} of the letters a to z, digits, and _ - . +",
-            setting="label",
-        )
 
 
 def master(output: Path, medium: Medium) -> Mastered:

@@ -7,8 +7,9 @@ field of the primary volume descriptor (ECMA-119, 8.4.32), which is blank while 
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from ..errors import VerifyError
 
@@ -21,6 +22,8 @@ _SKIPPED: Final = 15  # sectors at the end, which writers of CDs used to garble
 _FRAGMENTS: Final = 20
 _PER_FRAGMENT: Final = 3  # characters of the running sum
 _PIECE: Final = 32 * 1024
+_LARGE: Final = 1024 * 1024
+_TEXT: Final = re.compile(rb"ISO MD5SUM = ([0-9a-f]{32});SKIPSECTORS = (\d{1,6});")
 _END: Final = "THIS IS NOT THE SAME AS RUNNING MD5SUM ON THIS ISO!!"
 
 
@@ -30,13 +33,10 @@ def implant(iso: Path) -> str:
     The last change to an image. Raises VerifyError for a file that is no ISO 9660 image.
     """
     with iso.open("r+b") as file:
-        file.seek(_DESCRIPTOR)
-        if file.read(6) != b"\x01CD001":
-            raise VerifyError(f"'{iso}' is no ISO 9660 image")
+        _descriptor(file, iso)
         file.seek(_FIELD)
         file.write(b" " * _FIELD_SIZE)
-        file.seek(_VOLUME_SIZE)
-        total = (int.from_bytes(file.read(4), "big") - _SKIPPED) * _SECTOR
+        total = _summed(file, _SKIPPED)
         file.seek(0)
         running = hashlib.md5(usedforsecurity=False)
         fragment, fragments, at = 0, "", 0
@@ -57,3 +57,42 @@ def implant(iso: Path) -> str:
         file.seek(_FIELD)
         file.write(text.encode().ljust(_FIELD_SIZE))
     return running.hexdigest()
+
+
+def verify(medium: Path) -> None:
+    """Compare a medium, or an image of one, with the sum in it. Raises VerifyError."""
+    with medium.open("rb") as file:
+        _descriptor(file, medium)
+        file.seek(_FIELD)
+        found = _TEXT.match(file.read(_FIELD_SIZE))
+        if found is None:
+            raise VerifyError(f"'{medium}' has no checksum by which it could be tested")
+        total = _summed(file, int(found[2]))
+        file.seek(0)
+        running = hashlib.md5(usedforsecurity=False)
+        at = 0
+        while at < total:
+            piece = bytearray(file.read(min(_LARGE, total - at)))
+            if not piece:
+                break
+            for offset in range(max(_FIELD - at, 0), min(_FIELD + _FIELD_SIZE - at, len(piece))):
+                piece[offset] = ord(" ")
+            running.update(piece)
+            at += len(piece)
+    if running.hexdigest() != found[1].decode():
+        raise VerifyError(
+            f"'{medium}' is not as it was made: its checksum is '{running.hexdigest()}'",
+            hint="write the medium again, or take another one",
+        )
+
+
+def _descriptor(file: BinaryIO, path: Path) -> None:
+    file.seek(_DESCRIPTOR)
+    if file.read(6) != b"\x01CD001":
+        raise VerifyError(f"'{path}' is no ISO 9660 image")
+
+
+def _summed(file: BinaryIO, skipped: int) -> int:
+    """Return how many bytes are summed up."""
+    file.seek(_VOLUME_SIZE)
+    return (int.from_bytes(file.read(4), "big") - skipped) * _SECTOR

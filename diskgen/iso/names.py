@@ -10,11 +10,29 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from ..errors import UsageError
+
+MAX_LABEL: Final = 32  # bytes of a volume identifier
+_LABEL_CHARACTERS: Final = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.+"
+)
 _ISO_LENGTH: Final = 31  # of a name with its dot; ";1" comes extra
 _ISO_EXTENSION: Final = 8
 _JOLIET_LENGTH: Final = 64
 _NOT_ISO: Final = re.compile(r"[^A-Z0-9_]")
 _NOT_JOLIET: Final = re.compile(r"[\0-\x1f*/:;?\\]|[^\0-\uffff]")
+
+
+def check_label(label: str) -> None:
+    """Refuse a label that boot loaders and installers could not look for. Raises UsageError."""
+    bad = sorted(set(label) - _LABEL_CHARACTERS)
+    if not label or len(label) > MAX_LABEL or bad:
+        what = f"has {' '.join(map(repr, bad))}" if bad else f"has {len(label)} characters"
+        raise UsageError(
+            f"the label '{label}' {what}",
+            hint=f"use 1 to {MAX_LABEL} of the letters a to z, digits, and _ - . +",
+            setting="label",
+        )
 
 
 def iso_names(names: Iterable[str], *, directories: frozenset[str]) -> dict[str, str]:

@@ -10,6 +10,8 @@ import lzma
 import stat
 from typing import Final
 
+import zstandard
+
 from ..errors import SourceError
 from ..tree import Directory, File, read
 
@@ -40,6 +42,11 @@ def archive(root: Directory, timestamp: int) -> bytes:
 def compressed(root: Directory, timestamp: int) -> bytes:
     """Return :func:`archive` compressed."""
     return lzma.compress(archive(root, timestamp), check=lzma.CHECK_CRC32, preset=6)
+
+
+def initramfs(root: Directory, timestamp: int) -> bytes:
+    """Return :func:`archive` as kernels since 5.9 unpack it: compressed by zstd."""
+    return zstandard.ZstdCompressor(level=12).compress(archive(root, timestamp))
 
 
 def _content(path: bytes, node: File) -> bytes:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from ..image.model import Image
-from ..tree import Directory, File, Packed, regular
+from ..image.model import BrokenBlob, Image
+from ..tree import Directory, File, Packed, pieces, regular
 
 _VERSION: Final = b'{"imageLayoutVersion":"1.0.0"}'
 _INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
@@ -43,6 +44,23 @@ def layout(image: Image, tag: str | None = None) -> Directory:
     root.add("index.json", regular(json.dumps(index, sort_keys=True).encode()))
     root.add("oci-layout", regular(_VERSION))
     return root
+
+
+def verify(root: Directory, advance: Callable[[int], None]) -> None:
+    """Read every blob of a layout and compare it with its name. Raises BrokenBlob.
+
+    A local layout's layers may have changed since they were indexed.
+    """
+    blobs = root.get_dir("blobs/sha256")
+    for raw, node in blobs.entries.items() if blobs is not None else ():
+        assert isinstance(node, File)
+        assert node.content is not None
+        digest = hashlib.sha256()
+        for piece in pieces(node.content):
+            digest.update(piece)
+            advance(len(piece))
+        if digest.hexdigest() != raw.decode():
+            raise BrokenBlob(f"sha256:{raw.decode()}", "its content is not what its name says")
 
 
 def _blob(path: Path, size: int) -> File:

@@ -1,44 +1,57 @@
 """An installer's runtime from a container image: what it must hold, and where.
 
-The layout is image-builder's for such images ("bootc-generic-iso"), and what Anaconda's dracut
-module needs: a kernel with its initramfs, shim and GRUB for media, and on x86_64 GRUB's modules for
+Two kinds: one that holds Anaconda, by image-builder's contract for such images
+("bootc-generic-iso") and what Anaconda's dracut module needs; and one that our own installer runs
+in, see :mod:`diskgen.iso.own`. Both bring a kernel, shim and GRUB, and on x86_64 GRUB's modules for
 BIOS.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..arch import Machine
-from ..errors import PreflightError, Problem
+from ..bootloader import grub
+from ..errors import PreflightError, Problem, SourceError
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File
+from . import own
 
 STAGE2: Final = "images/install.img"  # where dracut looks for the runtime on a medium
 _MODULES: Final = "usr/lib/modules"
 _ANACONDA: Final = ("usr/sbin/anaconda", "usr/bin/anaconda")
 # Where distributions keep EFI programs; below each, EFI/<vendor>/ and EFI/BOOT/.
 _EFI: Final = ("boot/efi/EFI", "usr/lib/efi")
+# Debian's; its GRUB for media looks for this file and then for its menu in /boot/grub.
+_DEBIAN_SHIM: Final = "usr/lib/shim/{}.signed"
+_DEBIAN_GRUB: Final = "usr/lib/grub/{}-signed/gcd{}.efi.signed"
+DEBIAN_MARK: Final = ".disk/info"
 _BIOS: Final = ("boot_hybrid.img", "cdboot.img", "iso9660.mod")
 _MENU_FONT: Final = "usr/share/grub/unicode.pf2"
 _RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+_PLACE: Final = "EFI/BOOT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What an installer's medium is made of; ``bios`` is None where the machine has none."""
+    """What an installer's medium is made of.
 
+    ``initrd`` is None where one has to be made. ``efi`` maps names in EFI/BOOT to programs and is
+    empty without UEFI; ``menus`` are the directories where its GRUB looks for ``grub.cfg``.
+    """
+
+    anaconda: bool
     release: str  # of the kernel
     kernel: File
-    initrd: File
-    shim: File | None  # None: no UEFI
-    mok_manager: File | None
-    grub: File | None
-    bios: Directory | None
+    initrd: File | None
+    efi: Mapping[str, File] = field(default_factory=dict)
+    menus: tuple[str, ...] = ()
+    bios: Directory | None  # GRUB's modules for BIOS; None: does not start by BIOS
     font: File | None
+    warnings: tuple[str, ...] = ()
 
 
 def examine(root: Directory, machine: Machine) -> Runtime:
@@ -46,43 +59,47 @@ def examine(root: Directory, machine: Machine) -> Runtime:
 
     Raises PreflightError with everything that is missing at once.
     """
+    anaconda = any(isinstance(find(root, path), File) for path in _ANACONDA)
     problems: list[Problem] = []
-    if not any(isinstance(find(root, path), File) for path in _ANACONDA):
+    if not anaconda:
+        problems += own.problems(root, machine)
+    elif find_dir(root, "proc") is None:
         problems.append(
-            _missing(
-                "this image holds no installer: there is no '/usr/sbin/anaconda' in it",
-                "install anaconda, anaconda-dracut and anaconda-install-img-deps in the image",
-            )
-        )
-    if find_dir(root, "proc") is None:
-        problems.append(
-            _missing(
+            missing(
                 "this image has no directory '/proc', by which an initramfs tells a root from "
                 "an image inside of an image",
                 "add 'RUN mkdir -p /proc' to its build",
             )
         )
-    release, kernel, initrd = _kernel(root, problems)
-    shim, mok_manager, grub = _efi(root, machine, problems)
-    bios = _bios(root, machine, problems)
+    release, kernel, initrd = _kernel(root, problems, anaconda=anaconda)
+    efi, menus = _efi(root, machine, problems)
+    bios = _bios(root, machine, problems, needed=anaconda or not efi)
     if problems:
         raise PreflightError(problems)
     assert kernel is not None
-    assert initrd is not None
     font = find(root, _MENU_FONT)
+    warnings = []
+    if machine.bios_grub and bios is None:
+        warnings.append(
+            f"the installer's image has no '/usr/lib/grub/{machine.bios_grub}': the medium starts "
+            "by UEFI alone"
+        )
     return Runtime(
+        anaconda=anaconda,
         release=release,
         kernel=kernel,
-        initrd=initrd,
-        shim=shim,
-        mok_manager=mok_manager,
-        grub=grub,
+        initrd=initrd if anaconda else None,
+        efi=efi,
+        menus=menus,
         bios=bios,
         font=font if isinstance(font, File) else None,
+        warnings=tuple(warnings),
     )
 
 
-def _kernel(root: Directory, problems: list[Problem]) -> tuple[str, File | None, File | None]:
+def _kernel(
+    root: Directory, problems: list[Problem], *, anaconda: bool
+) -> tuple[str, File | None, File | None]:
     folder = find_dir(root, _MODULES)
     releases = [
         name
@@ -92,7 +109,7 @@ def _kernel(root: Directory, problems: list[Problem]) -> tuple[str, File | None,
     if len(releases) != 1:
         found = ", ".join(f"'{name.decode()}'" for name in releases) or "none"
         problems.append(
-            _missing(
+            missing(
                 f"an installer's image has one kernel '/{_MODULES}/VERSION/vmlinuz', this one has "
                 f"{found}",
                 "install one kernel in the image, and remove others",
@@ -103,9 +120,9 @@ def _kernel(root: Directory, problems: list[Problem]) -> tuple[str, File | None,
     assert folder is not None
     kernel = folder.get_file(releases[0] + b"/vmlinuz")
     initrd = folder.get_file(releases[0] + b"/initramfs.img")
-    if initrd is None or not initrd.size:
+    if anaconda and (initrd is None or not initrd.size):
         problems.append(
-            _missing(
+            missing(
                 f"kernel '{release}' of the installer's image has no initramfs beside it",
                 f"make one in its build: dracut --no-hostonly --add anaconda /{_MODULES}/"
                 f"{release}/initramfs.img {release}",
@@ -116,29 +133,58 @@ def _kernel(root: Directory, problems: list[Problem]) -> tuple[str, File | None,
 
 def _efi(
     root: Directory, machine: Machine, problems: list[Problem]
-) -> tuple[File | None, File | None, File | None]:
+) -> tuple[Mapping[str, File], tuple[str, ...]]:
     suffix = machine.efi_suffix
-    if suffix is None:
-        return None, None, None
+    if suffix is None or machine.efi_grub is None:
+        return {}, ()
+    names = shim_name, grub_name, mok_name = (
+        f"shim{suffix}.efi", f"gcd{suffix}.efi", f"mm{suffix}.efi",
+    )  # fmt: skip
     programs: dict[str, File] = {}
     for place in _EFI:
         for name, file in _programs(find_dir(root, place)):
             programs.setdefault(name, file)
-    shim, grub = programs.get(f"shim{suffix}.efi"), programs.get(f"gcd{suffix}.efi")
-    missing = [
-        name
-        for name, file in ((f"shim{suffix}.efi", shim), (f"gcd{suffix}.efi", grub))
-        if file is None
-    ]
-    if missing:
-        problems.append(
-            _missing(
-                f"the installer's image has no {' and no '.join(map(repr, missing))} below "
-                + " or ".join(f"'/{place}'" for place in _EFI),
-                f"install shim-{suffix} and grub2-efi-{suffix}-cdboot in the image",
-            )
+    menus: tuple[str, ...] = (_PLACE,)
+    if not {shim_name, grub_name} <= programs.keys():
+        places = {name: _DEBIAN_SHIM.format(name) for name in (shim_name, mok_name)}
+        places[grub_name] = _DEBIAN_GRUB.format(machine.efi_grub, suffix)
+        debian = {
+            name: node for name in names if isinstance(node := find(root, places[name]), File)
+        }
+        if {shim_name, grub_name} <= debian.keys():
+            programs, menus = debian, (_PLACE, "boot/grub")
+    shim, program = programs.get(shim_name), programs.get(grub_name)
+    if shim is not None and program is not None:
+        found = {f"BOOT{suffix.upper()}.EFI": shim, f"grub{suffix}.efi": program}
+        if mok_name in programs:
+            found[mok_name] = programs[mok_name]
+        return found, menus
+    try:
+        facts = grub.inspect(root, machine)
+    except SourceError:
+        facts = None
+    if facts is not None and facts.works("uefi"):
+        # That of installed systems: it has its menu in its distribution's directory.
+        found = {
+            path.rpartition("/")[2]: file
+            for path, file in facts.esp.items()
+            if path.upper().startswith("BOOT/")
+        }
+        found.setdefault(
+            f"grub{suffix}.efi", facts.esp.get(f"{facts.vendor}/grub{suffix}.efi") or File(0)
         )
-    return shim, programs.get(f"mm{suffix}.efi"), grub
+        if all(file.is_regular for file in found.values()):
+            return found, (_PLACE, f"EFI/{facts.vendor}")
+    absent = " and no ".join(repr(n) for n in (shim_name, grub_name) if n not in programs)
+    problems.append(
+        missing(
+            f"the installer's image has no {absent} below "
+            + " or ".join(f"'/{place}'" for place in _EFI),
+            f"install shim-{suffix} and grub2-efi-{suffix}-cdboot in the image (Debian: "
+            f"shim-signed and grub-efi-{machine.oci}-signed)",
+        )
+    )
+    return {}, ()
 
 
 def _programs(folder: Directory | None) -> Iterator[tuple[str, File]]:
@@ -147,21 +193,24 @@ def _programs(folder: Directory | None) -> Iterator[tuple[str, File]]:
             yield path.rpartition(b"/")[2].decode(errors="replace").lower(), node
 
 
-def _bios(root: Directory, machine: Machine, problems: list[Problem]) -> Directory | None:
+def _bios(
+    root: Directory, machine: Machine, problems: list[Problem], *, needed: bool
+) -> Directory | None:
     if machine.bios_grub is None:
         return None
     place = f"usr/lib/grub/{machine.bios_grub}"
     folder = find_dir(root, place)
-    missing = [name for name in _BIOS if folder is None or folder.get_file(name) is None]
-    if missing:
+    absent = [name for name in _BIOS if folder is None or folder.get_file(name) is None]
+    if absent and needed:
         problems.append(
-            _missing(
-                f"the installer's image has no '/{place}/{missing[0]}'",
+            missing(
+                f"the installer's image has no '/{place}/{absent[0]}'",
                 "install grub2-pc-modules (Debian: grub-pc-bin) in the image",
             )
         )
-    return folder
+    return None if absent else folder
 
 
-def _missing(message: str, hint: str) -> Problem:
+def missing(message: str, hint: str) -> Problem:
+    """Return the problem of an installer's image that lacks something."""
     return Problem(code="installer", message=message, hint=hint, setting="installer")

@@ -58,13 +58,18 @@ def layer_commit(objects: ObjectSet, tree: Directory, timestamp: int) -> bytes:
 
 
 def image_timestamp(image: Image) -> int:
-    """Return when the image was made, in seconds since 1970; 0 where it does not say.
+    """Return when the image was made, in seconds since 1970; 0 where it does not say."""
+    return timestamp_of(image.manifest_json, image.config_json)
+
+
+def timestamp_of(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    """Return the same by the image's manifest and config.
 
     The manifest's annotation goes before the config's member; dates are RFC 3339.
     """
-    notes = image.manifest_json.get("annotations")
+    notes = manifest.get("annotations")
     annotated = notes.get(_CREATED) if isinstance(notes, dict) else None
-    for value in (annotated, image.config_json.get("created")):
+    for value in (annotated, config.get("created")):
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:

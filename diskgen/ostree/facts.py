@@ -15,7 +15,7 @@ from ..errors import PreflightError, Problem, SourceError
 from ..tree import Directory
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel
-from .lookup import find, find_dir, find_text
+from .lookup import find, find_dir, find_link, find_text
 from .selinux import Policy, read_policy
 
 _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
@@ -95,7 +95,7 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         release = os_release(root)
     except SourceError as error:
         problems.append(_problem("image", error))
-    problems[:0] = [*_kind(labels), *_layout(root)]
+    problems[:0] = [*kind_problems(labels), *_layout(root)]
     if problems or kernel is None or config is None:
         raise UnfitError(problems)
     os_id = release.get("ID") or "linux"
@@ -129,6 +129,13 @@ def os_release(root: Directory) -> dict[str, str]:
     return values
 
 
+def is_graphical(root: Directory) -> bool:
+    """Say whether a machine of the image greets its user with a graphical login."""
+    manager = find_link(root, "etc/systemd/system/display-manager.service")
+    target = find_link(root, "etc/systemd/system/default.target") or ""
+    return manager is not None and not target.endswith("multi-user.target")
+
+
 def doubt_policy(root: Directory) -> Iterator[str]:
     """Yield why updates that must be signed would be refused by the image's own policy."""
     text = find_text(root, "etc/containers/policy.json")
@@ -151,7 +158,8 @@ def doubt_policy(root: Directory) -> Iterator[str]:
         )
 
 
-def _kind(labels: Mapping[str, str]) -> Iterator[Problem]:
+def kind_problems(labels: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the reason why an image with such labels is not made to boot."""
     if "ostree.bootable" not in labels and "containers.bootc" not in labels:
         yield Problem(
             code="not-bootable",

@@ -14,7 +14,7 @@ _MAX_LINKS: Final = 40  # as the kernel has it
 def find(root: Directory, path: str | bytes) -> Node | None:
     """Return what a path means in the image, symlinks followed within it; None for nothing.
 
-    A commit keeps ``etc`` as ``usr/etc``; here it is ``etc``.
+    A commit keeps ``etc`` as ``usr/etc``; here it is ``etc``, as it is in a container's root.
     """
     todo = (path.encode() if isinstance(path, str) else path).split(b"/")[::-1]
     place: list[bytes] = []
@@ -39,6 +39,16 @@ def find(root: Directory, path: str | bytes) -> Node | None:
         else:
             place.append(name)
     return _node(root, place)
+
+
+def find_link(root: Directory, path: str) -> str | None:
+    """Return the target of the symlink at a path, whose directories are followed; or None."""
+    parent, _slash, name = path.rpartition("/")
+    folder = find_dir(root, parent)
+    node = folder.entries.get(name.encode()) if folder is not None else None
+    if isinstance(node, File) and node.is_symlink:
+        return node.target.decode(errors="backslashreplace")
+    return None
 
 
 def find_dir(root: Directory, path: str | bytes) -> Directory | None:
@@ -76,6 +86,6 @@ def _text(node: Node | None, path: str | bytes) -> str | None:
 
 
 def _node(root: Directory, place: list[bytes]) -> Node | None:
-    if place[:1] == [b"etc"]:
+    if place[:1] == [b"etc"] and root.get(b"usr/etc") is not None:
         place = [b"usr", *place]
     return root.get(b"/".join(place))

@@ -72,6 +72,8 @@ class VirtualMachine:
     sector_size: int = 512
     write: bool = False
     scsi: bool = False
+    medium: Path | None = None
+    attach: str = "cdrom"
     extra: tuple[str | Path, ...] = field(default=())
 
 
@@ -114,12 +116,24 @@ def command(
         "-nodefaults", "-display", "none", "-drive", drive,
         "-device", f"virtio-rng-{board.bus}", "-nic", f"user,model=virtio-net-{board.bus}",
     ]  # fmt: skip
-    attached = f"drive=disk,bootindex=1,{_sectors(vm.sector_size)}"
+    attached = f"drive=disk,bootindex={1 if vm.medium is None else 2},{_sectors(vm.sector_size)}"
+    if vm.medium is not None:
+        argv += _medium(vm.medium, vm.attach, board)
     if vm.scsi:
         argv += ["-device", f"virtio-scsi-{board.bus}", "-device", f"scsi-hd,{attached}"]
     else:
         argv += ["-device", f"virtio-blk-{board.bus},{attached}"]
     return [*argv, *serial, *vm.extra], chosen
+
+
+def _medium(medium: Path, attach: str, board: Board) -> list[str | Path]:
+    drive = f"if=none,id=medium,format=raw,readonly=on,file={_quoted(medium)}"
+    if attach == "usb":
+        devices = ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"]
+    else:
+        scsi = f"virtio-scsi-{board.bus},id=media"
+        devices = ["-device", scsi, "-device", "scsi-cd,bus=media.0,drive=medium,bootindex=1"]
+    return ["-drive", drive, *devices]
 
 
 def _board(arch: str) -> Board:

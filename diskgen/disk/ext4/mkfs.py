@@ -82,7 +82,9 @@ def make_empty(
             f"'{label}' is too long a name for a filesystem",
             hint=f"use at most {_MAX_LABEL} bytes",
         )
-    if disk.stat().st_size < offset + size or offset % BLOCK:
+    with disk.open("rb") as file:
+        room = file.seek(0, os.SEEK_END)
+    if room < offset + size or offset % BLOCK:
         raise ValueError(f"{offset}+{size} is no place for a filesystem in '{disk}'")
     journal = journal_size(size) // MIB
     features = ",".join([*_BASE, *["has_journal"] * bool(journal), *["verity"] * verity])

@@ -1,0 +1,349 @@
+"""A whole installer medium, one screen: from an image and an installer to a finished ISO."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from . import build, preflight
+from .arch import MACHINES, Machine
+from .bootloader import choose, grub_bios
+from .bootloader.bootupd import read_payload
+from .config import IsoRequest
+from .disk import fat, squashfs
+from .errors import PreflightError, Problem
+from .events import Emit, notice, step
+from .image import fetch, flatten
+from .image.model import Image
+from .image.store import Store
+from .iso import contents, hybrid, initramfs, kickstart, mediacheck, medium, own, payload
+from .iso import plan as iso_plan
+from .iso import runtime as iso_runtime
+from .iso.hybrid import Bios, Esp
+from .iso.kickstart import Settings
+from .iso.master import Medium, master
+from .iso.medium import Parts
+from .iso.menu import Choices
+from .iso.plan import IsoPlan
+from .iso.runtime import Runtime
+from .layout import BIOS_SECTOR, derive_uuid
+from .ostree import commit, facts
+from .reference import ImageRef
+from .tree import Directory, File, Packed, read, regular
+from .units import format_size
+from .workspace import Workspace, writing
+
+_APPLICATION: Final = "DISKGEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """The image that machines get. ``image`` is None where only its description was read."""
+
+    digest: str
+    title: str
+    timestamp: int
+    release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
+    stateroot: str = "default"
+    graphical: bool = False
+    bootupd: bool = True  # False: it is known that there is no data for it
+    image: Image | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A medium decided: all that writing it takes."""
+
+    plan: IsoPlan
+    runtime: Runtime
+    root: Directory  # of the runtime
+    ours: Directory  # what lies in our place on the medium
+    product_image: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsoArtifact:
+    """A finished medium; ``size`` in bytes."""
+
+    path: Path
+    size: int
+    label: str
+    digest: str  # of the payload
+    md5: str  # as the medium checks itself
+
+
+def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
+    """Make the medium a request asks for. Raises DiskgenError and leaves nothing then."""
+    assert request.output is not None
+    preflight.check_iso_request(request)
+    with Store(request.cache).session() as store:
+        prepared = prepare(request, store, emit)
+        preflight.check_iso_plan(prepared.plan)
+        for warning in prepared.plan.warnings:
+            notice(emit, warning, warning=True)
+        with Workspace(request.output, force=request.force) as work:
+            with writing(request.output.parent):
+                finished, md5 = write(prepared, work, emit)
+            path = work.publish(finished)
+    return IsoArtifact(
+        path=path,
+        size=path.stat().st_size,
+        label=prepared.plan.label,
+        digest=prepared.plan.digest,
+        md5=md5,
+    )
+
+
+def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
+    """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
+    preflight.check_iso_request(request)
+    with Store(request.cache).session() as store:
+        return prepare(request, store, emit).plan
+
+
+def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
+    """Fetch and read everything and decide; only the cache is written. Raises DiskgenError."""
+    machine = MACHINES[request.arch]
+    offered = contents.offer(request, machine)
+    target = _payload(request, machine, store, emit)
+    root, runtime = _runtime(request, machine, store, emit)
+    release = facts.os_release(root)
+    problems = list(_unfit(request, target, runtime))
+    if problems:
+        raise PreflightError(problems)
+    version = request.kickstart_version or iso_plan.language_of(
+        release if runtime.anaconda else {}, kickstart.VERSIONS
+    )
+    product = iso_plan.plain_title(request.product or target.title)
+    label = request.label or iso_plan.default_label(target.release or release, machine)
+    settings = Settings(
+        reference=request.tracked.name,
+        digest=target.digest,
+        stateroot=target.stateroot,
+        rule=request.tracked.origin_by(request.signature).removesuffix(request.tracked.name),
+        product=product,
+        payload=request.payload,
+        packages=offered.packages,
+        language=request.language,
+        keyboard=request.keyboard,
+        timezone=request.timezone,
+        hostname=request.hostname,
+        users=request.users,
+        graphical=target.graphical,
+        kargs=request.install_kargs,
+    )
+    texts = contents.texts(request, settings, version, "xfs" if runtime.anaconda else "ext4")
+    installs = "package" in request.modes and (offered.packages is not None or runtime.anaconda)
+    choices = Choices(
+        product=product,
+        label=label,
+        image="image" in request.modes,
+        packages=installs,
+        packages_need_network=offered.needs_network,
+        unattended=contents.erased(request, texts),
+        kargs=(*(() if runtime.anaconda else machine.consoles), *request.kargs),
+        console=medium.console(machine),
+    )
+    room = contents.room(request, settings, texts, choices, target.image, offered, version)
+    plan = IsoPlan(
+        request=request,
+        machine=machine,
+        digest=target.digest,
+        title=target.title,
+        product=product,
+        version=target.release.get("VERSION_ID", ""),
+        label=label,
+        installer="Anaconda" if runtime.anaconda else "diskgen's own",
+        kickstart_version=version,
+        kernel=runtime.release,
+        choices=choices,
+        kickstarts=tuple(sorted(texts)),
+        timestamp=target.timestamp,
+        payload_bytes=_size(room.get_dir("container")),
+        package_bytes=offered.source.size if offered.source is not None else 0,
+        runtime_bytes=_size(root),
+        warnings=(*target.warnings, *runtime.warnings),
+    )
+    return Prepared(
+        plan=plan,
+        runtime=runtime,
+        root=root,
+        ours=room,
+        product_image=contents.product_image(texts, target.timestamp) if runtime.anaconda else None,
+    )
+
+
+def write(prepared: Prepared, work: Workspace, emit: Emit) -> tuple[Path, str]:
+    """Write the medium into a partial file; return that and its checksum (MD5, hex)."""
+    plan, runtime = prepared.plan, prepared.runtime
+    stage2 = work.partial("install.img")
+    if not runtime.anaconda:
+        own.add_to(prepared.root)
+    with step(emit, "runtime", "Packing the installer", unit="bytes") as phase:
+        squashfs.make(stage2, prepared.root, timestamp=plan.timestamp, advance=phase.advance)
+        phase.detail = format_size(stage2.stat().st_size)
+    initrd = runtime.initrd or regular(
+        initramfs.make(prepared.root, runtime.release, plan.timestamp)
+    )
+    machine = plan.machine
+    core = None
+    if runtime.bios is not None and machine.bios_grub is not None:
+        core = grub_bios.medium_image(
+            runtime.bios, machine.bios_grub, f"/{medium.GRUB_PLACE}", work.scratch
+        )
+    parts = Parts(
+        machine=machine,
+        choices=plan.choices,
+        product=plan.product,
+        version=plan.version,
+        timestamp=plan.timestamp,
+        kernel=runtime.kernel,
+        initrd=initrd,
+        stage2=_file(stage2),
+        product_image=prepared.product_image,
+        efi=runtime.efi,
+        menus=runtime.menus,
+        font=runtime.font,
+        bios=runtime.bios if core is not None else None,
+        core=core,
+        ours=prepared.ours,
+    )
+    esp = None
+    if parts.efi:
+        esp_path = work.partial("efiboot.img")
+        esp = _write_esp(esp_path, parts, plan)
+    root, boot = medium.tree(parts, esp)
+    embedded = prepared.ours.get_dir("container")
+    if embedded is not None:
+        with step(
+            emit, "verify", "Verifying the image", total=plan.payload_bytes, unit="bytes"
+        ) as phase:
+            payload.verify(embedded, phase.advance)
+    output = work.partial("iso")
+    with step(emit, "master", "Mastering the medium") as phase:
+        made = master(
+            output,
+            Medium(
+                root=root,
+                label=plan.label,
+                timestamp=plan.timestamp,
+                application=_APPLICATION,
+                boot=boot,
+            ),
+        )
+        bios = None
+        if core is not None and runtime.bios is not None:
+            mbr = runtime.bios.get_file("boot_hybrid.img")
+            assert mbr is not None
+            assert mbr.content is not None
+            bios = Bios(
+                mbr=read(mbr.content), core=made.places[medium.CORE_IMAGE], core_size=len(core)
+            )
+        if esp is not None:
+            place = Esp(start=made.places[medium.EFI_IMAGE], size=esp.size)
+            hybrid.make(output, seed=_seed(plan), bios=bios, esp=place)
+        phase.detail = format_size(output.stat().st_size)
+    with step(emit, "checksum", "Adding the medium's checksum"):
+        md5 = mediacheck.implant(output)
+    return output, md5
+
+
+def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Payload:
+    """Read the image that machines get; of one that stays in its registry the description."""
+    if request.payload == "remote" and request.installer is not None:
+        with step(emit, "describe", "Reading the image's description"):
+            found = fetch.describe(request.source, machine, request.access)
+        config = json.loads(found.config)
+        labels = (config.get("config") or {}).get("Labels") or {}
+        problems = list(facts.kind_problems(labels))
+        if problems:
+            raise PreflightError(problems)
+        name = request.source.name.rpartition("/")[2].partition(":")[0].partition("@")[0]
+        return Payload(
+            digest=found.digest,
+            title=str(labels.get("org.opencontainers.image.title") or name),
+            timestamp=commit.timestamp_of({}, config),
+        )
+    image, stacked = build.read_image(request.source, machine, request.access, store, emit)
+    tree = facts.examine(stacked.merged, image.labels, machine.name)
+    choose.inspect(stacked.merged, machine, BIOS_SECTOR)  # it must start what it installs
+    return Payload(
+        digest=image.digest,
+        title=tree.title,
+        release=facts.os_release(stacked.merged),
+        timestamp=commit.image_timestamp(image),
+        stateroot=tree.config.stateroot,
+        graphical=facts.is_graphical(stacked.merged),
+        bootupd=machine.bootloader != "grub" or read_payload(stacked.merged) is not None,
+        image=image,
+        warnings=(*tree.warnings, *stacked.warnings),
+    )
+
+
+def _runtime(
+    request: IsoRequest, machine: Machine, store: Store, emit: Emit
+) -> tuple[Directory, Runtime]:
+    """Return the installer's root and what it brings to a medium."""
+    source = request.installer or request.source
+    assert isinstance(source, ImageRef)
+    _image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
+    with step(emit, "flatten", "Merging the installer's layers"):
+        root = flatten.flatten(indexes)
+    return root, iso_runtime.examine(root, machine)
+
+
+def _unfit(request: IsoRequest, target: Payload, runtime: Runtime) -> Iterator[Problem]:
+    """Yield why this installer could not install this image."""
+    if runtime.anaconda and "image" in request.modes and not target.bootupd:
+        yield Problem(
+            code="bootupd",
+            message="Anaconda installs boot loaders by bootupd, and the image has no data for it "
+            "(/usr/lib/bootupd/updates)",
+            hint="run 'bootupctl backend generate-update-metadata' in the image's build; diskgen's "
+            "own installer needs no bootupd",
+            setting="installer",
+        )
+    if not runtime.anaconda and request.modes == ("package",) and request.packages is None:
+        yield Problem(
+            code="packages",
+            message="diskgen's own installer is not told where packages come from",
+            hint="name a mirror's URL, or a directory with packages",
+            setting="packages",
+        )
+
+
+def _write_esp(path: Path, parts: Parts, plan: IsoPlan) -> File:
+    """Write the EFI system partition into a file; return it as a file of the medium."""
+    files = medium.esp_files(parts)
+    size = medium.esp_size(files)
+    with path.open("xb") as file:
+        file.truncate(size)
+    fat.make(
+        path,
+        offset=0,
+        size=size,
+        label="ANACONDA",
+        volume_id=derive_uuid(_seed(plan), "iso esp").int >> 96,
+        timestamp=plan.timestamp,
+        files=files,
+    )
+    return _file(path)
+
+
+def _seed(plan: IsoPlan) -> str:
+    return f"{plan.digest} {plan.label} {plan.machine.name}"
+
+
+def _file(path: Path) -> File:
+    size = path.stat().st_size
+    return File(0o100644, content=Packed(path, size, ((0, size, 0),)))
+
+
+def _size(root: Directory | None) -> int:
+    """Return the bytes of all files of a tree, each inode once."""
+    files = {node for _path, node in root.walk() if isinstance(node, File)} if root else set()
+    return sum(file.size for file in files)

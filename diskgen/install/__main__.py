@@ -1,0 +1,208 @@
+"""The installation, one screen: from the kernel's arguments to a machine that can be started."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..arch import MACHINES
+from ..errors import DiskgenError, HostError, UsageError
+from ..events import Event
+from ..iso import mediacheck
+from ..run import Child, run, running, wait
+from . import dialogue, disks, image_mode, medium, package_mode, recipe, target
+from .console import Consoles, active
+from .dialogue import Declined
+from .disks import Disk
+from .medium import Medium
+from .package_mode import installed_machine
+from .recipe import Recipe
+from .target import Mounts, Target, mounts
+
+_PLACE: Final = Path("/run/diskgen")
+_LOG: Final = _PLACE / "install.log"
+_BASE: Final = "clearpart --all --initlabel\nreqpart --add-boot\npart / --grow\n"
+_ENDS: Final = {"poweroff": "poweroff", "reboot": "reboot", "halt": "halt"}
+
+
+def main() -> int:
+    """Install, and end the machine; on failure say why and give a shell."""
+    _PLACE.mkdir(exist_ok=True)
+    logging.basicConfig(filename=_LOG, level=logging.INFO, format="%(asctime)s %(message)s")
+    consoles = Consoles(active())
+    while True:
+        try:
+            _session(consoles)
+        except Declined as error:
+            consoles.say(f"\n{error.message}")
+        except DiskgenError as error:
+            _log(traceback.format_exc())
+            consoles.say(f"\nerror: {error.message}")
+            if error.hint:
+                consoles.say(f"  hint: {error.hint}")
+            consoles.say(f"The log is {_LOG}. DISKGEN-INSTALL failed")
+        except EOFError:
+            return HostError.exit_status
+        except Exception as error:  # noqa: BLE001 - whoever sits there needs a shell, not silence
+            _log(traceback.format_exc())
+            consoles.say(f"\ndiskgen's installer has a bug: {error!r}; the log is {_LOG}")
+        if not _again(consoles):
+            return 0
+
+
+def _session(consoles: Consoles) -> None:
+    given = medium.words()
+    here = medium.read()
+    consoles.say(f"\n{here.product}: diskgen's installer\n")
+    if "inst.rescue" in given:
+        _shell(consoles)
+        return
+    if "rd.live.check" in given:
+        consoles.say("Testing this medium ...")
+        mediacheck.verify(here.device)
+        consoles.say("The medium is as it was made.")
+    with mounts() as mounted:
+        wanted, disk = _decide(consoles, here, given, mounted)
+        _carry_out(consoles, here, wanted, disk, mounted)
+    _finish(consoles, wanted.end)
+
+
+def _decide(
+    consoles: Consoles, here: Medium, given: Mapping[str, str], mounted: Mounts
+) -> tuple[Recipe, Disk]:
+    """Return what is to be done and where; all that can be wrong is said here."""
+    found = disks.candidates(here.device)
+    if place := given.get("inst.ks"):
+        text = medium.kickstart(place, mounted)
+        wanted = _parsed(text, here, place)
+        disk = disks.choose(wanted.storage.disks, found)
+        if not wanted.storage.erase and not disks.is_blank(disk):
+            raise UsageError(
+                f"there is something on '{disk.name}', and the kickstart does not say to erase it",
+                hint="give it 'clearpart --all', or another disk",
+            )
+        _check(wanted, here)
+        return wanted, disk
+    mode = dialogue.choose_mode(consoles, here, given.get("diskgen.mode", "ask"))
+    text = _BASE + medium.payload_kickstart(here, mode, given.get("diskgen.ref"))
+    wanted = _parsed(text, here, f"{mode}.ks")
+    _check(wanted, here)
+    disk = dialogue.choose_disk(consoles, found)
+    wanted = dialogue.ask_people(consoles, wanted)
+    what = here.reference if mode == "image" else f"{here.product}, from packages,"
+    dialogue.confirm(consoles, disk, what)
+    return wanted, disk
+
+
+def _parsed(text: str, here: Medium, name: str) -> Recipe:
+    """Return the recipe, its %pre scripts run: they may write files that it includes."""
+    first = recipe.scripts_before(text, here.kickstart_version, name)
+    for number, script in enumerate(first, 1):
+        target.run_script(script, number, None, _PLACE)
+    return recipe.parse(text, here.kickstart_version, name)
+
+
+def _check(wanted: Recipe, here: Medium) -> None:
+    if wanted.image is not None:
+        image_mode.check(wanted)
+    else:
+        package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
+
+
+def _carry_out(
+    consoles: Consoles, here: Medium, wanted: Recipe, disk: Disk, mounted: Mounts
+) -> None:
+    def emit(event: Event) -> None:
+        logging.info("%s", event)
+        consoles.emit(event)
+
+    arch = installed_machine()
+    consoles.say(f"\nInstalling on {disk.text}\n")
+    if wanted.image is not None:
+        deployed = image_mode.install(
+            wanted, disk, arch, _tracked(wanted, here), here.signature, emit
+        )
+        image_mode.grow(deployed, disk, emit)
+        image_mode.mount(deployed, disk, mounted)
+        installed = Target(target.ROOT)
+    else:
+        how = package_mode.check(wanted, MACHINES[arch], here.packages)
+        installed = package_mode.install(wanted, disk, arch, how, mounted, emit)
+    consoles.say("  Setting up the machine ...")
+    target.set_up(installed, wanted)
+    for number, script in enumerate(wanted.after, 1):
+        target.run_script(script, number, installed, _PLACE)
+    target.label(installed)
+    target.copy_log(installed, _LOG)
+    run(["sync"])
+
+
+def _tracked(wanted: Recipe, here: Medium) -> str:
+    """Return what the machine updates from: what it was installed from, or what the medium says."""
+    assert wanted.image is not None
+    return wanted.image.url if wanted.image.transport == "registry" else here.reference
+
+
+def _finish(consoles: Consoles, end: str | None) -> None:
+    consoles.say("\nThe installation is complete. DISKGEN-INSTALL done")
+    if end is None:
+        answer = consoles.ask("Press Enter to restart (p: power off, s: shell): ")
+        if answer == "s":
+            _shell(consoles)
+        end = "poweroff" if answer == "p" else "reboot"
+    _end(end)
+
+
+def _again(consoles: Consoles) -> bool:
+    """Ask what to do after something went wrong; say whether to begin anew."""
+    while True:
+        answer = consoles.ask("s: shell, a: begin again, r: restart, p: power off [s]: ")
+        if answer in ("a", "r", "p"):
+            break
+        _shell(consoles)
+    if answer != "a":
+        _end("reboot" if answer == "r" else "poweroff")
+    return answer == "a"
+
+
+def _end(how: str) -> None:
+    run(["systemctl", "--no-block", _ENDS[how]], ok=range(256))
+
+
+def _shell(consoles: Consoles) -> None:
+    """Give a shell on every console until one of them is left."""
+    consoles.say("\nThis is a shell in the installer; 'exit' goes back.\n")
+    children: list[Child] = []
+    # One after the other is started; the first to end ends all.
+    _shells(list(consoles.paths), children)
+
+
+def _shells(paths: list[Path], children: list[Child]) -> None:
+    if not paths:
+        while children and all(child.poll() is None for child in children):
+            with suppress(Exception):
+                children[0].wait(0.5)
+        return
+    with paths[0].open("r+b", buffering=0) as terminal:
+        number = terminal.fileno()
+        argv = ["setsid", "--ctty", "sh", "-i"]
+        with running(argv, stdin=number, stdout=number, stderr=number) as child:
+            try:
+                _shells(paths[1:], [*children, child])
+            finally:
+                if child.poll() is None:
+                    child.kill()
+                wait(child)
+
+
+def _log(text: str) -> None:
+    logging.error("%s", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

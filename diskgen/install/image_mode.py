@@ -1,0 +1,242 @@
+"""Image mode: diskgen itself writes the target disk, then the root is grown over the rest of it.
+
+While it writes, the layers are unpacked into a filesystem at the end of the same disk: the machine
+needs no more memory for a large image than for a small one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .. import build
+from ..config import AccessOptions, Request
+from ..disk import tarball
+from ..disk.appliance import KINDS
+from ..errors import HostError, UsageError
+from ..events import Emit, step
+from ..image.store import Store
+from ..layout import Filesystem, Partition, Role
+from ..reference import ImageRef, parse
+from ..run import PIPE, run, running, which
+from ..tree import Directory
+from ..units import GIB, MIB, align_down, align_up, format_size
+from .disks import Disk, partition_path, size_of
+from .recipe import ImageSource, Recipe
+from .target import PHYSICAL, ROOT, Mounts
+
+_ZEROOUT: Final = 0x127F  # BLKZEROOUT of linux/fs.h
+_PIECE: Final = 64 * MIB
+_SCRATCH: Final = Path("/run/diskgen/scratch")
+_POLICY: Final = Path("/run/diskgen/policy.json")
+_ANYTHING: Final = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+_TAIL: Final = 2 * MIB  # at the disk's end: the second partition table
+_MAKERS: Final = {
+    Filesystem.XFS: ("mkfs.xfs", "-f", "-q", "-L", "{label}", "-m", "uuid={uuid}"),
+    Filesystem.BTRFS: ("mkfs.btrfs", "-f", "-q", "-L", "{label}", "-U", "{uuid}"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What was written: the plan's deployment, and where it lies below the root filesystem."""
+
+    prepared: build.Prepared
+    deployment: Path
+    stateroot: str
+
+
+def reference(source: ImageSource) -> ImageRef:
+    """Return what ``ostreecontainer`` names as a reference. Raises UsageError."""
+    if source.transport == "registry":
+        return parse(f"docker://{source.url}")
+    return parse(f"{source.transport}:{source.url}")
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse what this runtime could not make. Raises HostError."""
+    kind = recipe.storage.filesystem
+    if kind in KINDS:
+        for program in (_MAKERS[Filesystem(kind)][0], "tar"):
+            if which(program) is None:
+                raise HostError(
+                    f"a root filesystem of type '{kind}' takes '{program}', which this installer "
+                    "does not have",
+                    hint="choose ext4, or add the program to the installer's image",
+                )
+
+
+def install(
+    recipe: Recipe, disk: Disk, arch: str, tracked: str, signature: str, emit: Emit
+) -> Deployed:
+    """Write the image onto a disk, whose contents are lost. Raises DiskgenError."""
+    assert recipe.image is not None
+    source = reference(recipe.image)
+    embedded = not source.is_registry
+    if embedded:
+        _POLICY.parent.mkdir(parents=True, exist_ok=True)
+        _POLICY.write_text(_ANYTHING)  # the medium is what we are; its digests are checked
+    with _scratch_space(disk) as cache:
+        request = Request(
+            format="raw",
+            source=source,
+            target=parse(f"docker://{tracked}"),
+            signature=signature,
+            arch=arch,
+            disk_size=align_down(disk.size, MIB),
+            sector_size=disk.sector_size,
+            root_filesystem=recipe.storage.filesystem,
+            sizes={str(role): size for role, size in recipe.storage.sizes.items()},
+            kargs=recipe.kargs,
+            access=AccessOptions(policy=_POLICY if embedded else None),
+            cache=cache,
+        )
+        with Store(cache).session() as store:
+            prepared = build.prepare(request, store, emit)
+            _write(prepared, disk, cache, emit)
+    return Deployed(
+        prepared=prepared,
+        deployment=Path(
+            "ostree/deploy", prepared.plan.image.stateroot, "deploy", f"{prepared.plan.commit}.0"
+        ),
+        stateroot=prepared.plan.image.stateroot,
+    )
+
+
+def mount(deployed: Deployed, disk: Disk, mounts: Mounts) -> None:
+    """Mount the installed machine at PHYSICAL, and the deployment as it will be seen at ROOT."""
+    layout = deployed.prepared.plan.layout
+    root = layout.partition(Role.ROOT)
+    mounts.add(partition_path(disk.path, root.number), PHYSICAL)
+    boot = partition_path(disk.path, layout.partition(Role.BOOT).number)
+    mounts.add(boot, PHYSICAL / "boot")
+    if layout.has(Role.ESP):
+        esp = partition_path(disk.path, layout.partition(Role.ESP).number)
+        if (PHYSICAL / "boot/efi").is_dir():
+            mounts.add(esp, PHYSICAL / "boot/efi")
+    mounts.bind(PHYSICAL / deployed.deployment, ROOT)
+    mounts.bind(ROOT / "usr", ROOT / "usr", read_only=True)  # its files are the repository's
+    mounts.bind(PHYSICAL, ROOT / "sysroot")
+    mounts.bind(PHYSICAL / "ostree/deploy" / deployed.stateroot / "var", ROOT / "var")
+    mounts.bind(PHYSICAL / "boot", ROOT / "boot")
+    mounts.enter(ROOT)
+    mounts.add("tmpfs", ROOT / "tmp", "-t", "tmpfs")
+    (ROOT / "var/log").mkdir(exist_ok=True)
+    (ROOT / "var/tmp").mkdir(exist_ok=True, mode=0o1777)
+
+
+def _write(prepared: build.Prepared, disk: Disk, scratch: Path, emit: Emit) -> None:
+    layout = prepared.plan.layout
+    root = layout.partition(Role.ROOT)
+    size = align_up(prepared.plan.root_bytes + prepared.plan.root_bytes // 10, 16 * MIB)
+    size = min(size, root.size)
+    begin = _scratch_begin(disk)
+    if root.start + size > begin:
+        raise UsageError(
+            f"'{disk.name}' has {format_size(disk.size)}; while it is installed this image needs "
+            f"{format_size(align_up(2 * (root.start + size), GIB))}",
+            hint="choose a larger disk",
+        )
+    with step(emit, "erase", f"Erasing the beginning of {disk.name}", unit="bytes") as phase:
+        zero(disk.path, 0, root.start + size, phase.advance)
+        zero(disk.path, disk.size - _TAIL, _TAIL, phase.advance)
+
+    def fill(part: Partition, tree: Directory, advance: Callable[[int], None]) -> None:
+        reread(disk.path)
+        fill_foreign(partition_path(disk.path, part.number), part, tree, advance)
+
+    own = root.filesystem not in KINDS
+    place = scratch / "loader"
+    place.mkdir()
+    build.write_onto(
+        prepared, disk.path, place, emit, root_size=size if own else None, foreign=fill
+    )
+
+
+def grow(deployed: Deployed, disk: Disk, emit: Emit) -> None:
+    """Let the root filesystem take its whole partition. Raises ToolError."""
+    root = deployed.prepared.plan.layout.partition(Role.ROOT)
+    reread(disk.path)
+    if root.filesystem is Filesystem.EXT4:
+        with step(emit, "grow", "Growing the root filesystem") as phase:
+            run(["resize2fs", "-f", partition_path(disk.path, root.number)])
+            phase.detail = format_size(root.size)
+
+
+def fill_foreign(
+    device: Path, part: Partition, tree: Directory, advance: Callable[[int], None]
+) -> None:
+    """Make a filesystem by its own tool and unpack a tree into it. Raises ToolError."""
+    assert part.filesystem is not None
+    words = [word.format(label=part.label, uuid=part.fs_uuid) for word in _MAKERS[part.filesystem]]
+    run([*words, device])
+    PHYSICAL.mkdir(parents=True, exist_ok=True)
+    run(["mount", device, PHYSICAL])
+    try:
+        argv = ["tar", "-C", str(PHYSICAL), "--numeric-owner", "--xattrs", "--xattrs-include=*",
+                "-xpf", "-"]  # fmt: skip
+        with running(argv, stdin=PIPE, stderr=None, stdout=None) as tar:
+            assert tar.stdin is not None
+            for chunk in tarball.stream(tree, advance):
+                tar.stdin.write(chunk)
+            tar.stdin.close()
+        if tar.returncode:
+            raise HostError(f"'{device}' could not be filled: tar failed, see the log")
+        for path, node in tree.walk():
+            if isinstance(node, Directory) and node.immutable:
+                run(["chattr", "+i", PHYSICAL / os.fsdecode(path)])
+    finally:
+        run(["umount", PHYSICAL])
+
+
+def zero(device: Path, start: int, length: int, advance: Callable[[int], None]) -> None:
+    """Make a range of a device read as zeros, by whatever is quickest for it. Raises HostError."""
+    try:
+        with device.open("r+b", buffering=0) as file:
+            for at in range(start, start + length, _PIECE):
+                size = min(_PIECE, start + length - at)
+                fcntl.ioctl(file, _ZEROOUT, struct.pack("QQ", at, size))
+                advance(size)
+    except OSError as error:
+        raise HostError(f"'{device}' cannot be written: {error.strerror}") from error
+
+
+def reread(device: Path) -> None:
+    """Let the kernel take the partitions that are on a disk now. Raises ToolError."""
+    run(["blockdev", "--flushbufs", device])
+    run(["blockdev", "--rereadpt", device])
+    if which("udevadm") is not None:
+        run(["udevadm", "settle", "--timeout=20"], ok=range(256))
+
+
+def _scratch_begin(disk: Disk) -> int:
+    return align_down(disk.size // 2, MIB)
+
+
+@contextmanager
+def _scratch_space(disk: Disk) -> Iterator[Path]:
+    """Give a directory on the second half of a disk, which is nothing else's meanwhile."""
+    begin = _scratch_begin(disk)
+    size = align_down(size_of(disk.path) - begin - _TAIL, MIB)
+    loop = run(
+        ["losetup", "--show", "-f", "-o", str(begin), "--sizelimit", str(size), disk.path]
+    ).text.strip()
+    try:
+        run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0",
+             "-E", "lazy_itable_init=1", loop])  # fmt: skip
+        _SCRATCH.mkdir(parents=True, exist_ok=True)
+        run(["mount", loop, _SCRATCH])
+        try:
+            cache = _SCRATCH / "cache"
+            cache.mkdir()
+            yield cache
+        finally:
+            run(["umount", _SCRATCH])
+    finally:
+        run(["losetup", "-d", loop])

@@ -1,0 +1,142 @@
+"""What the installer was given: its medium, and the words of the kernel's command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import HostError, UsageError
+from ..run import run
+from .target import Mounts
+
+REPOSITORY: Final = Path("/run/install/repo")
+ROOM: Final = REPOSITORY / "diskgen"
+_DEVICE: Final = Path("/run/diskgen/medium")
+_CMDLINE: Final = Path("/proc/cmdline")
+_LATER: Final = "@@REF@@"
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
+_MAX_KICKSTART: Final = 1024 * 1024
+_TIMEOUT_SECONDS: Final = 60
+_ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """What ``medium.json`` says, and where the medium is."""
+
+    product: str
+    reference: str
+    origin: str  # container-image-reference of the installed machine
+    payload: str
+    modes: tuple[str, ...]
+    kickstart_version: str
+    packages: str | None  # kind of the packages on the medium
+    device: Path
+
+    @property
+    def signature(self) -> str:
+        """The rule of the origin, as ``--target-signature`` has it."""
+        rule = self.origin.removesuffix(self.reference).rstrip(":")
+        return rule.removesuffix(":docker://").removesuffix(":docker:")
+
+
+def read() -> Medium:
+    """Return what this machine was started from. Raises HostError."""
+    path = ROOM / "medium.json"
+    try:
+        facts = json.loads(path.read_bytes())
+        return Medium(
+            product=facts["product"],
+            reference=facts["reference"],
+            origin=facts["origin"],
+            payload=facts["payload"],
+            modes=tuple(facts["modes"]),
+            kickstart_version=facts["kickstart_version"],
+            packages=facts["packages"],
+            device=Path(_DEVICE.read_text().strip()).resolve(),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise HostError(f"'{path}' cannot be read: {error}") from error
+
+
+def words() -> Mapping[str, str]:
+    """Return the kernel arguments of ours; the last of a name counts."""
+    found = {}
+    for word in _CMDLINE.read_text(errors="replace").split():
+        name, _equals, value = word.partition("=")
+        if name.startswith(("inst.", "diskgen.", "rd.live.")):
+            found[name] = value
+    return found
+
+
+def kickstart(place: str, mounts: Mounts) -> str:
+    """Return the kickstart that ``inst.ks=`` names. Raises UsageError or HostError."""
+    kind, _colon, rest = place.partition(":")
+    if kind in ("http", "https"):
+        return _fetched(place)
+    if kind == "file":
+        return _text(Path("/") / rest.lstrip("/"))
+    if kind in ("hd", "cdrom"):
+        device, _colon, path = rest.rpartition(":") if kind == "hd" else ("", "", rest)
+        if kind == "cdrom" or _is_medium(device):
+            return _text(REPOSITORY / path.lstrip("/"))
+        name = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), device)
+        source = name if "=" in name else f"/dev/{name.removeprefix('/dev/')}"
+        mounts.add(source, Path("/run/diskgen/kickstart"), "-o", "ro")
+        return _text(Path("/run/diskgen/kickstart") / path.lstrip("/"))
+    raise UsageError(
+        f"'inst.ks={place}' is not understood",
+        hint="use hd:LABEL=…:/path, http://…, https://…, or file:/path",
+    )
+
+
+def payload_kickstart(medium: Medium, mode: str, wish: str | None) -> str:
+    """Return the payload's part of a kickstart: from the medium, or for the reference wished for.
+
+    Raises UsageError for a reference that cannot be one.
+    """
+    if mode == "package":
+        return _text(ROOM / "package.ks")
+    offline = ROOM / "image-offline.ks"
+    if wish is None and medium.payload == "both" and reachable(medium.reference):
+        wish = medium.reference
+    if wish is None and (ROOM / "container/index.json").is_file():
+        return _text(offline)
+    reference = wish or medium.reference
+    if not _REFERENCE.fullmatch(reference):
+        raise UsageError(f"'diskgen.ref={reference}' is no image reference")
+    return _text(ROOM / "image-remote.ks").replace(_LATER, reference)
+
+
+def reachable(reference: str) -> bool:
+    """Say whether a registry answers for a reference."""
+    done = run(["skopeo", "inspect", "--raw", f"docker://{reference}"], ok=range(256), timeout=60)
+    return done.status == 0
+
+
+def _is_medium(device: str) -> bool:
+    stage2 = words().get("inst.stage2", "")
+    return device == stage2.removeprefix("hd:").partition(":")[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HostError(f"'{path}' cannot be read: {error}") from error
+
+
+def _fetched(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+            data: bytes = answer.read(_MAX_KICKSTART + 1)
+    except (OSError, ValueError) as error:
+        raise HostError(f"'{url}' cannot be fetched: {error}") from error
+    if len(data) > _MAX_KICKSTART:
+        raise UsageError(f"'{url}' is too large for a kickstart")
+    return data.decode("utf-8", "replace")

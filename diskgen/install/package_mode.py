@@ -1,0 +1,262 @@
+"""The traditional way: partitions, filesystems, and packages by the distribution's own tools."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from ..arch import MACHINES, Machine
+from ..disk import table
+from ..errors import HostError, UsageError
+from ..events import Emit, step
+from ..layout import Filesystem, Layout, Partition, Role, make_layout
+from ..run import run, which
+from ..units import GIB, MIB, align_down
+from . import target as targets
+from .disks import Disk, partition_path
+from .image_mode import reread, zero
+from .recipe import PackageSource, Recipe
+from .target import PHYSICAL, ROOT, Mounts, Target
+
+_LEAST: Final = 3 * GIB  # of a root filesystem
+_HEAD: Final = 4 * MIB  # zeroed where each partition begins: no old filesystem shows through
+_MAKERS: Final = {
+    Filesystem.EXT4: ("mkfs.ext4", "-q", "-F", "-L", "{label}", "-U", "{uuid}"),
+    Filesystem.XFS: ("mkfs.xfs", "-q", "-f", "-L", "{label}", "-m", "uuid={uuid}"),
+    Filesystem.BTRFS: ("mkfs.btrfs", "-q", "-f", "-L", "{label}", "-U", "{uuid}"),
+    Filesystem.VFAT: ("mkfs.vfat", "-n", "{label}", "-i", "{volume:08x}"),
+}
+_OS_RELEASE: Final = Path("/etc/os-release")
+_KEYRINGS: Final = Path("/usr/share/keyrings")
+# What makes a Debian a machine, beside what %packages names; {kernel} by architecture.
+_DEBIAN: Final = (
+    "systemd-sysv", "udev", "dbus", "linux-image-{kernel}", "initramfs-tools", "e2fsprogs",
+    "kmod", "passwd", "login", "iproute2", "ca-certificates",
+)  # fmt: skip
+_DEBIAN_LOADER: Final = {
+    "uefi": ("grub-efi-{kernel}", "grub-efi-{kernel}-signed", "shim-signed", "dosfstools"),
+    "bios": ("grub-pc",),
+}
+_KERNELS: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_COMPONENTS: Final = "main"
+_NETWORK: Final = "[Match]\nType=ether\n[Network]\nDHCP=yes\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """How a family of distributions is installed: by which program, from what kind of source."""
+
+    name: str
+    program: str
+
+
+def family(source: PackageSource, on_medium: str | None) -> Family:
+    """Return how to install from a source. Raises HostError without the program it takes."""
+    kinds = {"rpm": "dnf", "apt": "mmdebstrap", "debs": "mmdebstrap"}
+    if on_medium is not None:
+        program = kinds[on_medium]
+    elif source.kind != "url":
+        program = "dnf"  # nobody else has such lists of mirrors
+    else:
+        program = "mmdebstrap" if which("mmdebstrap") is not None else "dnf"
+    if which(program) is None:
+        raise HostError(
+            f"installing packages takes '{program}', which this installer does not have",
+            hint="add it to the installer's image, or install in image mode",
+        )
+    return Family(name="debian" if program == "mmdebstrap" else "fedora", program=program)
+
+
+def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
+    """Refuse what cannot be done. Raises HostError or UsageError."""
+    assert recipe.packages is not None
+    if machine.name not in _KERNELS:
+        raise UsageError(
+            f"packages cannot be installed on '{machine.name}' by this installer",
+            hint="install in image mode, or by Anaconda",
+        )
+    if not recipe.packages.url:
+        raise UsageError(
+            "the kickstart does not say where packages come from", hint="give it 'url --url=…'"
+        )
+    kind = Filesystem(recipe.storage.filesystem or Filesystem.EXT4)
+    if which(_MAKERS[kind][0]) is None:
+        raise HostError(
+            f"a root filesystem of type '{kind}' takes '{_MAKERS[kind][0]}', which this installer "
+            "does not have",
+            hint="choose ext4",
+        )
+    return family(recipe.packages, on_medium)
+
+
+def install(
+    recipe: Recipe, disk: Disk, arch: str, how: Family, mounts: Mounts, emit: Emit
+) -> Target:
+    """Partition a disk, whose contents are lost, and install packages onto it.
+
+    The target is left mounted. Raises DiskgenError.
+    """
+    assert recipe.packages is not None
+    machine = MACHINES[arch]
+    kind = Filesystem(recipe.storage.filesystem or Filesystem.EXT4)
+    layout = make_layout(
+        machine,
+        seed=str(uuid4()),  # each machine is another one
+        root_content=_LEAST,
+        disk_size=align_down(disk.size, MIB),
+        sector_size=disk.sector_size,
+        root_filesystem=kind,
+        sizes=recipe.storage.sizes,
+    )
+    with step(emit, "partition", f"Partitioning {disk.name}"):
+        _partition(disk, layout)
+        _mount(disk, layout, mounts)
+    target = Target(PHYSICAL)
+    with step(emit, "packages", "Installing packages") as phase:
+        source = recipe.packages
+        (_debian if how.name == "debian" else _fedora)(source, machine, target)
+        phase.detail = f"by {how.program}"
+    mounts.enter(PHYSICAL)
+    mounts.bind(PHYSICAL, ROOT)
+    mounts.enter(ROOT)
+    target = Target(ROOT)
+    target.write("etc/fstab", _fstab(layout))
+    if not recipe.hostname:
+        target.write("etc/hostname", "localhost\n")
+    target.write("etc/machine-id", "")
+    with step(emit, "bootloader", "Installing the boot loader"):
+        _boot_loader(target, disk, recipe, machine, how)
+    return target
+
+
+def _partition(disk: Disk, layout: Layout) -> None:
+    zero(disk.path, 0, _HEAD, lambda _: None)
+    zero(disk.path, align_down(disk.size, MIB) - MIB, MIB, lambda _: None)
+    for part in layout.partitions:
+        zero(disk.path, part.start, min(_HEAD, part.size), lambda _: None)
+    table.write(disk.path, layout)
+    reread(disk.path)
+    for part in layout.partitions:
+        if part.filesystem is not None:
+            words = [_spelled(word, part) for word in _MAKERS[part.filesystem]]
+            run([*words, partition_path(disk.path, part.number)])
+
+
+def _spelled(word: str, part: Partition) -> str:
+    return word.format(label=part.label, uuid=part.fs_uuid, volume=part.volume_id)
+
+
+def _mount(disk: Disk, layout: Layout, mounts: Mounts) -> None:
+    by_place = {part.mountpoint: part for part in layout.partitions if part.mountpoint is not None}
+    for place in sorted(by_place):
+        device = partition_path(disk.path, by_place[place].number)
+        mounts.add(device, PHYSICAL / place.lstrip("/"))
+
+
+def _fstab(layout: Layout) -> str:
+    lines = []
+    for part in layout.partitions:
+        if part.mountpoint is None:
+            continue
+        options, check = ("umask=0077", 2) if part.role is Role.ESP else ("defaults", 2)
+        number = 1 if part.role is Role.ROOT else check
+        lines.append(
+            f"UUID={part.fs_uuid_text} {part.mountpoint} {part.filesystem} {options} 0 {number}\n"
+        )
+    return "".join(lines)
+
+
+def _debian(source: PackageSource, machine: Machine, target: Target) -> None:
+    suite = _suite()
+    kernel = _KERNELS[machine.name]
+    loader = _DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]
+    names = [name for name in source.names if not name.startswith("@")]
+    wanted = [name.format(kernel=kernel) for name in (*_DEBIAN, *loader)] + names
+    include = ",".join(dict.fromkeys(wanted))
+    lines = list(_apt_lines(source, suite))
+    argv: list[str | Path] = [
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--skip=check/empty",
+        f"--include={include}", suite, target.root, *lines,
+    ]  # fmt: skip
+    run(argv)
+    network = target.root / "etc/systemd/network"
+    if network.is_dir() and not any(network.iterdir()):
+        target.write("etc/systemd/network/20-wired.network", _NETWORK)
+        target.run("systemctl", "enable", "systemd-networkd")
+
+
+def _suite() -> str:
+    """Return the suite that the runtime is of: what it installs is its own distribution."""
+    text = _OS_RELEASE.read_text(errors="replace") if _OS_RELEASE.is_file() else ""
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', text, re.MULTILINE)
+    return match[1] if match else "stable"
+
+
+def _apt_lines(source: PackageSource, suite: str) -> Iterator[str]:
+    """Yield lines of sources.list(5). A flat directory of packages has no suites."""
+    assert source.url is not None
+    for url in (source.url, *source.repositories.values()):
+        path = Path(url.removeprefix("file://")) if url.startswith("file://") else None
+        if path is not None and not (path / "dists").is_dir():
+            yield f"deb [trusted=yes] {url.replace('file://', 'file:')} ./"
+        elif path is not None:
+            yield f"deb [trusted=yes] {url.replace('file://', 'file:')} {suite} {_COMPONENTS}"
+        else:
+            yield f"deb {url} {suite} {_COMPONENTS}"
+
+
+def _fedora(source: PackageSource, machine: Machine, target: Target) -> None:
+    assert source.url is not None
+    folder = target.root / "etc/yum.repos.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    urls = {"installation": source.url, **source.repositories}
+    word = {"url": "baseurl"}.get(source.kind, source.kind)
+    text = "".join(
+        f"[{name}]\nname={name}\n{word if name == 'installation' else 'baseurl'}={url}\n"
+        f"enabled=1\ngpgcheck={0 if url.startswith('file:') else 1}\n"
+        for name, url in urls.items()
+    )
+    (folder / "installation.repo").write_text(text, encoding="utf-8")
+    excluded = [f"--exclude={name}" for name in source.excluded]
+    names = source.names or ("@core",)
+    run(
+        [
+            "dnf", "-y", f"--installroot={target.root}", f"--forcearch={machine.name}",
+            f"--setopt=reposdir={folder}", "--setopt=install_weak_deps=False", *excluded,
+            "install", *names,
+        ]
+    )  # fmt: skip
+
+
+def _boot_loader(target: Target, disk: Disk, recipe: Recipe, machine: Machine, how: Family) -> None:
+    kargs = " ".join((*machine.consoles, *recipe.kargs))
+    target.write(
+        "etc/default/grub.d/50-diskgen.cfg" if how.name == "debian" else "etc/default/grub",
+        f'GRUB_TIMEOUT=2\nGRUB_CMDLINE_LINUX="{kargs}"\nGRUB_CMDLINE_LINUX_DEFAULT=""\n',
+    )
+    program = "grub-install" if target.has("grub-install") else "grub2-install"
+    if targets.has_uefi():
+        words = [f"--target={machine.efi_grub}", "--removable", "--no-nvram"]
+        if how.name == "fedora":
+            words = []  # shim and GRUB of the packages lie on the ESP already
+    else:
+        words = [f"--target={machine.bios_grub}", str(disk.path)]
+    if words:
+        target.run(program, *words)
+    if target.has("update-grub"):
+        target.run("update-grub")
+    else:
+        target.run("grub2-mkconfig", "-o", "/boot/grub2/grub.cfg")
+
+
+def installed_machine() -> str:
+    """Return this machine's architecture as ``arch.MACHINES`` names it. Raises HostError."""
+    name = platform.machine()
+    if name not in MACHINES:
+        raise HostError(f"'{name}' machines are not known")
+    return name

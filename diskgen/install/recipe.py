@@ -1,0 +1,353 @@
+"""A kickstart as this installer takes it: what is to be done, or why it cannot be.
+
+The language is pykickstart's; commands outside the table are refused by name and line, before
+anything is touched. Semantics: pykickstart's "Kickstart Documentation".
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..errors import UsageError
+from ..layout import Role
+from ..units import MIB
+
+# Their answers are ours already, or do not matter here.
+_WITHOUT_EFFECT: Final = frozenset(
+    {
+        "text", "cmdline", "graphical", "skipx", "xconfig", "firstboot", "eula", "logging",
+        "mediacheck", "zerombr", "autostep", "authselect", "authconfig", "displaymode", "sshpw",
+    }
+)  # fmt: skip
+_TAKEN: Final = frozenset(
+    {
+        "autopart", "bootloader", "clearpart", "ignoredisk", "part", "partition", "reqpart",
+        "keyboard", "lang", "network", "ostreecontainer", "poweroff", "shutdown", "halt", "reboot",
+        "rootpw", "selinux", "services", "sshkey", "timezone", "timesource", "user", "group",
+        "url", "repo",
+    }
+)  # fmt: skip
+_ENDS: Final = ("poweroff", "shutdown", "halt", "reboot")
+_MOUNTS: Final = {
+    "/": Role.ROOT, "/boot": Role.BOOT, "/boot/efi": Role.ESP, "biosboot": Role.BIOS_BOOT,
+}  # fmt: skip
+_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """What ``ostreecontainer`` says."""
+
+    transport: str
+    url: str
+    stateroot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSource:
+    """Where packages come from, and which; ``repositories`` maps names to further URLs."""
+
+    url: str | None
+    kind: str = "url"
+    repositories: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user of the installed machine; ``crypted`` says what ``password`` is."""
+
+    name: str
+    password: str | None = None
+    crypted: bool = False
+    locked: bool = False
+    groups: tuple[str, ...] = ()
+    shell: str | None = None
+    uid: int | None = None
+    gecos: str | None = None
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """One %pre or %post."""
+
+    body: str
+    interpreter: str
+    line: int
+    must_work: bool
+    in_target: bool
+    log: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """``disks`` as named (kernel names, or links below /dev); ``erase`` allows what they hold."""
+
+    disks: tuple[str, ...] = ()
+    erase: bool = False
+    filesystem: str | None = None
+    sizes: Mapping[Role, int] = field(default_factory=dict)  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A whole installation. Exactly one of ``image`` and ``packages`` is set."""
+
+    image: ImageSource | None = None
+    packages: PackageSource | None = None
+    storage: Storage = Storage()
+    kargs: tuple[str, ...] = ()
+    accounts: tuple[Account, ...] = ()
+    root: Account | None = None
+    language: str | None = None
+    keyboard: str | None = None
+    timezone: str | None = None
+    hostname: str | None = None
+    enabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    selinux: str | None = None
+    after: tuple[Script, ...] = ()
+    end: str | None = None  # poweroff, reboot or halt; None: whoever is there is asked
+
+
+def scripts_before(text: str, version: str, name: str) -> tuple[Script, ...]:
+    """Return the %pre scripts of a kickstart, whose includes may not be there yet.
+
+    Raises UsageError naming the file and the line.
+    """
+    _handler, scripts = _parsed(text, version, name, includes=False)
+    return tuple(_scripts(scripts, 0))
+
+
+def parse(text: str, version: str, name: str) -> Recipe:
+    """Return the recipe of a kickstart. Raises UsageError naming the file and the line."""
+    handler, scripts = _parsed(text, version, name)
+    _refuse_unknown(handler, name)
+    made = Recipe(
+        image=_image(handler),
+        packages=_packages(handler),
+        storage=_storage(handler, name),
+        kargs=_kargs(handler),
+        accounts=tuple(_accounts(handler)),
+        root=_root(handler),
+        language=handler.lang.lang or None,
+        keyboard=_keyboard(handler),
+        timezone=handler.timezone.timezone or None,
+        hostname=next((n.hostname for n in handler.network.network if n.hostname), None),
+        enabled=tuple(handler.services.enabled or ()),
+        disabled=tuple(handler.services.disabled or ()),
+        selinux={0: "disabled", 1: "enforcing", 2: "permissive"}.get(handler.selinux.selinux),
+        after=tuple(_scripts(scripts, 1)),
+        end=_end(handler),
+    )
+    if made.image is None and made.packages is None:
+        raise UsageError(
+            f"'{name}' says neither which image nor which packages to install",
+            hint="give it 'ostreecontainer', or 'url' and %packages",
+        )
+    if made.image is not None and made.packages is not None:
+        raise UsageError(
+            f"'{name}' has both 'ostreecontainer' and %packages", hint="remove one of them"
+        )
+    return made
+
+
+def _parsed(text: str, version: str, name: str, *, includes: bool = True) -> tuple[Any, list[Any]]:
+    _without_requests()
+    from pykickstart.errors import KickstartError
+    from pykickstart.parser import KickstartParser
+    from pykickstart.version import makeVersion
+
+    handler = makeVersion(version)
+    parser = KickstartParser(handler, followIncludes=includes)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parser.readKickstartFromString(text)
+    except KickstartError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UsageError(f"'{name}'{line}: {str(error.message).strip()}") from error
+    return handler, list(handler.scripts)
+
+
+def _without_requests() -> None:
+    """Let pykickstart do without the library by which it would fetch kickstarts; we do."""
+    try:
+        import requests  # noqa: F401
+    except ImportError:
+        stub, errors = types.ModuleType("requests"), types.ModuleType("requests.exceptions")
+        vars(errors).update(SSLError=OSError, RequestException=OSError)
+        vars(stub)["exceptions"] = errors
+        sys.modules |= {"requests": stub, "requests.exceptions": errors}
+
+
+def _refuse_unknown(handler: Any, name: str) -> None:  # noqa: ANN401
+    unknown = [
+        (command.lineno, word)
+        for word, command in handler.commands.items()
+        if command is not None and command.seen and word not in _TAKEN | _WITHOUT_EFFECT
+    ]
+    if unknown:
+        shown = ", ".join(f"'{word}' (line {line})" for line, word in sorted(set(unknown)))
+        raise UsageError(
+            f"'{name}' has what this installer does not do: {shown}",
+            hint="leave it out, or install by Anaconda",
+        )
+
+
+def _image(handler: Any) -> ImageSource | None:  # noqa: ANN401
+    command = handler.ostreecontainer
+    if not command.seen:
+        return None
+    return ImageSource(
+        transport=command.transport or "registry",
+        url=command.url,
+        stateroot=command.stateroot or "default",
+    )
+
+
+def _packages(handler: Any) -> PackageSource | None:  # noqa: ANN401
+    found = handler.packages
+    if not found.seen:
+        return None
+    url = handler.url
+    kind = next((k for k in ("mirrorlist", "metalink") if getattr(url, k, None)), "url")
+    names = [f"@^{found.environment}"] if found.environment else []
+    names += [f"@{group.name}" for group in found.groupList]
+    return PackageSource(
+        url=getattr(url, kind, None) if url.seen else None,
+        kind=kind,
+        repositories={repo.name: repo.baseurl for repo in handler.repo.repoList if repo.baseurl},
+        names=(*names, *found.packageList),
+        excluded=tuple(found.excludedList),
+    )
+
+
+def _storage(handler: Any, name: str) -> Storage:  # noqa: ANN401
+    disks: list[str] = [*(handler.ignoredisk.onlyuse or ()), *(handler.clearpart.drives or ())]
+    filesystem: str | None = None
+    sizes: dict[Role, int] = {}
+    if handler.autopart.seen:
+        _refuse(handler.autopart.lineno, name, {
+            "--type": handler.autopart.type not in (None, 1),  # 1 is plain
+            "--encrypted": handler.autopart.encrypted,
+        })  # fmt: skip
+        filesystem = handler.autopart.fstype or None
+    for part in handler.partition.partitions:
+        role = _MOUNTS.get(part.mountpoint)
+        _refuse(part.lineno, name, {
+            "--encrypted": part.encrypted, "--onpart": part.onPart, "--noformat": not part.format,
+            f"a partition for '{part.mountpoint}'": role is None,
+        })  # fmt: skip
+        assert role is not None
+        disks += [part.disk] * bool(part.disk)
+        if role is Role.ROOT:
+            filesystem = part.fstype or filesystem
+        elif part.size:
+            sizes[role] = part.size * MIB
+    if filesystem is not None and filesystem not in _FILESYSTEMS:
+        raise UsageError(
+            f"'{name}' wants the root filesystem '{filesystem}'",
+            hint="this installer makes: " + ", ".join(_FILESYSTEMS),
+        )
+    clear = handler.clearpart
+    return Storage(
+        disks=tuple(dict.fromkeys(disks)),
+        erase=bool(clear.seen and (clear.type == _clear_all() or clear.drives)),
+        filesystem=filesystem,
+        sizes=sizes,
+    )
+
+
+def _clear_all() -> int:
+    from pykickstart.constants import CLEARPART_TYPE_ALL
+
+    return int(CLEARPART_TYPE_ALL)
+
+
+def _refuse(line: int, name: str, reasons: Mapping[str, object]) -> None:
+    for what, there in reasons.items():
+        if there:
+            raise UsageError(
+                f"'{name}', line {line}: this installer does not do {what}",
+                hint="it makes plain partitions for /, /boot and /boot/efi; leave the rest out",
+            )
+
+
+def _kargs(handler: Any) -> tuple[str, ...]:  # noqa: ANN401
+    return tuple((handler.bootloader.appendLine or "").split())
+
+
+def _accounts(handler: Any) -> Iterator[Account]:  # noqa: ANN401
+    keys: dict[str, list[str]] = {}
+    for key in handler.sshkey.sshUserList:
+        keys.setdefault(key.username, []).append(key.key)
+    for user in handler.user.userList:
+        yield Account(
+            name=user.name,
+            password=user.password or None,
+            crypted=bool(user.isCrypted),
+            locked=bool(user.lock),
+            groups=tuple(_group(group) for group in user.groups),
+            shell=user.shell or None,
+            uid=user.uid,
+            gecos=user.gecos or None,
+            keys=tuple(keys.pop(user.name, ())),
+        )
+    for name, lines in keys.items():
+        if name != "root":
+            yield Account(name=name, keys=tuple(lines))
+
+
+def _group(value: object) -> str:
+    """Return a group's name, which pykickstart gives alone or with a number."""
+    return str(value[0] if isinstance(value, tuple) else value).partition("(")[0].strip()
+
+
+def _root(handler: Any) -> Account | None:  # noqa: ANN401
+    command = handler.rootpw
+    keys = tuple(key.key for key in handler.sshkey.sshUserList if key.username == "root")
+    if not command.seen and not keys:
+        return None
+    return Account(
+        name="root",
+        password=command.password or None,
+        crypted=bool(command.isCrypted),
+        locked=bool(command.lock),
+        keys=keys,
+    )
+
+
+def _keyboard(handler: Any) -> str | None:  # noqa: ANN401
+    command = handler.keyboard
+    return (
+        command.vc_keymap or next(iter(command.x_layouts or ()), None) or command.keyboard or None
+    )
+
+
+def _scripts(scripts: list[Any], kind: int) -> Iterator[Script]:
+    """Yield %pre (kind 0) or %post (1) in order."""
+    for script in scripts:
+        if script.type == kind:
+            yield Script(
+                body=script.script,
+                interpreter=script.interp,
+                line=script.lineno,
+                must_work=bool(script.errorOnFail),
+                in_target=bool(script.inChroot) and kind == 1,
+                log=script.logfile or None,
+            )
+
+
+def _end(handler: Any) -> str | None:  # noqa: ANN401
+    words = [word for word in _ENDS if handler.commands[word] and handler.commands[word].seen]
+    if not words:
+        return None
+    return "poweroff" if words[0] == "shutdown" else words[0]

@@ -1,0 +1,240 @@
+"""The installed system while it is being set up: mounted, entered, given its users and names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import HostError, ToolError
+from ..run import run
+from .recipe import Account, Recipe, Script
+
+PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
+ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
+_API: Final = ("dev", "proc", "sys", "run")
+_LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home")
+_SHELL: Final = "/bin/sh"
+_FOUND_EFI: Final = "/sys/firmware/efi/efivars"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A root that commands can be run in. ``root`` is mounted with what they need."""
+
+    root: Path
+
+    def run(self, *argv: str | Path, stdin: bytes | None = None) -> None:
+        """Run a program of the target in it. Raises ToolError."""
+        run(["chroot", self.root, *argv], stdin=stdin, env={"HOME": "/root"})
+
+    def has(self, *names: str) -> bool:
+        """Say whether the target has one of the programs."""
+        places = ("usr/bin", "usr/sbin", "bin", "sbin")
+        return any((self.root / place / name).exists() for place in places for name in names)
+
+    def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
+        """Write a file of the target, whose links do not lead out of it."""
+        folder = self.root
+        for part in path.split("/")[:-1]:
+            folder /= part
+            if folder.is_symlink():
+                folder = self.root / os.path.normpath(
+                    "/" + str((folder.parent / folder.readlink()).relative_to(self.root))
+                    if not folder.readlink().is_absolute()
+                    else folder.readlink()
+                ).lstrip("/")
+            folder.mkdir(exist_ok=True)
+        place = folder / path.rpartition("/")[2]
+        place.unlink(missing_ok=True)
+        place.write_text(text, encoding="utf-8")
+        place.chmod(mode)
+
+
+@contextmanager
+def mounts() -> Iterator[Mounts]:
+    """Give something that mounts; everything is unmounted when the block is left."""
+    made = Mounts()
+    try:
+        yield made
+    finally:
+        made.undo()
+
+
+class Mounts:
+    """What was mounted, in order."""
+
+    def __init__(self) -> None:
+        self._undo = ExitStack()
+
+    def add(self, source: str | Path, place: Path, *options: str) -> None:
+        """Mount something. Raises ToolError."""
+        place.mkdir(parents=True, exist_ok=True)
+        run(["mount", *options, source, place])
+        self._undo.callback(_unmount, place)
+
+    def bind(self, source: Path, place: Path, *, read_only: bool = False) -> None:
+        """Show a directory at a second place."""
+        self.add(source, place, "--bind")
+        if read_only:
+            run(["mount", "-o", "remount,bind,ro", place])
+
+    def enter(self, root: Path) -> None:
+        """Give a root what programs in it need of the running kernel."""
+        for name in _API:
+            place = root / name
+            place.mkdir(parents=True, exist_ok=True)
+            run(["mount", "--rbind", f"/{name}", place])
+            run(["mount", "--make-rslave", place])
+            self._undo.callback(_unmount, place)
+
+    def undo(self) -> None:
+        self._undo.close()
+
+
+def _unmount(place: Path) -> None:
+    with suppress(ToolError):
+        run(["umount", "-R", place])
+        return
+    run(["umount", "-R", "-l", place], ok=(0, 1, 32))
+
+
+def set_up(target: Target, recipe: Recipe) -> None:
+    """Give the target its accounts, names and services. Raises DiskgenError."""
+    for account in recipe.accounts:
+        _add_user(target, account)
+    if recipe.root is not None:
+        _secure(target, recipe.root)
+    if recipe.hostname:
+        target.write("etc/hostname", f"{recipe.hostname}\n")
+    if recipe.language:
+        target.write("etc/locale.conf", f"LANG={recipe.language}\n")
+        if (target.root / "etc/default/locale").exists():
+            target.write("etc/default/locale", f"LANG={recipe.language}\n")
+    if recipe.keyboard:
+        target.write("etc/vconsole.conf", f"KEYMAP={recipe.keyboard}\n")
+    if recipe.timezone:
+        zone = target.root / "usr/share/zoneinfo" / recipe.timezone
+        if recipe.timezone != "UTC" and not zone.is_file():
+            raise HostError(
+                f"the system has no time zone '{recipe.timezone}'",
+                hint="name one of /usr/share/zoneinfo, or install tzdata",
+            )
+        link = target.root / "etc/localtime"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"../usr/share/zoneinfo/{recipe.timezone}")
+    for verb, units in (("enable", recipe.enabled), ("disable", recipe.disabled)):
+        for unit in units:
+            target.run("systemctl", verb, unit)
+
+
+def label(target: Target) -> None:
+    """Give what was changed its SELinux labels, where the target has a policy."""
+    config = target.root / "etc/selinux/config"
+    text = config.read_text(errors="replace") if config.is_file() else ""
+    kind = next(
+        (line.partition("=")[2].strip() for line in text.splitlines()
+         if line.startswith("SELINUXTYPE=")), None,
+    )  # fmt: skip
+    contexts = f"/etc/selinux/{kind}/contexts/files/file_contexts"
+    active = kind and "SELINUX=disabled" not in text and target.has("setfiles")
+    if active and (target.root / contexts.lstrip("/")).is_file():
+        places = [p for p in _LABELLED if (target.root / p.lstrip("/")).is_dir()]
+        target.run("setfiles", "-F", contexts, *places)
+
+
+def run_script(script: Script, number: int, target: Target | None, shared: Path) -> None:
+    """Run one %pre or %post; ``shared`` is a directory below /run. Raises ToolError, HostError."""
+    kind = "post" if target is not None else "pre"
+    path = shared / f"{kind}-{number}"
+    path.write_text(script.body, encoding="utf-8")
+    path.chmod(0o700)
+    words: list[str | Path] = [*script.interpreter.split(), path]
+    inside = target is not None and script.in_target
+    if inside and target is not None:
+        words = ["chroot", target.root, *words]
+    done = run(words, ok=range(256), env={"HOME": "/root"})
+    output = done.text + done.stderr
+    if script.log:
+        log = Path(script.log)
+        if inside and target is not None:
+            log = target.root / script.log.lstrip("/")
+        with suppress(OSError):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(output, encoding="utf-8")
+    if done.status and script.must_work:
+        raise ToolError(
+            [f"%{kind}"], done.status, output,
+            message=f"the script %{kind} of line {script.line} failed with status {done.status}",
+        )  # fmt: skip
+
+
+def copy_log(target: Target, log: Path) -> None:
+    """Leave the installation's log on the machine."""
+    with suppress(OSError):
+        shutil.copyfile(log, target.root / "var/log/diskgen-install.log")
+
+
+def has_uefi() -> bool:
+    """Say whether this machine was started by UEFI."""
+    return Path(_FOUND_EFI).parent.is_dir()
+
+
+def _add_user(target: Target, account: Account) -> None:
+    home_base = target.root / "home"
+    if home_base.is_symlink():  # /home -> var/home, which the first boot would make
+        (target.root / str(home_base.readlink()).lstrip("/")).mkdir(parents=True, exist_ok=True)
+    elif not home_base.exists():
+        home_base.mkdir()
+    options: list[str] = []
+    if account.groups:
+        missing = [group for group in account.groups if not _has_group(target, group)]
+        for group in missing:
+            target.run("groupadd", "--system", group)
+        options += ["--groups", ",".join(account.groups)]
+    for flag, value in (("--shell", account.shell), ("--uid", account.uid),
+                        ("--comment", account.gecos)):  # fmt: skip
+        if value is not None:
+            options += [flag, str(value)]
+    if _has_line(target, "passwd", account.name):
+        if options:
+            target.run("usermod", *options, account.name)
+    else:
+        shell = account.shell or ("/bin/bash" if target.has("bash") else _SHELL)
+        more = [] if account.shell else ["--shell", shell]
+        target.run("useradd", "--create-home", *more, *options, account.name)
+    _secure(target, account)
+
+
+def _secure(target: Target, account: Account) -> None:
+    """Set an account's password and keys."""
+    if account.password is not None:
+        line = f"{account.name}:{account.password}\n".encode()
+        target.run("chpasswd", *(["--encrypted"] if account.crypted else []), stdin=line)
+    if account.locked:
+        target.run("usermod", "--lock", account.name)
+    if account.keys:
+        script = (
+            'home=$(getent passwd "$1" | cut -d: -f6); mkdir -p "$home/.ssh"; '
+            'cat >>"$home/.ssh/authorized_keys"; chmod 700 "$home/.ssh"; '
+            'chmod 600 "$home/.ssh/authorized_keys"; chown -R "$1:" "$home/.ssh"'
+        )
+        text = "".join(f"{key}\n" for key in account.keys)
+        target.run(_SHELL, "-ec", script, "sh", account.name, stdin=text.encode())
+
+
+def _has_group(target: Target, name: str) -> bool:
+    return _has_line(target, "group", name)
+
+
+def _has_line(target: Target, table: str, name: str) -> bool:
+    lines: Sequence[str] = ()
+    for place in ("etc", "usr/lib"):
+        path = target.root / place / table
+        if path.is_file():
+            lines = [*lines, *path.read_text(errors="replace").splitlines()]
+    return any(line.startswith(f"{name}:") for line in lines)

@@ -1,0 +1,154 @@
+"""What is ours on a medium: kickstarts, the payload, packages, and what the runtime is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..arch import Machine
+from ..config import IsoRequest
+from ..errors import UsageError
+from ..image.model import Image
+from ..tree import Directory, regular
+from . import kickstart, overlay, packages, payload
+from .kickstart import MEDIUM, Packages, Settings, Unattended
+from .menu import Choices
+from .packages import Source
+
+FACTS: Final = "medium.json"
+_VERSION: Final = 1  # of it
+_CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
+_REMOTE: Final = "usr/share/diskgen/image-remote.ks"
+_CORE: Final = {"rpm": ("@core",), "apt": (), "debs": ()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the traditional way installs from: a place on the medium, a URL, or the installer's."""
+
+    source: Source | None = None  # on the medium
+    packages: Packages | None = None
+
+    @property
+    def needs_network(self) -> bool:
+        return self.source is None
+
+
+def offer(request: IsoRequest, machine: Machine) -> Offer:
+    """Return where packages come from. Raises UsageError for what cannot be used."""
+    if "package" not in request.modes or request.packages is None:
+        return Offer()
+    text = request.packages
+    if "://" in text or text.startswith(("mirrorlist=", "metalink=")):
+        kind, equals, rest = text.partition("=")
+        known = equals and kind in ("mirrorlist", "metalink")
+        kind, url = (kind, rest) if known else ("url", text)
+        names = request.package_names or _CORE["rpm"]
+        return Offer(packages=Packages(url=url, kind=kind, names=names))
+    source = packages.examine(Path(text))
+    foreign = source.architectures - {machine.name, machine.oci, "noarch", "all"}
+    if source.architectures and not source.architectures - foreign:
+        raise UsageError(
+            f"the packages in '{text}' are for {', '.join(sorted(foreign))}, the medium is for "
+            f"{machine.name}",
+            setting="packages",
+        )
+    place = f"file://{MEDIUM}/packages"
+    if source.kind == "rpm" and source.repositories:
+        place = f"{place}/{source.repositories[0]}".rstrip("/.")
+    names = request.package_names or _CORE[source.kind]
+    return Offer(source=source, packages=Packages(url=place, names=names))
+
+
+def texts(
+    request: IsoRequest, settings: Settings, version: str, filesystem: str
+) -> Mapping[str, str]:
+    """Return all kickstarts of the medium by name, checked. Raises UsageError.
+
+    ``filesystem`` is that of the root where a disk is partitioned without a question.
+    """
+    made = dict(kickstart.fragments(settings, version))
+    modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
+    offline = request.payload != "remote"
+    if request.unattended is not None:
+        how = Unattended(disk=request.unattended, filesystem=filesystem)
+        for mode in modes:
+            made[f"unattended-{mode}.ks"] = kickstart.unattended(
+                settings, how, version, mode=mode, offline=offline
+            )
+    if request.kickstart is not None:
+        user = request.kickstart.read_text(encoding="utf-8", errors="replace")
+        for mode in request.modes:
+            if mode == "package" and settings.packages is None and "%packages" not in user:
+                continue
+            if mode == "image" and len(request.modes) > 1 and "%packages" in user:
+                continue
+            name = f"unattended-{mode}.ks"
+            own = ""
+            if mode == "image" or settings.packages is not None:
+                own = kickstart.payload(settings, mode=mode, offline=offline)
+            text = kickstart.merge(own, user, version, request.kickstart.name)
+            text = kickstart.named(settings) + text
+            kickstart.check(text, version, name)
+            made[name] = text
+    return made
+
+
+def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return (mode, what it erases) of the unattended kickstarts, for the menu."""
+    if request.kickstart is not None:
+        what = f"the disks that {request.kickstart.name} names"
+    else:
+        what = request.unattended or ""
+    return tuple((mode, what) for mode in request.modes if f"unattended-{mode}.ks" in made)
+
+
+def product_image(made: Mapping[str, str], timestamp: int) -> bytes:
+    """Return what Anaconda's initramfs unpacks over the runtime: the chooser and what it needs."""
+    tree = Directory()
+    tree.add(_CHOOSER, regular(made["chooser.ks"].encode()))
+    tree.add(_REMOTE, regular(made["image-remote.ks"].encode()))
+    return overlay.compressed(tree, timestamp)
+
+
+def room(
+    request: IsoRequest,
+    settings: Settings,
+    made: Mapping[str, str],
+    choices: Choices,
+    image: Image | None,
+    offered: Offer,
+    version: str,
+) -> Directory:
+    """Return the directory that holds everything of ours on the medium."""
+    root = Directory()
+    for name, text in made.items():
+        if name != "chooser.ks":
+            root.add(name, regular(text.encode()))
+    if image is not None and request.payload != "remote":
+        root.add("container", payload.layout(image))
+    if offered.source is not None:
+        root.add("packages", offered.source.tree)
+    facts = {
+        "version": _VERSION,
+        "product": settings.product,
+        "reference": settings.reference,
+        "digest": settings.digest,
+        "payload": request.payload,
+        "modes": list(_modes(choices)),
+        "origin": f"{settings.rule}{settings.reference}",
+        "kickstart_version": version,
+        "packages": offered.source.kind if offered.source is not None else None,
+    }
+    root.add(FACTS, regular((json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()))
+    return root
+
+
+def _modes(choices: Choices) -> Iterator[str]:
+    if choices.image:
+        yield "image"
+    if choices.packages:
+        yield "package"

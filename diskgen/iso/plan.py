@@ -1,0 +1,151 @@
+"""What a medium is going to be, decided before anything of it is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..arch import Machine
+from ..config import IsoRequest
+from ..units import format_size
+from .menu import Choices, Submenu, make
+
+SCHEMA_VERSION: Final = 1
+_NOT_LABEL: Final = re.compile(r"[^A-Za-z0-9_.+-]+")
+_NOT_TITLE: Final = re.compile(r"[^A-Za-z0-9 _.,:()/+-]+")
+_MAX_LABEL: Final = 32
+# What libosinfo's database and the distributions' own installers know; else NAME-VERSION-ARCH.
+_LABELS: Final = {
+    "fedora": "Fedora-S-dvd-{arch}-{version}",
+    "centos": "CentOS-Stream-{version}-BaseOS-{arch}",
+    "rhel": "RHEL-{dashed}-0-BaseOS-{arch}",
+}
+_LANGUAGES: Final = {"fedora": "F{major}", "rhel": "RHEL{major}", "centos": "RHEL{major}",
+                     "almalinux": "RHEL{major}", "rocky": "RHEL{major}"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsoPlan:
+    """All that will be done for one medium; sizes in bytes."""
+
+    request: IsoRequest
+    machine: Machine
+    digest: str  # of the payload
+    title: str  # of the payload
+    product: str
+    version: str
+    label: str
+    installer: str  # in words
+    kickstart_version: str
+    kernel: str  # release of the installer's
+    choices: Choices
+    kickstarts: tuple[str, ...]
+    timestamp: int
+    payload_bytes: int  # on the medium
+    package_bytes: int
+    runtime_bytes: int  # of the installer's files before they are compressed
+    base_bytes: int = 0  # of the medium that is remastered
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def most_bytes(self) -> int:
+        """What the medium takes at most."""
+        return self.payload_bytes + self.package_bytes + self.runtime_bytes + self.base_bytes
+
+
+def default_label(release: Mapping[str, str], machine: Machine) -> str:
+    """Return the label a medium has when none is given, by os-release of what it installs."""
+    version = release.get("VERSION_ID", "")
+    pattern = _LABELS.get(release.get("ID", "")) if version else None
+    if pattern is not None:
+        text = pattern.format(arch=machine.name, version=version, dashed=version.replace(".", "-"))
+    else:
+        name = release.get("ID") or "diskgen"
+        text = "-".join(part for part in (name.capitalize(), version, machine.name) if part)
+    return _NOT_LABEL.sub("-", text)[:_MAX_LABEL]
+
+
+def plain_title(text: str) -> str:
+    """Return a name as boot menus and kickstarts can have it."""
+    return " ".join(_NOT_TITLE.sub(" ", text).split()) or "Linux"
+
+
+def language_of(release: Mapping[str, str], known: tuple[str, ...]) -> str:
+    """Return the version of the kickstart language that an installer takes, by its os-release.
+
+    An installer that is none of those known takes the newest.
+    """
+    pattern = _LANGUAGES.get(release.get("ID", ""), "")
+    name = pattern.format(major=release.get("VERSION_ID", "").partition(".")[0])
+    newest = max((v for v in known if v.startswith("F")), key=lambda v: int(v[1:]))
+    return name if name in known else newest
+
+
+def to_json(plan: IsoPlan) -> dict[str, Any]:
+    """Return the plan as JSON values; the keys are a contract, ``version`` counts its changes."""
+    return {
+        "version": SCHEMA_VERSION,
+        "format": "iso",
+        "output": str(plan.request.output) if plan.request.output else None,
+        "image": {
+            "source": str(plan.request.source),
+            "digest": plan.digest,
+            "architecture": plan.machine.name,
+            "title": plan.title,
+        },
+        "installer": {
+            "kind": plan.installer,
+            "kernel": plan.kernel,
+            "kickstart_version": plan.kickstart_version,
+            "kickstarts": list(plan.kickstarts),
+        },
+        "medium": {
+            "label": plan.label,
+            "product": plan.product,
+            "payload": plan.request.payload,
+            "payload_bytes": plan.payload_bytes,
+            "package_bytes": plan.package_bytes,
+            "runtime_bytes": plan.runtime_bytes,
+            "menu": _entries(plan),
+        },
+        "warnings": list(plan.warnings),
+    }
+
+
+def to_text(plan: IsoPlan) -> str:
+    """Return the plan for people."""
+    where = {
+        "embedded": f"on the medium, {format_size(plan.payload_bytes)}",
+        "remote": "from its registry, while the machine is installed",
+        "both": f"from its registry, else the {format_size(plan.payload_bytes)} on the medium",
+    }[plan.request.payload]
+    lines = [
+        plan.title,
+        f"  image       {plan.request.source.short}",
+        f"  digest      {plan.digest}",
+        f"  comes       {where}",
+        f"  updates     {plan.request.tracked.short}",
+        "",
+        f"  installer   {plan.installer}",
+        f"  kernel      {plan.kernel}",
+        f"  kickstarts  {plan.kickstart_version}: {', '.join(plan.kickstarts)}",
+        "",
+        f"  label       {plan.label}",
+        f"  size        at most {format_size(plan.most_bytes)}",
+        "  menu        " + "\n              ".join(_entries(plan)),
+    ]
+    lines += [f"\nwarning: {warning}" for warning in plan.warnings]
+    return "\n".join(lines)
+
+
+def _entries(plan: IsoPlan) -> list[str]:
+    made = make(plan.choices, kernel="", initrd="", bios=bool(plan.machine.bios_grub))
+    out = []
+    for entry in made.entries:
+        if isinstance(entry, Submenu):
+            out += [f"{entry.title}: {inner.title}" for inner in entry.entries]
+        else:
+            out.append(entry.title)
+    return out

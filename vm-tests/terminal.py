@@ -1,0 +1,115 @@
+"""A machine that is started from a medium, with someone at its serial line."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from diskgen import run
+from diskgen.vm.qemu import VirtualMachine, command
+
+_DEATHS = ("Kernel panic", "grub rescue>", "Security Violation", "this shell is the initramfs's",
+           "has a bug")  # fmt: skip
+
+
+class Terminal:
+    """The serial line: what was said so far, and a keyboard."""
+
+    def __init__(self, child: run.Child, line: socket.socket) -> None:
+        self._child = child
+        self._line = line
+        self._line.settimeout(0.3)
+        self._from = 0
+        self.log = ""
+
+    def expect(self, text: str, *, seconds: float = 300, deaths: Sequence[str] = _DEATHS) -> str:
+        """Wait until the machine has said a text since the last one; return what came before."""
+        deadline = time.monotonic() + seconds
+        while (at := self.log.find(text, self._from)) < 0:
+            said = self.log[self._from :]
+            dead = [word for word in deaths if word in said]
+            assert not dead, f"the machine said '{dead[0]}':\n{self.log[-4000:]}"
+            assert self._child.poll() is None or self._read(), (
+                f"QEMU ended before '{text}':\n{self.log[-4000:]}"
+            )
+            assert time.monotonic() < deadline, f"no '{text}':\n{self.log[-4000:]}"
+            self._read()
+        before = self.log[self._from : at]
+        self._from = at + len(text)
+        return before
+
+    def send(self, text: str) -> None:
+        """Type something and press Enter."""
+        self._line.sendall(f"{text}\r".encode())
+
+    def wait_end(self, *, seconds: float = 300) -> int:
+        """Wait until the machine has ended; return QEMU's status."""
+        deadline = time.monotonic() + seconds
+        while self._child.poll() is None:
+            assert time.monotonic() < deadline, f"no end:\n{self.log[-4000:]}"
+            self._read()
+        assert self._child.returncode is not None
+        return self._child.returncode
+
+    def _read(self) -> bool:
+        try:
+            data = self._line.recv(65536)
+        except TimeoutError:
+            return False
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            time.sleep(0.2)
+        self.log += data.decode(errors="replace")
+        return bool(data)
+
+
+@contextmanager
+def installing(
+    iso: Path,
+    target: Path,
+    *,
+    firmware: str | None = None,
+    arch: str = "x86_64",
+    attach: str = "cdrom",
+    memory: int = 2048,
+    extra: Sequence[str | Path] = (),
+    log: Path | None = None,
+) -> Iterator[Terminal]:
+    """Start a machine with a medium and a disk; a restart ends it."""
+    with tempfile.TemporaryDirectory(prefix="diskgen-terminal-") as place:
+        path = Path(place) / "line"
+        vm = VirtualMachine(
+            disk=target, arch=arch, firmware=firmware, write=True, memory=memory, medium=iso,
+            attach=attach, extra=("-no-reboot", *extra),
+        )  # fmt: skip
+        serial = ["-chardev", f"socket,id=line,path={path},server=on,wait=on",
+                  "-serial", "chardev:line"]  # fmt: skip
+        argv, _accelerator = command(vm, Path(place), serial=serial)
+        with (
+            run.running(argv, stdout=None, stderr=None) as child,
+            socket.socket(socket.AF_UNIX) as line,
+        ):
+            _connect(line, path)
+            terminal = Terminal(child, line)
+            try:
+                yield terminal
+            finally:
+                run.stop(child)
+                if log is not None:
+                    log.write_text(terminal.log)
+
+
+def _connect(line: socket.socket, path: Path) -> None:
+    for _ in range(100):
+        try:
+            line.connect(str(path))
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("QEMU gave no serial line")
