@@ -50,12 +50,12 @@ def make(
     bits, per_cluster = "32", 8 if size // (8 * sector_size) > 66_000 else 1
     if size < _SMALL:
         bits, per_cluster = "16", 4 if size > _SMALL // 4 else 1
-    run(
-        [
-            "mkfs.vfat", "-I", "-F", bits, "-S", str(sector_size), "-s", str(per_cluster),
-            "--invariant", "-i", f"{volume_id:08x}", "-n", label, "--offset", str(offset // sector_size), disk, str(size // KIB),
-        ]
-    )  # fmt: skip
+    argv: list[str | Path] = [
+        "mkfs.vfat", "-I", "-F", bits, "-S", str(sector_size), "-s", str(per_cluster),
+        "--invariant", "-i", f"{volume_id:08x}", "-n", label,
+        "--offset", str(offset // sector_size), disk, str(size // KIB),
+    ]  # fmt: skip
+    run(argv)
     image = f"{disk}@@{offset}"
     folders = sorted(
         {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."},
