@@ -190,7 +190,7 @@ def _shells(paths: list[Path], children: list[Child]) -> None:
         return
     with paths[0].open("r+b", buffering=0) as terminal:
         number = terminal.fileno()
-        argv = ["setsid", "--ctty", "sh", "-i"]
+        argv = ["setsid", "--wait", "--ctty", "sh", "-i"]
         with running(argv, stdin=number, stdout=number, stderr=number) as child:
             try:
                 _shells(paths[1:], [*children, child])

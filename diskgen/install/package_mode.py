@@ -35,8 +35,8 @@ _OS_RELEASE: Final = Path("/etc/os-release")
 _KEYRINGS: Final = Path("/usr/share/keyrings")
 # What makes a Debian a machine, beside what %packages names; {kernel} by architecture.
 _DEBIAN: Final = (
-    "systemd-sysv", "udev", "dbus", "linux-image-{kernel}", "initramfs-tools", "e2fsprogs",
-    "kmod", "passwd", "login", "iproute2", "ca-certificates",
+    "systemd-sysv", "udev", "dbus", "initramfs-tools", "e2fsprogs", "kmod", "passwd", "login",
+    "iproute2", "ca-certificates",
 )  # fmt: skip
 _DEBIAN_LOADER: Final = {
     "uefi": ("grub-efi-{kernel}", "grub-efi-{kernel}-signed", "shim-signed", "dosfstools"),
@@ -174,20 +174,31 @@ def _fstab(layout: Layout) -> str:
 def _debian(source: PackageSource, machine: Machine, target: Target) -> None:
     suite = _suite()
     kernel = _KERNELS[machine.name]
-    loader = _DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]
     names = [name for name in source.names if not name.startswith("@")]
-    wanted = [name.format(kernel=kernel) for name in (*_DEBIAN, *loader)] + names
-    include = ",".join(dict.fromkeys(wanted))
-    lines = list(_apt_lines(source, suite))
+    wanted = [*_DEBIAN, *_DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]]
+    if not any(name.startswith("linux-image-") for name in names):
+        wanted.append("linux-image-{kernel}")
+    include = ",".join(dict.fromkeys([*(n.format(kernel=kernel) for n in wanted), *names]))
     argv: list[str | Path] = [
-        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--skip=check/empty",
-        f"--include={include}", suite, target.root, *lines,
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--skip=check/empty",
+        f"--include={include}", *_hooks(), suite, target.root, *_apt_lines(source, suite),
     ]  # fmt: skip
     run(argv)
     network = target.root / "etc/systemd/network"
     if network.is_dir() and not any(network.iterdir()):
         target.write("etc/systemd/network/20-wired.network", _NETWORK)
         target.run("systemctl", "enable", "systemd-networkd")
+    for url, line in zip(_urls(source), _apt_lines(source, suite), strict=True):
+        if url.startswith("file:"):  # the medium will not be there
+            place = target.root / "etc/apt/sources.list"
+            if place.is_file():
+                place.write_text(place.read_text().replace(line, f"# {line}"))
+
+
+def _hooks() -> list[str]:
+    """Return the option by which mmdebstrap shows packages on this machine to the target."""
+    place = Path("/usr/share/mmdebstrap/hooks/file-mirror-automount")
+    return [f"--hook-directory={place}"] if place.is_dir() else []
 
 
 def _suite() -> str:
@@ -199,8 +210,7 @@ def _suite() -> str:
 
 def _apt_lines(source: PackageSource, suite: str) -> Iterator[str]:
     """Yield lines of sources.list(5). A flat directory of packages has no suites."""
-    assert source.url is not None
-    for url in (source.url, *source.repositories.values()):
+    for url in _urls(source):
         path = Path(url.removeprefix("file://")) if url.startswith("file://") else None
         if path is not None and not (path / "dists").is_dir():
             yield f"deb [trusted=yes] {url.replace('file://', 'file:')} ./"
@@ -208,6 +218,11 @@ def _apt_lines(source: PackageSource, suite: str) -> Iterator[str]:
             yield f"deb [trusted=yes] {url.replace('file://', 'file:')} {suite} {_COMPONENTS}"
         else:
             yield f"deb {url} {suite} {_COMPONENTS}"
+
+
+def _urls(source: PackageSource) -> tuple[str, ...]:
+    assert source.url is not None
+    return (source.url, *source.repositories.values())
 
 
 def _fedora(source: PackageSource, machine: Machine, target: Target) -> None:
@@ -241,7 +256,7 @@ def _boot_loader(target: Target, disk: Disk, recipe: Recipe, machine: Machine, h
     )
     program = "grub-install" if target.has("grub-install") else "grub2-install"
     if targets.has_uefi():
-        words = [f"--target={machine.efi_grub}", "--removable", "--no-nvram"]
+        words = [f"--target={machine.efi_grub}", "--force-extra-removable", "--no-nvram"]
         if how.name == "fedora":
             words = []  # shim and GRUB of the packages lie on the ESP already
     else:
