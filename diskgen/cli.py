@@ -37,6 +37,7 @@ examples:
   diskgen raw oci:./layout:latest --target-imgref registry.example/os:1
   diskgen plan qcow2 registry.example/os:1
   diskgen boot os.qcow2
+  diskgen iso registry.example/os:1 -o os.iso
 """
 _FORMAT_HELP: Final = {
     "qcow2": "make a qcow2 disk (QEMU, KVM, libvirt, OpenStack)",
@@ -459,8 +460,18 @@ def _add_others(commands: Any) -> None:  # noqa: ANN401
     )
     command.add_argument("--json", action="store_true", help="print JSON")
 
-    command = _command(commands, "boot", "boot a disk in QEMU, its serial line on this terminal")
-    command.add_argument("file", type=Path, metavar="FILE", help="a raw or qcow2 disk")
+    command = _command(
+        commands, "boot", "boot a disk or a medium in QEMU, its serial line on this terminal"
+    )
+    command.add_argument(
+        "file", type=Path, metavar="FILE", help="a raw or qcow2 disk, or an installer's medium"
+    )
+    command.add_argument(
+        "--disk",
+        type=Path,
+        metavar="DISK",
+        help="a disk file for the installer to write (default: an empty one, thrown away)",
+    )
     command.add_argument(
         "--firmware",
         choices=("uefi", "secureboot", "bios", "ipl"),

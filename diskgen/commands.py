@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +21,12 @@ from .image.store import Store
 from .interrupt import interruptible
 from .reference import parse
 from .ui import renderer
-from .units import MIB, format_size, parse_size
+from .units import GIB, MIB, format_size, parse_size
 from .vm import boot as machine_boot
+from .vm import media
 from .vm.qemu import VirtualMachine
+
+_EMPTY_DISK: Final = 20 * GIB  # sparse, beside a medium
 
 
 def make(args: argparse.Namespace) -> int:
@@ -80,6 +84,13 @@ def boot(args: argparse.Namespace) -> int:
     """Boot a disk on this terminal; the status is QEMU's."""
     if not args.file.is_file():
         raise UsageError(f"'{args.file}' is no file", hint="build one: diskgen qcow2 REF")
+    if media.is_medium(args.file):
+        return _boot_medium(args)
+    if args.disk is not None:
+        raise UsageError(
+            f"'{args.file}' is no installer's medium, so there is nothing to install on a disk",
+            setting="disk",
+        )
     try:
         disk = inspection.of_disk(args.file)
     except SourceError:  # not of ours, and the firmware may yet start it
@@ -94,6 +105,30 @@ def boot(args: argparse.Namespace) -> int:
     )
     with interruptible(), renderer("plain") as emit:
         return machine_boot.boot(machine, emit)
+
+
+def _boot_medium(args: argparse.Namespace) -> int:
+    """Start an installer's medium with a disk: an empty one that is thrown away, or ``--disk``."""
+    if args.disk is not None and not args.disk.is_file():
+        raise UsageError(
+            f"'{args.disk}' is no file", hint="make one: truncate -s 20G FILE", setting="disk"
+        )
+    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch, interruptible():
+        disk = args.disk
+        if disk is None:
+            disk = Path(scratch) / "disk"
+            with disk.open("wb") as file:
+                file.truncate(_EMPTY_DISK)
+        machine = VirtualMachine(
+            disk=disk,
+            medium=args.file,
+            arch=machine_row(args.arch or media.architecture(args.file) or cli.host_arch()).name,
+            firmware=args.firmware,
+            memory=parse_size(args.memory, setting="memory") // MIB,
+            write=True,
+        )
+        with renderer("plain") as emit:
+            return machine_boot.boot(machine, emit)
 
 
 def cache(args: argparse.Namespace) -> int:

@@ -180,7 +180,7 @@ def _debian(source: PackageSource, machine: Machine, target: Target) -> None:
         wanted.append("linux-image-{kernel}")
     include = ",".join(dict.fromkeys([*(n.format(kernel=kernel) for n in wanted), *names]))
     argv: list[str | Path] = [
-        "mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--skip=check/empty",
+        "mmdebstrap", "--verbose", "--mode=root", "--variant=apt", "--skip=check/empty",
         f"--include={include}", *_hooks(), suite, target.root, *_apt_lines(source, suite),
     ]  # fmt: skip
     run(argv)

@@ -116,9 +116,12 @@ def command(
         "-nodefaults", "-display", "none", "-drive", drive,
         "-device", f"virtio-rng-{board.bus}", "-nic", f"user,model=virtio-net-{board.bus}",
     ]  # fmt: skip
-    attached = f"drive=disk,bootindex={1 if vm.medium is None else 2},{_sectors(vm.sector_size)}"
+    # An empty disk comes first, and starts nothing until something is installed on it; firmware
+    # that tries one device alone gets the medium.
+    order = 2 if vm.medium is not None and kind == "ipl" else 1
+    attached = f"drive=disk,bootindex={order},{_sectors(vm.sector_size)}"
     if vm.medium is not None:
-        argv += _medium(vm.medium, vm.attach, board)
+        argv += _medium(vm.medium, vm.attach, board, 3 - order)
     if vm.scsi:
         argv += ["-device", f"virtio-scsi-{board.bus}", "-device", f"scsi-hd,{attached}"]
     else:
@@ -126,13 +129,18 @@ def command(
     return [*argv, *serial, *vm.extra], chosen
 
 
-def _medium(medium: Path, attach: str, board: Board) -> list[str | Path]:
+def _medium(medium: Path, attach: str, board: Board, order: int) -> list[str | Path]:
     drive = f"if=none,id=medium,format=raw,readonly=on,file={_quoted(medium)}"
     if attach == "usb":
-        devices = ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"]
+        devices = ["-device", "qemu-xhci", "-device", f"usb-storage,drive=medium,bootindex={order}"]
     else:
         scsi = f"virtio-scsi-{board.bus},id=media"
-        devices = ["-device", scsi, "-device", "scsi-cd,bus=media.0,drive=medium,bootindex=1"]
+        devices = [
+            "-device",
+            scsi,
+            "-device",
+            f"scsi-cd,bus=media.0,drive=medium,bootindex={order}",
+        ]
     return ["-drive", drive, *devices]
 
 
