@@ -280,8 +280,8 @@ def _add_medium(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--installer",
         metavar="SRC",
-        help="a container image that holds Anaconda or can run diskgen's own installer, or the "
-        "file of an Anaconda boot ISO or DVD (default: diskgen's own installer, in REF itself)",
+        help="a container image that holds Anaconda or can run diskgen's own installer "
+        "(default: diskgen's own installer, in REF itself)",
     )
     group.add_argument(
         "--payload",

@@ -83,12 +83,12 @@ def check_iso_request(request: IsoRequest) -> None:
     if machine.bios_grub:
         uses.append("bios")
     problems += missing_tools(tools_for(*uses))
-    if isinstance(request.installer, Path) and not request.installer.is_file():
+    if isinstance(request.installer, Path):
         problems.append(
             Problem(
                 code="installer",
-                message=f"'{request.installer}' does not exist",
-                hint="name an existing medium or a container image",
+                message=f"'{request.installer}' is a file; existing media cannot be remastered yet",
+                hint="name a container image that holds Anaconda, or leave it out",
                 setting="installer",
             )
         )

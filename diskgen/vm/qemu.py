@@ -132,7 +132,8 @@ def command(
 def _medium(medium: Path, attach: str, board: Board, order: int) -> list[str | Path]:
     drive = f"if=none,id=medium,format=raw,readonly=on,file={_quoted(medium)}"
     if attach == "usb":
-        devices = ["-device", "qemu-xhci", "-device", f"usb-storage,drive=medium,bootindex={order}"]
+        stick = f"usb-storage,drive=medium,bootindex={order}"
+        devices = ["-device", "qemu-xhci", "-device", stick]
     else:
         scsi = f"virtio-scsi-{board.bus},id=media"
         devices = [
