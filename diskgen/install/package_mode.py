@@ -179,9 +179,12 @@ def _debian(source: PackageSource, machine: Machine, target: Target) -> None:
     if not any(name.startswith("linux-image-") for name in names):
         wanted.append("linux-image-{kernel}")
     include = ",".join(dict.fromkeys([*(n.format(kernel=kernel) for n in wanted), *names]))
+    # A directory of packages is of no suite, and what is essential is then looked for in all.
+    flat = any(line.endswith(" ./") for line in _apt_lines(source, suite))
     argv: list[str | Path] = [
         "mmdebstrap", "--verbose", "--mode=root", "--variant=apt", "--skip=check/empty",
-        f"--include={include}", *_hooks(), suite, target.root, *_apt_lines(source, suite),
+        f"--include={include}", *_hooks(), "" if flat else suite, target.root,
+        *_apt_lines(source, suite),
     ]  # fmt: skip
     run(argv)
     network = target.root / "etc/systemd/network"
