@@ -473,6 +473,10 @@ def _add_others(commands: Any) -> None:  # noqa: ANN401
         help="a disk file for the installer to write (default: an empty one, thrown away)",
     )
     command.add_argument(
+        "--usb", action="store_true", help="show the medium as a USB stick, not as a CD"
+    )
+    command.add_argument("--no-network", action="store_true", help="give the machine no network")
+    command.add_argument(
         "--firmware",
         choices=("uefi", "secureboot", "bios", "ipl"),
         help="how to start it (default: uefi, for s390x ipl)",

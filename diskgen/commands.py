@@ -91,6 +91,8 @@ def boot(args: argparse.Namespace) -> int:
             f"'{args.file}' is no installer's medium, so there is nothing to install on a disk",
             setting="disk",
         )
+    if args.usb:
+        raise UsageError(f"'{args.file}' is no installer's medium", setting="usb")
     try:
         disk = inspection.of_disk(args.file)
     except SourceError:  # not of ours, and the firmware may yet start it
@@ -102,6 +104,7 @@ def boot(args: argparse.Namespace) -> int:
         sector_size=disk["sector_size"],
         memory=parse_size(args.memory, setting="memory") // MIB,
         write=args.write,
+        network=not args.no_network,
     )
     with interruptible(), renderer("plain") as emit:
         return machine_boot.boot(machine, emit)
@@ -126,6 +129,8 @@ def _boot_medium(args: argparse.Namespace) -> int:
             firmware=args.firmware,
             memory=parse_size(args.memory, setting="memory") // MIB,
             write=True,
+            attach="usb" if args.usb else "cdrom",
+            network=not args.no_network,
         )
         with renderer("plain") as emit:
             return machine_boot.boot(machine, emit)

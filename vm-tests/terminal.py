@@ -46,6 +46,16 @@ class Terminal:
         """Type something and press Enter."""
         self._line.sendall(f"{text}\r".encode())
 
+    def pick(self, *numbers: int, seconds: float = 120) -> None:
+        """Choose from GRUB's menu: the entry of that number, in its submenu the next one."""
+        for number in numbers:
+            self.expect("Use the ", seconds=seconds)
+            time.sleep(1)  # the menu is still being drawn
+            for _ in range(number):
+                self._line.sendall(b"\x1b[B")
+                time.sleep(0.3)
+            self.send("")
+
     def wait_end(self, *, seconds: float = 300) -> int:
         """Wait until the machine has ended; return QEMU's status."""
         deadline = time.monotonic() + seconds
@@ -75,6 +85,8 @@ def installing(
     *,
     firmware: str | None = None,
     arch: str = "x86_64",
+    scsi: bool = False,
+    network: bool = True,
     attach: str = "cdrom",
     memory: int = 2048,
     extra: Sequence[str | Path] = (),
@@ -85,7 +97,7 @@ def installing(
         path = Path(place) / "line"
         vm = VirtualMachine(
             disk=target, arch=arch, firmware=firmware, write=True, memory=memory, medium=iso,
-            attach=attach, extra=("-no-reboot", *extra),
+            attach=attach, scsi=scsi, network=network, extra=("-no-reboot", *extra),
         )  # fmt: skip
         serial = ["-chardev", f"socket,id=line,path={path},server=on,wait=on",
                   "-serial", "chardev:line"]  # fmt: skip

@@ -63,6 +63,7 @@ class VirtualMachine:
 
     ``firmware`` None is the architecture's first. ``memory`` is in MiB, ``sector_size`` in bytes.
     ``write`` False throws away what it writes to the disk. ``scsi`` attaches the disk by SCSI.
+    ``attach`` is how the medium is seen: ``cdrom`` or ``usb``.
     """
 
     disk: Path
@@ -74,6 +75,7 @@ class VirtualMachine:
     scsi: bool = False
     medium: Path | None = None
     attach: str = "cdrom"
+    network: bool = True
     extra: tuple[str | Path, ...] = field(default=())
 
 
@@ -114,7 +116,8 @@ def command(
         "-cpu", "host" if chosen.name == "kvm" else board.cpu,
         "-smp", str(min(os.cpu_count() or 1, 4)), "-m", str(vm.memory), *flash,
         "-nodefaults", "-display", "none", "-drive", drive,
-        "-device", f"virtio-rng-{board.bus}", "-nic", f"user,model=virtio-net-{board.bus}",
+        "-device", f"virtio-rng-{board.bus}",
+        "-nic", f"user,model=virtio-net-{board.bus}" if vm.network else "none",
     ]  # fmt: skip
     # An empty disk comes first, and starts nothing until something is installed on it; firmware
     # that tries one device alone gets the medium.
