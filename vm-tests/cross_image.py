@@ -29,22 +29,31 @@ OWN = {
     "aarch64": "linux-image-cloud-arm64 shim-signed grub-efi-arm64-signed grub-efi-arm64-bin",
     "s390x": "linux-image-s390x s390-tools",
 }
+# What lets an image of them be the runtime of diskgen's own installer.
+INSTALLER = {
+    "aarch64": "python3 python3-parted python3-zstandard python3-isal dosfstools mtools",
+    "s390x": "python3 python3-parted python3-zstandard util-linux-extra",
+}
 DEBIAN = {"aarch64": "arm64", "s390x": "s390x"}
 # The recipe of this machine's image that is the model, which names the suite too.
 MODELS = {"aarch64": debian_image.PLAIN, "s390x": debian_image.COMPOSEFS}
 _VERSION = 1  # of what this file does
 
 
-def build(cache: Path, arch: str, *, changed: bool = False) -> Path:
-    """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
-    return debian_image.assemble(base_layer(cache, arch), changed=changed, arch=DEBIAN[arch])
+def build(cache: Path, arch: str, *, changed: bool = False, installer: bool = False) -> Path:
+    """Return an OCI layout with the tag ``latest``, made if the cache lacks it.
+
+    ``installer``: an image that is able to install itself.
+    """
+    base = base_layer(cache, arch, installer=installer)
+    return debian_image.assemble(base, changed=changed, arch=DEBIAN[arch])
 
 
-def base_layer(cache: Path, arch: str) -> Path:
+def base_layer(cache: Path, arch: str, *, installer: bool = False) -> Path:
     """Return the base root filesystem as a tar, its kernel and initramfs in place."""
     recipe = MODELS[arch]
     model = debian_image.base_layer(cache, recipe)
-    packages = [*PACKAGES, *OWN[arch].split()]
+    packages = [*PACKAGES, *OWN[arch].split(), *(INSTALLER[arch].split() if installer else ())]
     code = debian_image.hashed(Path(initramfs.__file__))
     makes = repr((model.name, SOURCES[recipe.suite], packages, code, _VERSION))
     tar = cache / f"cross-{arch}-{hashlib.sha256(makes.encode()).hexdigest()[:16]}.tar"

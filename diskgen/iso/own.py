@@ -46,7 +46,7 @@ class Need:
 _PROGRAMS: Final = (
     Need(names=("sh",), package="dash or bash"),
     Need(names=("mount",), package="mount, util-linux"),
-    Need(names=("switch_root",), package="util-linux"),
+    Need(names=("switch_root",), package="util-linux, util-linux-extra"),
     Need(names=("losetup",), package="mount, util-linux"),
     Need(names=("blkid",), package="util-linux"),
     Need(names=("modprobe",), package="kmod"),
