@@ -37,7 +37,8 @@ def main() -> int:
     consoles = Consoles(active())
     while True:
         try:
-            _session(consoles)
+            if _session(consoles):
+                return 0
         except Declined as error:
             consoles.say(f"\n{error.message}")
         except DiskgenError as error:
@@ -55,13 +56,14 @@ def main() -> int:
             return 0
 
 
-def _session(consoles: Consoles) -> None:
+def _session(consoles: Consoles) -> bool:
+    """Go through one installation; say whether the machine is to end."""
     given = medium.words()
     here = medium.read()
     consoles.say(f"\n{here.product}: diskgen's installer\n")
     if "inst.rescue" in given:
         _shell(consoles)
-        return
+        return False
     if "rd.live.check" in given:
         consoles.say("Testing this medium ...")
         mediacheck.verify(here.device)
@@ -70,6 +72,7 @@ def _session(consoles: Consoles) -> None:
         wanted, disk = _decide(consoles, here, given, mounted)
         _carry_out(consoles, here, wanted, disk, mounted)
     _finish(consoles, wanted.end)
+    return True
 
 
 def _decide(

@@ -229,7 +229,7 @@ def _scratch_space(disk: Disk) -> Iterator[Path]:
     ).text.strip()
     try:
         run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0",
-             "-E", "lazy_itable_init=1", loop])  # fmt: skip
+             "-E", "nodiscard,lazy_itable_init=1", loop])  # fmt: skip
         _SCRATCH.mkdir(parents=True, exist_ok=True)
         run(["mount", loop, _SCRATCH])
         try:

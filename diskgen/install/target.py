@@ -72,9 +72,14 @@ class Mounts:
         self._undo = ExitStack()
 
     def add(self, source: str | Path, place: Path, *options: str) -> None:
-        """Mount something. Raises ToolError."""
+        """Mount something. Raises ToolError.
+
+        What is mounted below it later appears nowhere else: binds of one filesystem would show
+        each other the machine's own /dev and /sys, and take these away when they go.
+        """
         place.mkdir(parents=True, exist_ok=True)
         run(["mount", *options, source, place])
+        run(["mount", "--make-private", place])
         self._undo.callback(_unmount, place)
 
     def bind(self, source: Path, place: Path, *, read_only: bool = False) -> None:
