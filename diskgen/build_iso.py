@@ -10,29 +10,29 @@ from typing import Final
 
 from . import build, preflight
 from .arch import MACHINES, Machine
-from .bootloader import choose, grub_bios
+from .bootloader import choose
 from .bootloader.bootupd import read_payload
 from .config import IsoRequest
-from .disk import fat, squashfs
+from .disk import fat
 from .errors import PreflightError, Problem
 from .events import Emit, notice, step
 from .image import fetch, flatten
 from .image.model import Image
 from .image.store import Store
-from .iso import contents, hybrid, initramfs, kickstart, mediacheck, medium, own, payload
+from .iso import container, contents, hybrid, mediacheck, medium, payload, remaster
 from .iso import plan as iso_plan
-from .iso import runtime as iso_runtime
+from .iso.container import Container
 from .iso.hybrid import Bios, Esp
 from .iso.kickstart import Settings
-from .iso.master import Medium, master
+from .iso.master import Mastered, Medium, master
 from .iso.medium import Parts
 from .iso.menu import Choices
-from .iso.plan import IsoPlan
-from .iso.runtime import Runtime
+from .iso.plan import Installer, IsoPlan
+from .iso.remaster import Original
 from .layout import BIOS_SECTOR, derive_uuid
 from .ostree import commit, facts
 from .reference import ImageRef
-from .tree import Directory, File, Packed, read, regular
+from .tree import Directory, File, Packed
 from .units import format_size
 from .workspace import Workspace, writing
 
@@ -59,8 +59,7 @@ class Prepared:
     """A medium decided: all that writing it takes."""
 
     plan: IsoPlan
-    runtime: Runtime
-    root: Directory  # of the runtime
+    installer: Container | Original
     ours: Directory  # what lies in our place on the medium
     product_image: bytes | None
 
@@ -108,18 +107,27 @@ def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
 def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     """Fetch and read everything and decide; only the cache is written. Raises DiskgenError."""
     machine = MACHINES[request.arch]
-    offered = contents.offer(request, machine)
-    target = _payload(request, machine, store, emit)
-    root, runtime = _runtime(request, machine, store, emit)
-    release = facts.os_release(root)
-    problems = list(_unfit(request, target, runtime))
+    source: Container | Original
+    if isinstance(request.installer, Path):
+        source = remaster.read(request, machine, emit)
+        offered = contents.offer(request, machine, source.installer.repository)
+        target = _payload(request, machine, store, emit)
+    else:
+        offered = contents.offer(request, machine)
+        target = _payload(request, machine, store, emit)
+        root = _root(request, machine, store, emit)
+        source = container.examine(request, machine, root)
+    installer = source.installer
+    problems = list(_unfit(request, target, installer))
     if problems:
         raise PreflightError(problems)
-    version = request.kickstart_version or iso_plan.language_of(
-        release if runtime.anaconda else {}, kickstart.VERSIONS
-    )
+    version, anaconda = installer.language, installer.anaconda
     product = iso_plan.plain_title(request.product or target.title)
-    label = request.label or iso_plan.default_label(target.release or release, machine)
+    label = (
+        request.label
+        or installer.label
+        or iso_plan.default_label(target.release or installer.release, machine)
+    )
     settings = Settings(
         reference=request.tracked.name,
         digest=target.digest,
@@ -136,8 +144,10 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         graphical=target.graphical,
         kargs=request.install_kargs,
     )
-    texts = contents.texts(request, settings, version, "xfs" if runtime.anaconda else "ext4")
-    installs = "package" in request.modes and (offered.packages is not None or runtime.anaconda)
+    texts = contents.texts(
+        request, settings, version, "xfs" if anaconda else "ext4", installer.repository
+    )
+    installs = "package" in request.modes and (offered.packages is not None or anaconda)
     choices = Choices(
         product=product,
         label=label,
@@ -145,7 +155,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         packages=installs,
         packages_need_network=offered.needs_network,
         unattended=contents.erased(request, texts),
-        kargs=(*(() if runtime.anaconda else machine.consoles), *request.kargs),
+        kargs=(*installer.kargs, *request.kargs),
         console=medium.console(machine),
     )
     room = contents.room(request, settings, texts, choices, target.image, offered, version)
@@ -157,61 +167,36 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         product=product,
         version=target.release.get("VERSION_ID", ""),
         label=label,
-        installer="Anaconda" if runtime.anaconda else "diskgen's own",
+        installer=installer.title,
         kickstart_version=version,
-        kernel=runtime.release,
+        kernel=installer.kernel,
         choices=choices,
         kickstarts=tuple(sorted(texts)),
         timestamp=target.timestamp,
-        payload_bytes=_size(room.get_dir("container")),
+        payload_bytes=container.root_size(room.get_dir("container")),
         package_bytes=offered.source.size if offered.source is not None else 0,
-        runtime_bytes=_size(root),
-        warnings=(*target.warnings, *runtime.warnings),
+        runtime_bytes=installer.runtime_bytes,
+        base_bytes=installer.base_bytes,
+        warnings=(*target.warnings, *installer.warnings),
     )
     return Prepared(
         plan=plan,
-        runtime=runtime,
-        root=root,
+        installer=source,
         ours=room,
-        product_image=contents.product_image(texts, target.timestamp) if runtime.anaconda else None,
+        product_image=contents.product_image(texts, target.timestamp, installer.overlay)
+        if anaconda
+        else None,
     )
 
 
 def write(prepared: Prepared, work: Workspace, emit: Emit) -> tuple[Path, str]:
     """Write the medium into a partial file; return that and its checksum (MD5, hex)."""
-    plan, runtime = prepared.plan, prepared.runtime
-    stage2 = work.partial("install.img")
-    if not runtime.anaconda:
-        own.add_to(prepared.root)
-    with step(emit, "runtime", "Packing the installer", unit="bytes") as phase:
-        squashfs.make(stage2, prepared.root, timestamp=plan.timestamp, advance=phase.advance)
-        phase.detail = format_size(stage2.stat().st_size)
-    initrd = runtime.initrd or regular(
-        initramfs.make(prepared.root, runtime.release, plan.timestamp)
-    )
-    machine = plan.machine
-    core = None
-    if runtime.bios is not None and machine.bios_grub is not None:
-        core = grub_bios.medium_image(
-            runtime.bios, machine.bios_grub, f"/{medium.GRUB_PLACE}", work.scratch
-        )
-    parts = Parts(
-        machine=machine,
-        choices=plan.choices,
-        product=plan.product,
-        version=plan.version,
-        timestamp=plan.timestamp,
-        kernel=runtime.kernel,
-        initrd=initrd,
-        stage2=_file(stage2),
-        product_image=prepared.product_image,
-        efi=runtime.efi,
-        menus=runtime.menus,
-        font=runtime.font,
-        bios=runtime.bios if core is not None else None,
-        core=core,
-        ours=prepared.ours,
-    )
+    plan = prepared.plan
+    source, image = prepared.installer, prepared.product_image
+    if isinstance(source, Original):
+        parts = remaster.parts(source, plan, prepared.ours, image)
+    else:
+        parts = container.parts(source, plan, prepared.ours, image, work, emit)
     esp = None
     if parts.efi:
         esp_path = work.partial("efiboot.img")
@@ -235,17 +220,9 @@ def write(prepared: Prepared, work: Workspace, emit: Emit) -> tuple[Path, str]:
                 boot=boot,
             ),
         )
-        bios = None
-        if core is not None and runtime.bios is not None:
-            mbr = runtime.bios.get_file("boot_hybrid.img")
-            assert mbr is not None
-            assert mbr.content is not None
-            bios = Bios(
-                mbr=read(mbr.content), core=made.places[medium.CORE_IMAGE], core_size=len(core)
-            )
         if esp is not None:
             place = Esp(start=made.places[medium.EFI_IMAGE], size=esp.size)
-            hybrid.make(output, seed=_seed(plan), bios=bios, esp=place)
+            hybrid.make(output, seed=_seed(plan), bios=_bios(parts, made), esp=place)
         phase.detail = format_size(output.stat().st_size)
     with step(emit, "checksum", "Adding the medium's checksum"):
         md5 = mediacheck.implant(output)
@@ -284,21 +261,18 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
     )
 
 
-def _runtime(
-    request: IsoRequest, machine: Machine, store: Store, emit: Emit
-) -> tuple[Directory, Runtime]:
-    """Return the installer's root and what it brings to a medium."""
+def _root(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Directory:
+    """Return the root of the container that installs."""
     source = request.installer or request.source
     assert isinstance(source, ImageRef)
     _image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
     with step(emit, "flatten", "Merging the installer's layers"):
-        root = flatten.flatten(indexes)
-    return root, iso_runtime.examine(root, machine)
+        return flatten.flatten(indexes)
 
 
-def _unfit(request: IsoRequest, target: Payload, runtime: Runtime) -> Iterator[Problem]:
+def _unfit(request: IsoRequest, target: Payload, installer: Installer) -> Iterator[Problem]:
     """Yield why this installer could not install this image."""
-    if runtime.anaconda and "image" in request.modes and not target.bootupd:
+    if installer.anaconda and "image" in request.modes and not target.bootupd:
         yield Problem(
             code="bootupd",
             message="Anaconda installs boot loaders by bootupd, and the image has no data for it "
@@ -307,13 +281,26 @@ def _unfit(request: IsoRequest, target: Payload, runtime: Runtime) -> Iterator[P
             "own installer needs no bootupd",
             setting="installer",
         )
-    if not runtime.anaconda and request.modes == ("package",) and request.packages is None:
+    if not installer.anaconda and request.modes == ("package",) and request.packages is None:
         yield Problem(
             code="packages",
             message="diskgen's own installer is not told where packages come from",
             hint="name a mirror's URL, or a directory with packages",
             setting="packages",
         )
+
+
+def _bios(parts: Parts, made: Mastered) -> Bios | None:
+    """Return what BIOS starts, and where it came to lie."""
+    loader = parts.bios
+    if loader is None:
+        return None
+    return Bios(
+        mbr=loader.code,
+        core=made.places[loader.path],
+        core_size=loader.image.size,
+        loader=loader.kind,
+    )
 
 
 def _write_esp(path: Path, parts: Parts, plan: IsoPlan) -> File:
@@ -341,9 +328,3 @@ def _seed(plan: IsoPlan) -> str:
 def _file(path: Path) -> File:
     size = path.stat().st_size
     return File(0o100644, content=Packed(path, size, ((0, size, 0),)))
-
-
-def _size(root: Directory | None) -> int:
-    """Return the bytes of all files of a tree, each inode once."""
-    files = {node for _path, node in root.walk() if isinstance(node, File)} if root else set()
-    return sum(file.size for file in files)

@@ -77,21 +77,16 @@ def check_iso_request(request: IsoRequest) -> None:
     """Check what is known of a medium before anything is fetched. Raises PreflightError."""
     machine = MACHINES[request.arch]
     problems = list(_supported(machine, "media"))
-    uses = ["fetch", "iso"]
+    uses = ["fetch"]
     if machine.efi_suffix:
         uses.append("efi")
-    if machine.bios_grub:
-        uses.append("bios")
+    if not isinstance(request.installer, Path):  # a vendor's medium brings these
+        uses.append("iso")
+        if machine.bios_grub:
+            uses.append("bios")
     problems += missing_tools(tools_for(*uses))
     if isinstance(request.installer, Path):
-        problems.append(
-            Problem(
-                code="installer",
-                message=f"'{request.installer}' is a file; existing media cannot be remastered yet",
-                hint="name a container image that holds Anaconda, or leave it out",
-                setting="installer",
-            )
-        )
+        problems += _installer(request.installer, request.output)
     if request.label is not None:
         problems += _label(request.label)
     if request.kickstart is not None and not request.kickstart.is_file():
@@ -141,6 +136,19 @@ def check_iso_plan(plan: IsoPlan) -> None:
         )
     if problems:
         raise PreflightError(problems)
+
+
+def _installer(path: Path, output: Path | None) -> Iterator[Problem]:
+    """Check the file of a vendor's medium."""
+    message = hint = None
+    if not path.exists():
+        message, hint = f"'{path}' does not exist", "name a vendor's boot.iso or DVD image"
+    elif not os.access(path, os.R_OK):
+        message, hint = f"'{path}' cannot be read", "make it readable for the user who runs diskgen"
+    elif output is not None and output.exists() and output.samefile(path):
+        message, hint = f"'{path}' is the output too", "name another output"
+    if message is not None:
+        yield Problem(code="installer", message=message, hint=hint, setting="installer")
 
 
 def _label(label: str) -> Iterator[Problem]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ..arch import Machine
 from ..config import IsoRequest
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
 from ..image.model import Image
 from ..tree import Directory, regular
 from . import kickstart, overlay, packages, payload
@@ -29,18 +29,25 @@ _CORE: Final = {"rpm": ("@core",), "apt": (), "debs": ()}
 class Offer:
     """What the traditional way installs from: a place on the medium, a URL, or the installer's."""
 
-    source: Source | None = None  # on the medium
+    source: Source | None = None  # brought to the medium
     packages: Packages | None = None
+    repository: Packages | None = None  # what the vendor's medium has
 
     @property
     def needs_network(self) -> bool:
-        return self.source is None
+        return self.source is None and self.repository is None
 
 
-def offer(request: IsoRequest, machine: Machine) -> Offer:
-    """Return where packages come from. Raises UsageError for what cannot be used."""
-    if "package" not in request.modes or request.packages is None:
+def offer(request: IsoRequest, machine: Machine, repository: Packages | None = None) -> Offer:
+    """Return where packages come from. Raises UsageError for what cannot be used.
+
+    From a ``repository`` of the vendor's Anaconda lets people choose by itself.
+    """
+    if "package" not in request.modes:
         return Offer()
+    if request.packages is None:
+        named = repository if request.package_names else None
+        return Offer(packages=named, repository=repository)
     text = request.packages
     if "://" in text or text.startswith(("mirrorlist=", "metalink=")):
         kind, equals, rest = text.partition("=")
@@ -64,13 +71,18 @@ def offer(request: IsoRequest, machine: Machine) -> Offer:
 
 
 def texts(
-    request: IsoRequest, settings: Settings, version: str, filesystem: str
+    request: IsoRequest,
+    settings: Settings,
+    version: str,
+    filesystem: str,
+    repository: Packages | None = None,
 ) -> Mapping[str, str]:
     """Return all kickstarts of the medium by name, checked. Raises UsageError.
 
     ``filesystem`` is that of the root where a disk is partitioned without a question.
     """
     made = dict(kickstart.fragments(settings, version))
+    settings = replace(settings, packages=settings.packages or repository)  # nobody is asked
     modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
     offline = request.payload != "remote"
     if request.unattended is not None:
@@ -106,11 +118,22 @@ def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str
     return tuple((mode, what) for mode in request.modes if f"unattended-{mode}.ks" in made)
 
 
-def product_image(made: Mapping[str, str], timestamp: int) -> bytes:
-    """Return what Anaconda's initramfs unpacks over the runtime: the chooser and what it needs."""
-    tree = Directory()
-    tree.add(_CHOOSER, regular(made["chooser.ks"].encode()))
-    tree.add(_REMOTE, regular(made["image-remote.ks"].encode()))
+def product_image(made: Mapping[str, str], timestamp: int, base: Directory | None = None) -> bytes:
+    """Return what Anaconda's initramfs unpacks over the runtime: the chooser and what it needs.
+
+    They replace what a vendor's overlay, ``base``, has there. Raises SourceError for one in which
+    they have no place.
+    """
+    tree = base if base is not None else Directory()
+    try:
+        tree.add(_CHOOSER, regular(made["chooser.ks"].encode()))
+        tree.add(_REMOTE, regular(made["image-remote.ks"].encode()))
+    except NotADirectoryError as error:
+        raise SourceError(
+            "the medium's 'product.img' has a file where Anaconda's directories are",
+            hint="use the vendor's boot.iso or DVD as it was published",
+            setting="installer",
+        ) from error
     return overlay.compressed(tree, timestamp)
 
 

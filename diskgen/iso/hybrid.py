@@ -2,7 +2,8 @@
 
 UEFI specification 2.11, 5.2.3 and 5.3 (protective MBR, GPT); GRUB's ``boot_hybrid.img`` and
 ``cdboot.S``: the core image's sector lies at 0x1B0 of the MBR and at 2548 of the core image itself;
-mkisofs(8), "boot information table".
+SYSLINUX's ``mbr/isohdpfx.S``, which has isolinux's at the same place; mkisofs(8), "boot information
+table".
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _PER_SECTOR: Final = SECTOR // _BLOCK
 _BOOT_CODE: Final = 440
 _CORE_POINTER: Final = 0x1B0
 _CORE_SELF: Final = 2548
+_NEXT: Final = {"grub": _PER_SECTOR, "isolinux": 0}  # blocks from an image to where code goes on
+LOADERS: Final = frozenset(_NEXT)
 _INFO_CHECKSUM: Final = 20
 _INFO_FROM: Final = 64
 _ENTRIES: Final = 128
@@ -37,11 +40,12 @@ _REVISION: Final = b"\0\0\1\0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bios:
-    """GRUB for BIOS; ``core`` is the byte offset of its El Torito image in the medium."""
+    """GRUB or isolinux; ``core`` is the byte offset of its El Torito image in the medium."""
 
-    mbr: bytes  # boot_hybrid.img
+    mbr: bytes  # boot_hybrid.img or isohdpfx.bin; empty: none
     core: int
     core_size: int
+    loader: str = "grub"  # one of LOADERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,7 @@ def make(iso: Path, *, seed: str, bios: Bios | None, esp: Esp | None) -> None:
         # Room for the backup table behind the volume.
         size = align_up(file.seek(0, io.SEEK_END), MIB) + MIB
         file.truncate(size)
-        if bios is not None:
+        if bios is not None and bios.loader == "grub":
             _patch_core(file, bios)
         _write_mbr(file, size, bios)
         if esp is not None:
@@ -82,9 +86,9 @@ def _patch_core(file: io.BufferedRandom, bios: Bios) -> None:
 
 def _write_mbr(file: io.BufferedRandom, size: int, bios: Bios | None) -> None:
     block = bytearray(_BLOCK)
-    if bios is not None:
+    if bios is not None and bios.mbr:
         block[:_BOOT_CODE] = bios.mbr[:_BOOT_CODE].ljust(_BOOT_CODE, b"\0")
-        struct.pack_into("<Q", block, _CORE_POINTER, bios.core // _BLOCK + _PER_SECTOR)
+        struct.pack_into("<Q", block, _CORE_POINTER, bios.core // _BLOCK + _NEXT[bios.loader])
     length = min(size // _BLOCK - 1, 0xFFFF_FFFF)
     struct.pack_into("<B3sB3sII", block, 446, 0, b"\0\2\0", 0xEE, b"\xff\xff\xff", 1, length)
     block[510:] = b"\x55\xaa"

@@ -61,12 +61,27 @@ def implant(iso: Path) -> str:
 
 def verify(medium: Path) -> None:
     """Compare a medium, or an image of one, with the sum in it. Raises VerifyError."""
+    same = compare(medium)
+    if same is None:
+        raise VerifyError(f"'{medium}' has no checksum by which it could be tested")
+    if not same:
+        raise VerifyError(
+            f"'{medium}' is not as it was made: its checksum is another one",
+            hint="write the medium again, or take another one",
+        )
+
+
+def compare(medium: Path) -> bool | None:
+    """Say whether a medium is as the sum in it says; None where it has none.
+
+    Reads all of it. Raises VerifyError for what is no ISO 9660 image.
+    """
     with medium.open("rb") as file:
         _descriptor(file, medium)
         file.seek(_FIELD)
         found = _TEXT.match(file.read(_FIELD_SIZE))
         if found is None:
-            raise VerifyError(f"'{medium}' has no checksum by which it could be tested")
+            return None
         total = _summed(file, int(found[2]))
         file.seek(0)
         running = hashlib.md5(usedforsecurity=False)
@@ -79,11 +94,7 @@ def verify(medium: Path) -> None:
                 piece[offset] = ord(" ")
             running.update(piece)
             at += len(piece)
-    if running.hexdigest() != found[1].decode():
-        raise VerifyError(
-            f"'{medium}' is not as it was made: its checksum is '{running.hexdigest()}'",
-            hint="write the medium again, or take another one",
-        )
+    return running.hexdigest() == found[1].decode()
 
 
 def _descriptor(file: BinaryIO, path: Path) -> None:

@@ -1,20 +1,18 @@
 """The tree of an installer's medium: where everything lies, and by what each firmware starts it.
 
-Layout: lorax's, which Anaconda, libosinfo and virt-install look for; ``.treeinfo`` and
-``.discinfo`` are productmd's formats.
+Layout: lorax's, which Anaconda, libosinfo and virt-install look for.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..arch import Machine
-from ..tree import Directory, File, pieces, read, regular
+from ..tree import Directory, File, read, regular
 from ..units import KIB, MIB, align_up
-from . import mainframe, menu
+from . import mainframe, menu, metadata, syslinux
 from .master import BootImage
 from .menu import Choices
 from .runtime import DEBIAN_MARK, STAGE2
@@ -32,6 +30,18 @@ _CARDS: Final = "cio_ignore=all,!condev"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BiosLoader:
+    """What BIOS starts, by El Torito and by a stick's boot code."""
+
+    kind: str  # a name of hybrid.LOADERS
+    path: str  # of its image on the medium
+    image: File
+    code: bytes = b""  # for sticks; empty: it starts from CD only
+    modules: Directory | None = None  # GRUB's, where they are not in ``base``
+    menu: str | None = None  # isolinux's program that shows menus, where there is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a medium is made of. ``base`` is what lies on it already, when it is remastered."""
 
@@ -44,14 +54,18 @@ class Parts:
     initrd: File
     stage2: File | None  # None: it is in ``base``
     product_image: bytes | None = None
-    efi: Mapping[str, File] = field(default_factory=dict)  # by name in EFI/BOOT
-    menus: tuple[str, ...] = ()
-    font: File | None = None
-    bios: Directory | None = None  # GRUB's modules
-    core: bytes | None = None  # GRUB's image for El Torito
+    efi: Mapping[str, File] = field(default_factory=dict)  # the ESP's, by path
+    menus: tuple[str, ...] = ()  # paths of grub.cfg for UEFI
+    verb: str = ""  # what follows "linux" and "initrd" in them
+    bios: BiosLoader | None = None
     kernel_paths: tuple[str, str] | None = None  # of kernel and initramfs; None: the usual ones
     ours: Directory = field(default_factory=Directory)  # below ROOM
     base: Directory = field(default_factory=Directory)
+
+    @property
+    def remastered(self) -> bool:
+        """Whether there was a medium before."""
+        return self.stage2 is None
 
     @property
     def paths(self) -> tuple[str, str]:
@@ -62,7 +76,7 @@ class Parts:
         """Return the boot menu for BIOS or UEFI."""
         kernel, initrd = (f"/{path}" for path in self.paths)
         made = menu.make(self.choices, kernel=kernel, initrd=initrd, bios=bios)
-        return replace(made, serial=bios)
+        return replace(made, serial=bios, verb="" if bios else self.verb)
 
 
 def console(machine: Machine) -> str:
@@ -74,12 +88,10 @@ def esp_files(parts: Parts) -> dict[str, bytes]:
     """Return the files of the EFI system partition by path; empty without UEFI."""
     if not parts.efi:
         return {}
-    files = {f"EFI/BOOT/{name}": _bytes(file) for name, file in parts.efi.items()}
     text = menu.to_grub(parts.menu(bios=False)).encode()
-    files |= {f"{place}/grub.cfg": text for place in parts.menus}
-    if parts.font is not None:
-        files["EFI/BOOT/fonts/unicode.pf2"] = _bytes(parts.font)
-    return files
+    return {path: _bytes(file) for path, file in parts.efi.items()} | dict.fromkeys(
+        parts.menus, text
+    )
 
 
 def esp_size(files: Mapping[str, bytes]) -> int:
@@ -91,6 +103,7 @@ def tree(parts: Parts, esp: File | None) -> tuple[Directory, tuple[BootImage, ..
     """Return the medium's tree and its boot catalogue; ``esp`` is the EFI system partition."""
     root = parts.base
     kernel, initrd = parts.paths
+    listed = metadata.listed(root)
     root.add(kernel, _plain(parts.kernel))
     root.add(initrd, _plain(parts.initrd))
     if parts.stage2 is not None:
@@ -98,19 +111,16 @@ def tree(parts: Parts, esp: File | None) -> tuple[Directory, tuple[BootImage, ..
     if parts.product_image is not None:
         root.add(PRODUCT_IMAGE, regular(parts.product_image))
     boot: list[BootImage] = []
-    if parts.core is not None:
-        root.add(CORE_IMAGE, regular(parts.core))
-        text = menu.to_grub(parts.menu(bios=True))
-        root.add(f"{GRUB_PLACE}/grub.cfg", regular(text.encode()))
-        if parts.bios is not None:
-            place = f"{GRUB_PLACE}/{parts.machine.bios_grub}"
-            root.add(place, _folder(parts.bios))
-        boot.append(BootImage(path=CORE_IMAGE, efi=False, load_size=4, info_table=True))
+    if parts.bios is not None:
+        _add_bios(root, parts, parts.bios)
+        boot.append(BootImage(path=parts.bios.path, efi=False, load_size=4, info_table=True))
     if esp is not None:
         root.add(EFI_IMAGE, esp)
         for path, data in esp_files(parts).items():
-            root.add(path, regular(data))
-        if "boot/grub" in parts.menus:
+            place = spelled(root, path)
+            if path in parts.menus or root.get_file(place) is None:
+                root.add(place, regular(data))
+        if any(path.startswith("boot/grub/") for path in parts.menus) and not parts.remastered:
             root.add(DEBIAN_MARK, regular(f"{parts.product}\n".encode()))
         boot.append(BootImage(path=EFI_IMAGE, efi=True))
     if not parts.machine.efi_suffix:
@@ -118,8 +128,35 @@ def tree(parts: Parts, esp: File | None) -> tuple[Directory, tuple[BootImage, ..
         boot.append(BootImage(path=_CDBOOT, efi=False, load_size=4))
     root.add(ROOM, parts.ours)
     parts.ours.add("pxe-example.cfg", regular(pxe_example(parts).encode()))
-    _add_metadata(root, parts)
+    if parts.remastered:
+        metadata.update(root, listed, unknown=frozenset(i.path for i in boot if i.info_table))
+    else:
+        metadata.add(
+            root, parts.machine, parts.product, parts.version, parts.timestamp, parts.paths
+        )
     return root, tuple(boot)
+
+
+def spelled(root: Directory, path: str) -> str:
+    """Return a path in the spelling that a tree has it in: FAT tells no case."""
+    names: list[str] = []
+    for name in path.split("/"):
+        folder = root.get_dir("/".join(names))
+        known = [raw.decode(errors="replace") for raw in folder.entries] if folder else []
+        same = sorted(other for other in known if other.lower() == name.lower())
+        names.append(name if name in same or not same else same[0])
+    return "/".join(names)
+
+
+def _add_bios(root: Directory, parts: Parts, loader: BiosLoader) -> None:
+    root.add(loader.path, _plain(loader.image))
+    made = parts.menu(bios=True)
+    if loader.kind == "isolinux":
+        root.add("isolinux/isolinux.cfg", regular(syslinux.to_isolinux(made, loader.menu).encode()))
+        return
+    root.add(f"{GRUB_PLACE}/grub.cfg", regular(menu.to_grub(made).encode()))
+    if loader.modules is not None:
+        root.add(f"{GRUB_PLACE}/{parts.machine.bios_grub}", _folder(loader.modules))
 
 
 def pxe_example(parts: Parts) -> str:
@@ -158,61 +195,6 @@ def _add_mainframe(root: Directory, parts: Parts) -> None:
         )
     for path, text in files.items():
         root.add(path, regular(text.encode()))
-
-
-def _add_metadata(root: Directory, parts: Parts) -> None:
-    arch = parts.machine.name
-    if root.get(".discinfo") is None:
-        info = f"{parts.timestamp}.000000\n{parts.product}\n{arch}\n"
-        root.add(".discinfo", regular(info.encode()))
-    if root.get(".treeinfo") is None:
-        root.add(".treeinfo", regular(_treeinfo(root, parts).encode()))
-
-
-def _treeinfo(root: Directory, parts: Parts) -> str:
-    arch = parts.machine.name
-    kernel, initrd = parts.paths
-    named = {"kernel": kernel, "initrd": initrd, "eltorito.img": CORE_IMAGE,
-             "efiboot.img": EFI_IMAGE, "product.img": PRODUCT_IMAGE, "generic.ins": "generic.ins",
-             "initrd.addrsize": "images/initrd.addrsize"}  # fmt: skip
-    images = {name: path for name, path in named.items() if root.get(path) is not None}
-    stage2 = STAGE2 if root.get(STAGE2) is not None else "LiveOS/squashfs.img"
-    # GRUB's image is changed when the medium is mastered.
-    summed = sorted({*images.values(), stage2} - {CORE_IMAGE})
-    sections: dict[str, dict[str, str]] = {
-        "header": {"type": "productmd.treeinfo", "version": "1.2"},
-        "general": {
-            "arch": arch, "family": parts.product, "name": f"{parts.product} {parts.version}",
-            "platforms": arch, "timestamp": str(parts.timestamp), "version": parts.version,
-            "variant": "", "packagedir": "", "repository": "", "variants": "",
-        },
-        "release": {"name": parts.product, "short": "".join(parts.product.split()),
-                    "version": parts.version},
-        "tree": {"arch": arch, "build_timestamp": str(parts.timestamp), "platforms": arch,
-                 "variants": ""},
-        "stage2": {"mainimage": stage2},
-        f"images-{arch}": images,
-        "checksums": {path: f"sha256:{_sha256(root, path)}" for path in summed},
-    }  # fmt: skip
-    lines: list[str] = []
-    for name, values in sections.items():
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {value}".rstrip() for key, value in sorted(values.items())]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _sha256(root: Directory, path: str) -> str:
-    node = root.get_file(path)
-    digest = hashlib.sha256()
-    for piece in _contents(node):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _contents(node: File | None) -> Iterator[bytes]:
-    if node is not None and node.content is not None:
-        yield from pieces(node.content)
 
 
 def _bytes(file: File) -> bytes:

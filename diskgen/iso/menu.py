@@ -46,6 +46,7 @@ class Menu:
     entries: tuple[Entry | Submenu, ...]
     timeout: int = TIMEOUT_SECONDS
     serial: bool = False  # show the menu on the serial line too
+    verb: str = ""  # what follows "linux" and "initrd": "efi" for GRUBs of old
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +171,8 @@ def _grub_entry(menu: Menu, entry: Entry) -> Iterator[str]:
         yield f"  {entry.command}"
     else:
         words = " ".join(word.replace("\\", "\\\\") for word in entry.arguments)
-        yield f"  linux {menu.kernel} {words}"
-        yield f"  initrd {menu.initrd}"
+        yield f"  linux{menu.verb} {menu.kernel} {words}"
+        yield f"  initrd{menu.verb} {menu.initrd}"
     yield "}"
 
 

@@ -6,19 +6,27 @@ with the check that the kernel's own decompressor knows.
 
 from __future__ import annotations
 
+import io
 import lzma
 import stat
+import struct
 from typing import Final
 
 import zstandard
 
 from ..errors import SourceError
-from ..tree import Directory, File, read
+from ..tree import Directory, File, read, regular, symlink
+from ..units import MIB, align_up
+from .compression import Damaged, inflate
 
 _MAGIC: Final = b"070701"
 _TRAILER: Final = b"TRAILER!!!"
 _ALIGN: Final = 512  # of the whole archive
 _MAX_SIZE: Final = (1 << 32) - 1  # a size has eight hex digits
+_HEAD: Final = 110  # bytes of an entry's
+_KNOWN: Final = (b"070701", b"070702")
+_COMPRESSED: Final = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+_MAX_UNPACKED: Final = 256 * MIB
 
 
 def archive(root: Directory, timestamp: int) -> bytes:
@@ -47,6 +55,66 @@ def compressed(root: Directory, timestamp: int) -> bytes:
 def initramfs(root: Directory, timestamp: int) -> bytes:
     """Return :func:`archive` as kernels since 5.9 unpack it: compressed by zstd."""
     return zstandard.ZstdCompressor(level=12).compress(archive(root, timestamp))
+
+
+def unpacked(file: File) -> Directory:
+    """Return what a vendor's archive holds, compressed or not: files, directories, symlinks.
+
+    Raises SourceError for what is no archive of this kind, or is damaged.
+    """
+    try:
+        if file.content is None or file.size > _MAX_UNPACKED:
+            raise Damaged("it is too large")
+        data = read(file.content)
+        suffix = next((s for head, s in _COMPRESSED.items() if data.startswith(head)), "")
+        data = b"".join(inflate(io.BytesIO(data), suffix, _MAX_UNPACKED))
+        return _tree(data)
+    except (Damaged, ValueError, struct.error, NotADirectoryError) as error:
+        what = error if isinstance(error, Damaged) else "it is no cpio archive, or damaged"
+        raise SourceError(
+            f"the medium's 'product.img' cannot be used: {what}",
+            hint="diskgen adds its own files to it; use a medium with a plain one, or none",
+            setting="installer",
+        ) from error
+
+
+def _tree(data: bytes) -> Directory:
+    root = Directory()
+    linked: dict[tuple[int, int, int], File] = {}
+    at = 0
+    while True:
+        head = data[at : at + _HEAD]
+        if head[:6] not in _KNOWN:
+            raise Damaged("it is no cpio archive")
+        (number, mode, _, _, links, _, size, major, minor, _, _, name_size, _) = struct.unpack(
+            ">13I", bytes.fromhex(head[6:].decode("ascii"))
+        )
+        name = data[at + _HEAD : at + _HEAD + name_size].rstrip(b"\0")
+        begin = align_up(at + _HEAD + name_size, 4)
+        body = data[begin : begin + size]
+        if len(body) != size:
+            raise Damaged("it ends too early")
+        if name == _TRAILER:
+            return root
+        at = align_up(begin + size, 4)
+        parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+        path = b"/".join(parts)
+        if b".." in parts or b"\0" in path:
+            raise Damaged("it has a path that leads out of it")
+        if not path:
+            continue
+        if stat.S_ISDIR(mode):
+            root.make_dirs(path).mode = stat.S_IFDIR | stat.S_IMODE(mode)
+        elif stat.S_ISLNK(mode):
+            root.add(path, symlink(body))
+        elif stat.S_ISREG(mode):
+            file = regular(body, mode=stat.S_IMODE(mode))
+            if links > 1:  # only the last one of an inode's names has its content
+                file = linked.setdefault((number, major, minor), file)
+                file.content = regular(body).content if body else file.content
+            root.add(path, file)
+        else:
+            raise Damaged(f"it has '{path.decode(errors='backslashreplace')}', which is no file")
 
 
 def _content(path: bytes, node: File) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..arch import Machine
 from ..config import IsoRequest
+from ..tree import Directory
 from ..units import format_size
+from .kickstart import Packages
 from .menu import Choices, Submenu, make
 
 SCHEMA_VERSION: Final = 1
@@ -27,6 +29,24 @@ _LANGUAGES: Final = {"fedora": "F{major}", "rhel": "RHEL{major}", "centos": "RHE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Installer:
+    """What a plan has to know of an installer, of whatever kind; sizes in bytes."""
+
+    title: str  # in words
+    anaconda: bool
+    kernel: str  # its release, or where it lies on the vendor's medium
+    language: str  # of kickstarts
+    label: str | None = None  # of the vendor's medium; None: by what is installed
+    release: Mapping[str, str] = field(default_factory=dict)  # os-release
+    kargs: tuple[str, ...] = ()
+    repository: Packages | None = None  # what lies on the vendor's medium
+    runtime_bytes: int = 0
+    base_bytes: int = 0
+    overlay: Directory | None = None  # the vendor's product.img
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IsoPlan:
     """All that will be done for one medium; sizes in bytes."""
 
@@ -39,7 +59,7 @@ class IsoPlan:
     label: str
     installer: str  # in words
     kickstart_version: str
-    kernel: str  # release of the installer's
+    kernel: str  # of the installer
     choices: Choices
     kickstarts: tuple[str, ...]
     timestamp: int
@@ -108,6 +128,7 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
             "payload_bytes": plan.payload_bytes,
             "package_bytes": plan.package_bytes,
             "runtime_bytes": plan.runtime_bytes,
+            "base_bytes": plan.base_bytes,
             "menu": _entries(plan),
         },
         "warnings": list(plan.warnings),

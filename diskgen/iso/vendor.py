@@ -311,12 +311,16 @@ def _from_label(label: str) -> tuple[str, str]:
     return " ".join(words[:first]), ".".join(numbers[:last])
 
 
+def family(product: str) -> str | None:
+    """Return what the kickstart language's versions for a product begin with; None: unknown."""
+    name = product.lower()
+    return "F" if name.startswith("fedora") else "RHEL" if name.startswith(_EL) else None
+
+
 def _kickstart(product: str, version: str) -> str | None:
     from .kickstart import VERSIONS
 
-    name, major = product.lower(), version.partition(".")[0]
-    kind = "F" if name.startswith("fedora") else "RHEL" if name.startswith(_EL) else None
-    found = f"{kind}{major}"
+    found = f"{family(product)}{version.partition('.')[0]}"
     return found if found in VERSIONS else None
 
 

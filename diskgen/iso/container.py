@@ -1,0 +1,112 @@
+"""A medium whose installer is a container image: what it is made of, the runtime packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..arch import Machine
+from ..bootloader import grub_bios
+from ..config import IsoRequest
+from ..disk import squashfs
+from ..events import Emit, step
+from ..ostree.facts import os_release
+from ..tree import Directory, File, Packed, read, regular
+from ..units import format_size
+from ..workspace import Workspace
+from . import initramfs, medium, own
+from . import runtime as runtimes
+from .kickstart import VERSIONS
+from .medium import BiosLoader, Parts
+from .plan import Installer, IsoPlan, language_of
+from .runtime import Runtime
+
+_PROGRAMS: Final = "EFI/BOOT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """An installer's container, read."""
+
+    installer: Installer
+    runtime: Runtime
+    root: Directory
+
+
+def examine(request: IsoRequest, machine: Machine, root: Directory) -> Container:
+    """Return what an installer's root brings. Raises PreflightError with all that is missing."""
+    runtime = runtimes.examine(root, machine)
+    release = os_release(root)
+    language = language_of(release if runtime.anaconda else {}, VERSIONS)
+    installer = Installer(
+        title="Anaconda" if runtime.anaconda else "diskgen's own",
+        anaconda=runtime.anaconda,
+        kernel=runtime.release,
+        language=request.kickstart_version or language,
+        release=release,
+        kargs=() if runtime.anaconda else machine.consoles,
+        runtime_bytes=root_size(root),
+        warnings=runtime.warnings,
+    )
+    return Container(installer=installer, runtime=runtime, root=root)
+
+
+def root_size(root: Directory | None) -> int:
+    """Return the bytes of all files of a tree, each inode once."""
+    files = {node for _path, node in root.walk() if isinstance(node, File)} if root else set()
+    return sum(file.size for file in files)
+
+
+def parts(
+    container: Container,
+    plan: IsoPlan,
+    ours: Directory,
+    product_image: bytes | None,
+    work: Workspace,
+    emit: Emit,
+) -> Parts:
+    """Pack the runtime and return what the medium is made of. Raises DiskgenError."""
+    runtime, root = container.runtime, container.root
+    stage2 = work.partial("install.img")
+    if not runtime.anaconda:
+        own.add_to(root)
+    with step(emit, "runtime", "Packing the installer", unit="bytes") as phase:
+        squashfs.make(stage2, root, timestamp=plan.timestamp, advance=phase.advance)
+        size = stage2.stat().st_size
+        phase.detail = format_size(size)
+    efi = {f"{_PROGRAMS}/{name}": file for name, file in runtime.efi.items()}
+    if efi and runtime.font is not None:
+        efi[f"{_PROGRAMS}/fonts/unicode.pf2"] = runtime.font
+    return Parts(
+        machine=plan.machine,
+        choices=plan.choices,
+        product=plan.product,
+        version=plan.version,
+        timestamp=plan.timestamp,
+        kernel=runtime.kernel,
+        initrd=runtime.initrd or regular(initramfs.make(root, runtime.release, plan.timestamp)),
+        stage2=File(0o100644, content=Packed(stage2, size, ((0, size, 0),))),
+        product_image=product_image,
+        efi=efi,
+        menus=tuple(f"{place}/grub.cfg" for place in runtime.menus),
+        bios=_bios(runtime, plan, work),
+        ours=ours,
+    )
+
+
+def _bios(runtime: Runtime, plan: IsoPlan, work: Workspace) -> BiosLoader | None:
+    if runtime.bios is None or plan.machine.bios_grub is None:
+        return None
+    core = grub_bios.medium_image(
+        runtime.bios, plan.machine.bios_grub, f"/{medium.GRUB_PLACE}", work.scratch
+    )
+    code = runtime.bios.get_file("boot_hybrid.img")
+    assert code is not None
+    assert code.content is not None
+    return BiosLoader(
+        kind="grub",
+        path=medium.CORE_IMAGE,
+        image=regular(core),
+        code=read(code.content),
+        modules=runtime.bios,
+    )
