@@ -28,6 +28,7 @@ _JOLIET_LABEL: Final = 16
 _DESCRIPTOR: Final = 16 * SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
 _LABEL_AT: Final = _DESCRIPTOR + 40
 _CATALOG: Final = "boot.cat"
+_MAX_OPEN: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +76,11 @@ def master(output: Path, medium: Medium) -> Mastered:
             joliet=3,
         )
         opened.callback(iso.close)
+        packs = _Packs()
+        opened.callback(packs.close)
         paths: dict[str, str] = {}
         try:
-            _add(iso, medium.root, "", "", "", paths, opened)
+            _add(iso, medium.root, "", "", "", paths, packs)
             for number, image in enumerate(medium.boot):
                 _add_boot(iso, image, paths, first=number == 0)
             with output.open("wb") as file:
@@ -104,7 +107,7 @@ def _add(
     iso_path: str,
     joliet_path: str,
     paths: dict[str, str],
-    opened: ExitStack,
+    packs: _Packs,
 ) -> None:
     """Add all that is below a directory; ``paths`` gets the ISO 9660 name of every file."""
     names = {raw.decode("utf-8", "surrogateescape"): node for raw, node in folder.entries.items()}
@@ -116,14 +119,13 @@ def _add(
         full = f"{path}/{name}" if path else name
         if isinstance(node, Directory):
             iso.add_directory(here, rr_name=name, joliet_path=there, file_mode=node.mode)
-            _add(iso, node, full, here, there, paths, opened)
+            _add(iso, node, full, here, there, paths, packs)
         elif node.is_symlink:
             target = node.target.decode("utf-8", "surrogateescape")
             iso.add_symlink(here, rr_symlink_name=name, rr_path=target)
         elif node.content is not None:
-            stream = opened.enter_context(_Stream(node.content))
             iso.add_fp(
-                cast("BinaryIO", stream),
+                cast("BinaryIO", _Stream(node.content, packs)),
                 node.size,
                 here,
                 rr_name=name,
@@ -148,13 +150,38 @@ def _add_boot(
     )
 
 
-class _Stream(io.RawIOBase):
-    """A content as a file; packs are opened when they are first read, and closed at the end."""
+class _Packs:
+    """The pack files that were read last: a medium has more files than a process may open."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self) -> None:
+        self._open: dict[Path, IO[bytes]] = {}
+
+    def read(self, path: Path, offset: int, length: int) -> bytes:
+        file = self._open.pop(path, None)
+        if file is None:
+            if len(self._open) >= _MAX_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            file = path.open("rb")
+        self._open[path] = file  # the last one is the latest
+        file.seek(offset)
+        data = file.read(length)
+        if len(data) != length:
+            raise HostError(f"'{path}' is shorter than its index says")
+        return data
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+
+class _Stream(io.RawIOBase):
+    """A content as a file."""
+
+    def __init__(self, content: Content, packs: _Packs) -> None:
         self._content = content
+        self._packs = packs
         self._at = 0
-        self._file: IO[bytes] | None = None
 
     def readable(self) -> bool:
         return True
@@ -185,23 +212,14 @@ class _Stream(io.RawIOBase):
     def _bytes(self, at: int, size: int) -> bytes:
         if isinstance(self._content, Data):
             return self._content.data[at : at + size]
-        if self._file is None:
-            self._file = self._content.pack.open("rb")
         out = bytearray(size)
         for begin, length, offset in self._content.extents:
             low, high = max(begin, at), min(begin + length, at + size)
             if low < high:
-                self._file.seek(offset + low - begin)
-                data = self._file.read(high - low)
-                if len(data) != high - low:
-                    raise HostError(f"'{self._content.pack}' is shorter than its index says")
-                out[low - at : high - at] = data
+                out[low - at : high - at] = self._packs.read(
+                    self._content.pack, offset + low - begin, high - low
+                )
         return bytes(out)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        super().close()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from .plan import Installer, IsoPlan, language_of
 from .vendor import Vendor
 
 _MENUS: Final = ("grub.cfg", "boot.conf")
-_CATALOGUES: Final = ("boot.cat", "isolinux/boot.cat", "images/boot.cat")
+_CATALOGUES: Final = ("boot.cat", "boot.catalog", "isolinux/boot.cat", "images/boot.cat")
 _ISOLINUX: Final = "isolinux/isolinux.bin"
 # What a boot code says when it fails tells whose it is.
 _CODES: Final = {"grub": b"GRUB ", "isolinux": b"isolinux.bin"}
