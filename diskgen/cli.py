@@ -139,8 +139,9 @@ def _installer(text: str | None) -> ImageRef | Path | None:
     """Return what an installer is taken from: a file that exists or looks like one, or an image."""
     if text is None:
         return None
-    if text.endswith(".iso") or Path(text).is_file():
-        return Path(text)
+    path = Path(text)
+    if text.endswith(".iso") or path.is_file() or path.is_block_device():
+        return path
     return parse(text, setting="installer")
 
 
@@ -280,8 +281,8 @@ def _add_medium(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--installer",
         metavar="SRC",
-        help="a container image that holds Anaconda or can run diskgen's own installer "
-        "(default: diskgen's own installer, in REF itself)",
+        help="a vendor's boot ISO or DVD (a file), or a container image that holds Anaconda or can "
+        "run diskgen's own installer (default: diskgen's own installer, in REF itself)",
     )
     group.add_argument(
         "--payload",
