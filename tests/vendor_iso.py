@@ -119,11 +119,16 @@ def fat(
 
 
 def lorax_x86_64(
-    place: Path, extra: Files | None = None, *, label: str = FEDORA, menu: bytes | None = None
+    place: Path,
+    extra: Files | None = None,
+    *,
+    label: str = FEDORA,
+    menu: bytes | None = None,
+    programs: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Fedora's: GRUB for BIOS and UEFI, the EFI image is an appended partition."""
     menu = menu if menu is not None else grub_menu(label)
-    efi = efi_files(menu, "x64")
+    efi = {**efi_files(menu, "x64"), **(programs or {})}
     files: dict[str, bytes | None] = {
         ".discinfo": discinfo("Fedora 42", "x86_64"),
         "LICENSE": b"MIT\n",
@@ -146,9 +151,17 @@ def lorax_x86_64(
     )  # fmt: skip
 
 
-def el9_x86_64(place: Path, extra: Files | None = None, *, label: str = CENTOS) -> Path:
-    """EL 9's: isolinux for BIOS, the EFI image is a file."""
-    efi = efi_files(grub_menu(label, verb="efi"), "x64")
+def el9_x86_64(
+    place: Path,
+    extra: Files | None = None,
+    *,
+    label: str = CENTOS,
+    verb: str = "efi",
+    programs: Mapping[str, bytes] | None = None,
+    mbr: Path | None = None,
+) -> Path:
+    """EL 9's: isolinux for BIOS, the EFI image is a file; ``mbr`` is the code for sticks."""
+    efi = {**efi_files(grub_menu(label, verb=verb), "x64"), **(programs or {})}
     files: dict[str, bytes | None] = {
         ".discinfo": discinfo("CentOS Stream 9", "x86_64"),
         **_installer(),
@@ -165,6 +178,7 @@ def el9_x86_64(place: Path, extra: Files | None = None, *, label: str = CENTOS) 
         "-R", "-J", "-V", label, "-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat",
         "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-eltorito-alt-boot",
         "-e", "images/efiboot.img", "-no-emul-boot",
+        *(("-isohybrid-mbr", mbr, "-isohybrid-gpt-basdat") if mbr else ()),
     )  # fmt: skip
 
 

@@ -1,0 +1,145 @@
+"""A vendor's medium, remastered, starts in every way: BIOS and UEFI, from CD and from USB stick.
+
+The vendor's media are laid out as Fedora's and EL 9's are; boot programs and the kernel are real.
+The kernel says on the serial line which arguments the menu gave it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import debian_image
+import pytest
+from test_iso_starts import MODULES, kernel_of
+
+from diskgen import run
+from diskgen.iso import overlay
+from diskgen.tree import Directory
+from diskgen.vm import firmware
+from tests import vendor_iso
+from tests.oci import EPOCH
+from tests.remaster import Maker
+
+pytestmark = pytest.mark.vm
+
+ISOLINUX = Path("/usr/lib/ISOLINUX")
+SYSLINUX = Path("/usr/lib/syslinux/modules/bios")
+LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")
+WORDS = ("--karg", "console=ttyS0", "--karg", "loglevel=7", "--label", "REMASTERED")
+EXPECTED = "inst.stage2=hd:LABEL=REMASTERED diskgen.mode=image quiet {}console=ttyS0 loglevel=7"
+
+
+def grub(target: str, prefix: str, place: Path, *modules: str) -> bytes:
+    output = place / target
+    subprocess.run(
+        ["grub-mkimage", "-O", target, "-d", MODULES / target.removesuffix("-eltorito"),
+         "-p", prefix, "-o", output, *modules, "iso9660", "part_gpt", "normal", "configfile",
+         "search", "search_label", "linux", "all_video", "serial", "minicmd", "test"],
+        check=True,
+    )  # fmt: skip
+    return output.read_bytes()
+
+
+def lorax(place: Path, installer: dict[str, bytes], programs: dict[str, bytes]) -> Path:
+    extra = {
+        f"boot/grub2/i386-pc/{path.name}": path.read_bytes()
+        for path in (MODULES / "i386-pc").iterdir()
+        if path.suffix in (".mod", ".lst")
+    }
+    extra["images/eltorito.img"] = grub("i386-pc-eltorito", "/boot/grub2", place, "biosdisk")
+    return vendor_iso.lorax_x86_64(place, extra | installer, programs=programs)
+
+
+def el9(place: Path, installer: dict[str, bytes], programs: dict[str, bytes], *menus: str) -> Path:
+    extra = {f"isolinux/{n}": (SYSLINUX / n).read_bytes() for n in (*LIBRARIES, *menus)}
+    extra["isolinux/isolinux.bin"] = (ISOLINUX / "isolinux.bin").read_bytes()
+    return vendor_iso.el9_x86_64(
+        place, extra | installer, verb="", programs=programs, mbr=ISOLINUX / "isohdpfx.bin"
+    )
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, Path]:
+    """Remastered media by the layout of the vendor's."""
+    place = tmp_path_factory.mktemp("remastered")
+    make = Maker(place)
+    nothing = gzip.compress(overlay.archive(Directory(), EPOCH), mtime=0)
+    installer = {
+        "images/pxeboot/vmlinuz": kernel_of(debian_image.base_layer(cache)),
+        "images/pxeboot/initrd.img": nothing,
+    }
+    loader = grub("x86_64-efi", "/EFI/BOOT", place, "fat", "efi_gop", "efi_uga")
+    programs = {"EFI/BOOT/BOOTX64.EFI": loader}
+    made = {}
+    for name in ("lorax", "el9", "plain"):
+        folder = place / name
+        folder.mkdir()
+        if name == "lorax":
+            source = lorax(folder, installer, programs)
+        else:
+            menus = ("vesamenu.c32",) if name == "el9" else ()
+            source = el9(folder, installer, programs, *menus)
+        made[name] = make(source, folder / "made.iso", *WORDS)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "medium"),
+    [
+        ("lorax", "bios", "cd"), ("lorax", "bios", "usb"), ("lorax", "uefi", "cd"),
+        ("lorax", "uefi", "usb"), ("el9", "bios", "cd"), ("el9", "bios", "usb"),
+        ("el9", "uefi", "cd"), ("el9", "uefi", "usb"), ("plain", "bios", "cd"),
+    ],
+)  # fmt: skip
+def test_it_starts(
+    media: dict[str, Path], name: str, kind: str, medium: str, tmp_path: Path
+) -> None:
+    log, monitor = tmp_path / "serial", tmp_path / "monitor"
+    argv: list[str | Path] = [
+        "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "512", "-nodefaults",
+        "-vga", "std", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
+        "-monitor", f"unix:{monitor},server=on,wait=off",
+        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={media[name]}",
+    ]  # fmt: skip
+    if medium == "cd":
+        argv += ["-device", "ide-cd,drive=medium,bootindex=1"]
+    else:
+        argv += ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"]
+    if kind == "uefi":
+        found = firmware.find("x86_64", "uefi")
+        variables = tmp_path / "variables"
+        variables.write_bytes(found.variables.read_bytes())
+        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={found.code}",
+                 "-drive", f"if=pflash,unit=1,format=raw,file={variables}"]  # fmt: skip
+    with run.running(argv) as child:
+        said = press_until("Command line: ", log, monitor, child)
+        run.stop(child)
+    vendors = "fips=0 " if name != "lorax" else ""
+    line = re.search(r"Command line: (.*)", said)
+    assert line is not None
+    assert re.escape(EXPECTED.format(vendors)) in re.escape(line[1]), line[1]
+    assert "/images/pxeboot/vmlinuz" in line[1]
+    assert ("efi: EFI v" in said) == (kind == "uefi")
+
+
+def press_until(text: str, log: Path, monitor: Path, child: run.Child) -> str:
+    """Press Enter every few seconds, so that no menu waits; return what the machine said."""
+    deadline = time.monotonic() + 150
+    pressed = 0.0
+    while True:
+        said = log.read_text(errors="replace") if log.exists() else ""
+        if text in said and "\n" in said.partition(text)[2]:
+            return said
+        assert child.poll() is None, f"QEMU ended: {said[-2000:]}"
+        assert time.monotonic() < deadline, f"no '{text}': {said[-2000:]}"
+        if monitor.exists() and time.monotonic() > pressed + 4:
+            pressed = time.monotonic()
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(monitor))
+                line.sendall(b"sendkey ret\n")
+        time.sleep(0.2)
