@@ -13,9 +13,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import cross_image
 import debian_image
 import pytest
-from test_iso_starts import MODULES, kernel_of
+from test_iso_starts import MODULES, kernel_of, wait_for
 
 from diskgen import run
 from diskgen.iso import overlay
@@ -125,6 +126,30 @@ def test_it_starts(
     assert re.escape(EXPECTED.format(vendors)) in re.escape(line[1]), line[1]
     assert "/images/pxeboot/vmlinuz" in line[1]
     assert ("efi: EFI v" in said) == (kind == "uefi")
+
+
+def test_a_mainframe_starts(cache: Path, tmp_path: Path) -> None:
+    source = vendor_iso.lorax_s390x(tmp_path, {
+        "images/kernel.img": kernel_of(cross_image.base_layer(cache, "s390x")),
+        "images/initrd.img": gzip.compress(overlay.archive(Directory(), EPOCH), mtime=0),
+    })  # fmt: skip
+    iso = Maker(tmp_path)(source, tmp_path / "made.iso", "--arch", "s390x",
+                          "--karg", "console=ttysclp0")  # fmt: skip
+    log = tmp_path / "serial"
+    argv: list[str | Path] = [
+        "qemu-system-s390x", "-accel", "tcg", "-machine", "s390-ccw-virtio", "-m", "512",
+        "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
+        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={iso}",
+        "-device", "virtio-scsi-ccw", "-device", "scsi-cd,drive=medium,bootindex=1",
+    ]  # fmt: skip
+    with run.running(argv) as child:
+        said = wait_for("Kernel command line: ", log, child)
+        run.stop(child)
+    line = (
+        "ro inst.stage2=hd:LABEL=RHEL-10-0-0-BaseOS-s390x diskgen.mode=ask rd.znet=qeth "
+        "console=ttysclp0"
+    )
+    assert f"Kernel command line: {line}" in said, said[-2000:]
 
 
 def press_until(text: str, log: Path, monitor: Path, child: run.Child) -> str:
