@@ -422,6 +422,30 @@ def test_packages_of_a_dvd_by_name(make: Maker, tmp_path: Path) -> None:
     assert "@^minimal" in text
 
 
+def test_what_lies_in_two_places_takes_room_once(make: Maker, tmp_path: Path) -> None:
+    """As isolinux's kernel and initramfs do."""
+    big = vendor_iso.noise("big", 3_000_000)
+    source = vendor_iso.el9_x86_64(
+        tmp_path, {"isolinux/initrd.img": big, "images/pxeboot/initrd.img": big, "z": big + b"z"}
+    )
+    tree = tmp_path / "vendor.d"
+    (tree / "isolinux/initrd.img").unlink()
+    (tree / "isolinux/initrd.img").hardlink_to(tree / "images/pxeboot/initrd.img")
+    run("xorriso", "-as", "mkisofs", "-o", source, "-R", "-J", "-V", vendor_iso.CENTOS, "-b",
+        "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+        "-eltorito-alt-boot", "-e", "images/efiboot.img", "-no-emul-boot", tree)  # fmt: skip
+    iso = make(source, tmp_path / "made.iso")
+    said = run("xorriso", "-indev", iso, "-find", "/", "-name", "initrd.img", "-exec",
+               "report_lba")  # fmt: skip
+    blocks = re.findall(r"File data lba: +\d+ , +(\d+) ", said)
+    assert len(blocks) == 2
+    assert len(set(blocks)) == 1
+    new = extracted(iso, tmp_path / "new")
+    for path in ("isolinux/initrd.img", "images/pxeboot/initrd.img"):
+        assert (new / path).read_bytes() == big
+        assert (new / path).stat().st_mode & 0o777 == 0o644
+
+
 def test_more_files_than_may_be_open(make: Maker, tmp_path: Path) -> None:
     extra = {f"Packages/{n % 7}/p{n}.rpm": b"%d" % n for n in range(700)}
     source = vendor_iso.lorax_x86_64(tmp_path, extra)

@@ -29,6 +29,7 @@ _DESCRIPTOR: Final = 16 * SECTOR  # the primary volume descriptor (ECMA-119, 8.4
 _LABEL_AT: Final = _DESCRIPTOR + 40
 _CATALOG: Final = "boot.cat"
 _MAX_OPEN: Final = 64
+_SECTION: Final = 0xFFFF_F800  # bytes that one section of a file holds at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class Mastered:
 def master(output: Path, medium: Medium) -> Mastered:
     """Write a new image file. Raises UsageError for a bad label, HostError when this machine fails.
 
-    Holes are written as zeros; hard links become separate files of the same extents.
+    Holes are written as zeros. Files of one content have the same extents, linked or not.
     """
     check_label(medium.label)
     with _frozen(medium.timestamp), ExitStack() as opened:
@@ -80,7 +81,7 @@ def master(output: Path, medium: Medium) -> Mastered:
         opened.callback(packs.close)
         paths: dict[str, str] = {}
         try:
-            _add(iso, medium.root, "", "", "", paths, packs)
+            _add(iso, medium.root, "", "", "", paths, packs, {})
             for number, image in enumerate(medium.boot):
                 _add_boot(iso, image, paths, first=number == 0)
             with output.open("wb") as file:
@@ -108,8 +109,12 @@ def _add(
     joliet_path: str,
     paths: dict[str, str],
     packs: _Packs,
+    links: dict[tuple[Content, int], str],
 ) -> None:
-    """Add all that is below a directory; ``paths`` gets the ISO 9660 name of every file."""
+    """Add all that is below a directory; ``paths`` gets the ISO 9660 name of every file.
+
+    ``links`` are the names of contents: one that is there under several lies there once.
+    """
     names = {raw.decode("utf-8", "surrogateescape"): node for raw, node in folder.entries.items()}
     folders = frozenset(name for name, node in names.items() if isinstance(node, Directory))
     short, joliet = iso_names(names, directories=folders), joliet_names(names)
@@ -119,19 +124,25 @@ def _add(
         full = f"{path}/{name}" if path else name
         if isinstance(node, Directory):
             iso.add_directory(here, rr_name=name, joliet_path=there, file_mode=node.mode)
-            _add(iso, node, full, here, there, paths, packs)
+            _add(iso, node, full, here, there, paths, packs, links)
         elif node.is_symlink:
             target = node.target.decode("utf-8", "surrogateescape")
             iso.add_symlink(here, rr_symlink_name=name, rr_path=target)
         elif node.content is not None:
-            iso.add_fp(
-                cast("BinaryIO", _Stream(node.content, packs)),
-                node.size,
-                here,
-                rr_name=name,
-                joliet_path=there,
-                file_mode=node.mode,
-            )
+            once = 0 < node.size < _SECTION  # what has several sections pycdlib does not link
+            known = links.setdefault((node.content, node.mode), here) if once else here
+            if known != here:
+                iso.add_hard_link(iso_old_path=known, iso_new_path=here, rr_name=name)
+                iso.add_hard_link(iso_old_path=known, joliet_new_path=there)
+            else:
+                iso.add_fp(
+                    cast("BinaryIO", _Stream(node.content, packs)),
+                    node.size,
+                    here,
+                    rr_name=name,
+                    joliet_path=there,
+                    file_mode=node.mode,
+                )
             paths[full] = here
 
 
