@@ -411,13 +411,41 @@ def test_the_plan_says_what_is_taken(tmp_path: Path) -> None:
     assert "starts by UEFI alone" in "\n".join(made.warnings)
 
 
+def text_of(iso: Path, path: str) -> str:
+    file = reader.read(iso).root.get_file(path)
+    assert file is not None
+    assert file.content is not None
+    return read(file.content).decode()
+
+
+def test_a_kickstart_of_ones_own_on_a_dvd(make: Maker, tmp_path: Path) -> None:
+    source = vendor_iso.dvd_x86_64(tmp_path)
+    for packages, added in (("", True), ("%packages\nvim\n%end\n", False)):
+        own = tmp_path / "own.ks"
+        own.write_text(f"autopart\nrootpw --lock\n{packages}")
+        iso = make(source, tmp_path / f"{added}.iso", "--kickstart", own, "--mode", "package")
+        text = text_of(iso, "diskgen/unattended-package.ks")
+        assert text.count("%packages") == 1
+        assert ("@core" in text) == added
+
+
+def test_arguments_of_the_vendors_menu(make: Maker, tmp_path: Path) -> None:
+    """What names the medium follows its label; what GRUB would misread is left out, and said."""
+    label = vendor_iso.FEDORA
+    words = f"inst.dd=hd:LABEL={label}:/dd a;b net.ifnames=0 quiet"
+    source = vendor_iso.lorax_x86_64(
+        tmp_path, menu=vendor_iso.grub_menu(label, arguments=words.replace(";", "\\;"))
+    )
+    iso = make(source, tmp_path / "made.iso", "--label", "NEW")
+    text = text_of(iso, "boot/grub2/grub.cfg")
+    assert " quiet inst.dd=hd:LABEL=NEW:/dd net.ifnames=0\n" in text
+    assert "a;b" not in text
+
+
 def test_packages_of_a_dvd_by_name(make: Maker, tmp_path: Path) -> None:
     source = vendor_iso.dvd_x86_64(tmp_path)
     iso = make(source, tmp_path / "made.iso", "--package", "@^minimal", "--mode", "package")
-    file = reader.read(iso).root.get_file("diskgen/package.ks")
-    assert file is not None
-    assert file.content is not None
-    text = read(file.content).decode()
+    text = text_of(iso, "diskgen/package.ks")
     assert 'url --url="file:///run/install/repo"' in text
     assert "@^minimal" in text
 
@@ -473,10 +501,8 @@ def test_an_older_language_and_an_unknown_product(make: Maker, tmp_path: Path) -
             place, {".discinfo": vendor_iso.discinfo(release, "x86_64")}, label="OTHER"
         )
         iso = make(source, place / "made.iso")
-        facts = reader.read(iso).root.get_file("diskgen/medium.json")
-        assert facts is not None
-        assert facts.content is not None
-        assert json.loads(read(facts.content))["kickstart_version"] == expected
+        facts = json.loads(text_of(iso, "diskgen/medium.json"))
+        assert facts["kickstart_version"] == expected
 
 
 def test_an_ordinary_user_can(diskgen: Program, images: Path) -> None:

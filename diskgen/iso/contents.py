@@ -82,7 +82,8 @@ def texts(
     ``filesystem`` is that of the root where a disk is partitioned without a question.
     """
     made = dict(kickstart.fragments(settings, version))
-    settings = replace(settings, packages=settings.packages or repository)  # nobody is asked
+    asked = settings  # nobody is asked by what follows
+    settings = replace(settings, packages=settings.packages or repository)
     modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
     offline = request.payload != "remote"
     if request.unattended is not None:
@@ -93,6 +94,8 @@ def texts(
             )
     if request.kickstart is not None:
         user = request.kickstart.read_text(encoding="utf-8", errors="replace")
+        if "%packages" in user:
+            settings = asked
         for mode in request.modes:
             if mode == "package" and settings.packages is None and "%packages" not in user:
                 continue

@@ -28,18 +28,14 @@ def change(path: Path, root: Directory, old: str, new: str, replaced: Container[
     """
     if not old:
         return
-    names = "|".join(re.escape(name) for name in sorted({old, escape_device(old)}))
-    known = re.compile(
-        rf"((?:LABEL=|\bsearch\b[^\n]*\s)[\"']?)(?:{names})(?![A-Za-z0-9_.+-])", re.IGNORECASE
-    )
-    left = re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{names})(?![A-Za-z0-9_.+-])")
+    left = re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{_names(old)})(?![A-Za-z0-9_.+-])")
     problems = []
     for raw, node in root.walk():
         place = raw.decode(errors="replace")
         text = None if place in replaced or place.endswith(_NOT_TEXT) else _text(node)
         if text is None:
             continue
-        made = known.sub(lambda match: match[1] + new, text)
+        made = renamed(text, old, new)
         if made != text:
             assert isinstance(node, File)
             node.content = regular(made.encode()).content
@@ -55,6 +51,22 @@ def change(path: Path, root: Directory, old: str, new: str, replaced: Container[
             )
     if problems:
         raise PreflightError(problems)
+
+
+def renamed(text: str, old: str, new: str) -> str:
+    """Return a text with the new label where it names the old one in a known way."""
+    if not old:
+        return text
+    return re.sub(
+        rf"((?:LABEL=|\bsearch\b[^\n]*\s)[\"']?)(?:{_names(old)})(?![A-Za-z0-9_.+-])",
+        lambda match: match[1] + new,
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _names(label: str) -> str:
+    return "|".join(re.escape(name) for name in sorted({label, escape_device(label)}))
 
 
 def _text(node: object) -> str | None:

@@ -76,7 +76,11 @@ def read(request: IsoRequest, machine: Machine, emit: Emit) -> Original:
     if problems:
         raise PreflightError(problems)
     with step(emit, "test", "Testing the installer's medium"):
-        if mediacheck.compare(path) is False:
+        try:
+            same = mediacheck.compare(path)
+        except OSError as error:
+            raise SourceError(f"'{path}' cannot be read: {error.strerror}") from error
+        if same is False:
             raise SourceError(
                 f"'{path}' is damaged: it is not what the checksum on it says",
                 hint="download it again, and compare its checksum with the vendor's",
@@ -91,7 +95,7 @@ def read(request: IsoRequest, machine: Machine, emit: Emit) -> Original:
     if _CODES.get(found.style, b"\0") not in code:
         code = b""
     return Original(
-        installer=_installer(path, found, root, label, code, request),
+        installer=_installer(image, found, label, code, request),
         vendor=found,
         root=root,
         code=code,
@@ -129,11 +133,16 @@ def parts(original: Original, plan: IsoPlan, ours: Directory, product_image: byt
 
 
 def _installer(
-    path: Path, found: Vendor, root: Directory, label: str, code: bytes, request: IsoRequest
+    image: reader.Image, found: Vendor, label: str, code: bytes, request: IsoRequest
 ) -> Installer:
+    path = image.path
     language, warnings = _language(found)
-    kargs = tuple(word for word in found.arguments if _ARGUMENT.fullmatch(word))
-    if dropped := [word for word in found.arguments if word not in kargs]:
+    kargs = tuple(
+        relabel.renamed(word, image.label, label)
+        for word in found.arguments
+        if _ARGUMENT.fullmatch(word)
+    )
+    if dropped := [word for word in found.arguments if not _ARGUMENT.fullmatch(word)]:
         warnings.append(f"arguments of '{path.name}' are left out: {' '.join(map(repr, dropped))}")
     if found.style in _CODES and not code:
         warnings.append(
@@ -143,7 +152,7 @@ def _installer(
     if not found.machine.efi_suffix:
         kargs = tuple(word for word in kargs if word != "ro")  # is there anyway
     base = overlay.unpacked(found.product_img) if found.product_img is not None else None
-    files = {id(node): node for _path, node in root.walk() if isinstance(node, File)}
+    files = {id(node): node for _path, node in image.root.walk() if isinstance(node, File)}
     return Installer(
         title=f"Anaconda of {found.product} {found.version}".rstrip() + f", '{path.name}'",
         anaconda=True,
