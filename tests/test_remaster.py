@@ -8,6 +8,7 @@ import hashlib
 import json
 import lzma
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -19,13 +20,17 @@ from pathlib import Path
 import pytest
 
 from diskgen import build_iso
+from diskgen.arch import MACHINES
 from diskgen.config import IsoRequest
+from diskgen.errors import DiskgenError
 from diskgen.events import discard
-from diskgen.iso import overlay, reader, vendor
+from diskgen.iso import overlay, reader, remaster, vendor
+from diskgen.iso.master import Medium, master
 from diskgen.reference import parse
 from diskgen.tree import Directory, read, regular
 
 from . import vendor_iso
+from .oci import EPOCH
 from .program import Program
 from .remaster import Maker, extracted, payload, run
 
@@ -513,3 +518,38 @@ def test_an_ordinary_user_can(diskgen: Program, images: Path) -> None:
                    "--installer", source, "-o", "made.iso") == "made.iso\n"  # fmt: skip
     assert diskgen.left_behind() == ["made.iso"]
     run("checkisomd5", diskgen.place / "made.iso")
+
+
+@pytest.mark.parametrize("name", ["lorax_x86_64", "lorax_s390x"])
+def test_random_damage(name: str, tmp_path: Path) -> None:
+    """Directories full of nonsense: an error for users, or a medium that can be read."""
+    source = getattr(vendor_iso, name)(tmp_path)
+    machine = MACHINES["s390x" if name == "lorax_s390x" else "x86_64"]
+    raw = bytearray(source.read_bytes())
+    sectors = [
+        at for at in range(16 * 2048, len(raw), 2048)
+        if at < 18 * 2048 or (raw[at] > 33 and raw[at + 32 : at + 34] == b"\1\0")
+    ]  # fmt: skip
+    spots = [at + n for at in sectors for n in range(2048) if raw[at + n]]
+    chance = random.Random(11)
+    outcomes = {True: 0, False: 0}
+    for _ in range(80):
+        damaged = raw.copy()
+        for at in chance.sample(spots, chance.choice((1, 4, 12))):
+            damaged[at] = chance.choice((0, 1, 2, 47, 59, 0x7F, 0xFF, damaged[at] ^ 32))
+        source.write_bytes(damaged)
+        label = chance.choice((None, "NEW"))
+        wish = IsoRequest(
+            source=parse("registry.example/os:1"), arch=machine.name, installer=source, label=label
+        )
+        try:
+            found = remaster.read(wish, machine, discard)
+            assert found.installer.label is not None
+            output = tmp_path / "made.iso"
+            master(output, Medium(root=found.root, label=found.installer.label, timestamp=EPOCH,
+                                  application="T"))  # fmt: skip
+            reader.read(output)
+            outcomes[True] += 1
+        except DiskgenError:
+            outcomes[False] += 1
+    assert min(outcomes.values()) > 5
