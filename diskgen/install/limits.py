@@ -6,11 +6,13 @@ its kickstart describes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from ..errors import UsageError
 
+ACCOUNT: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # useradd(8)
 FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 # Their answers are ours already, or do not matter here.
 _WITHOUT_EFFECT: Final = frozenset(
@@ -92,6 +94,8 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
             if there:
                 yield link.lineno, f"network {option}", _LINKS
     for user in handler.user.userList:
+        if not ACCOUNT.fullmatch(user.name):
+            yield user.lineno, f"user --name={user.name}", "use a to z, digits, _ and -"
         for option, value in (("--homedir", user.homedir), ("--gid", user.gid)):
             if value not in ("", None):
                 yield user.lineno, f"user {option}", None
