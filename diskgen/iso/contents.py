@@ -70,7 +70,8 @@ def texts(
 
     ``filesystem`` is that of the root where a disk is partitioned without a question.
     """
-    made = dict(kickstart.fragments(settings, version))
+    fragments = kickstart.fragments(settings, version)
+    made = {name: text for name, text in fragments.items() if text}
     modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
     offline = request.payload != "remote"
     if request.unattended is not None:
