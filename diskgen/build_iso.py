@@ -14,7 +14,7 @@ from .bootloader import choose, grub_bios
 from .bootloader.bootupd import read_payload
 from .config import IsoRequest
 from .disk import fat, squashfs
-from .errors import PreflightError, Problem
+from .errors import Problem, UsageError
 from .events import Emit, notice, step
 from .image import fetch, flatten
 from .image.model import Image
@@ -88,6 +88,7 @@ def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
         with Workspace(request.output, force=request.force) as work:
             with writing(request.output.parent):
                 finished, md5 = write(prepared, work, emit)
+            preflight.check_iso_size(request, finished.stat().st_size)
             path = work.publish(finished)
     return IsoArtifact(
         path=path,
@@ -114,7 +115,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     release = facts.os_release(root)
     problems = list(_unfit(request, target, runtime))
     if problems:
-        raise PreflightError(problems)
+        raise facts.UnfitError(problems)
     version = request.kickstart_version or iso_plan.language_of(
         release if runtime.anaconda else {}, kickstart.VERSIONS
     )
@@ -261,7 +262,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         labels = (config.get("config") or {}).get("Labels") or {}
         problems = list(facts.kind_problems(labels))
         if problems:
-            raise PreflightError(problems)
+            raise facts.UnfitError(problems)
         name = request.source.name.rpartition("/")[2].partition(":")[0].partition("@")[0]
         return Payload(
             digest=found.digest,
@@ -297,7 +298,7 @@ def _runtime(
 
 
 def _unfit(request: IsoRequest, target: Payload, runtime: Runtime) -> Iterator[Problem]:
-    """Yield why this installer could not install this image."""
+    """Yield why this installer could not install this image. Raises UsageError."""
     if runtime.anaconda and "image" in request.modes and not target.bootupd:
         yield Problem(
             code="bootupd",
@@ -308,9 +309,8 @@ def _unfit(request: IsoRequest, target: Payload, runtime: Runtime) -> Iterator[P
             setting="installer",
         )
     if not runtime.anaconda and request.modes == ("package",) and request.packages is None:
-        yield Problem(
-            code="packages",
-            message="diskgen's own installer is not told where packages come from",
+        raise UsageError(
+            "diskgen's own installer is not told where packages come from",
             hint="name a mirror's URL, or a directory with packages",
             setting="packages",
         )

@@ -26,6 +26,7 @@ from .config import (
     default_output,
 )
 from .errors import UsageError
+from .iso.names import check_label
 from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
 from .ui import PROGRESS_MODES
 from .units import parse_size
@@ -98,6 +99,10 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
     """Return the medium that an iso or plan command asks for. Raises UsageError."""
     source = parse(args.reference)
     planned = args.command == "plan"
+    if args.label is not None:
+        check_label(args.label)
+    if args.kickstart is not None and not args.kickstart.is_file():
+        raise UsageError(f"'{args.kickstart}' is no file", setting="kickstart")
     users = tuple(
         User(
             name=name,

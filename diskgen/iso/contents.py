@@ -22,6 +22,7 @@ FACTS: Final = "medium.json"
 _VERSION: Final = 1  # of it
 _CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
 _REMOTE: Final = "usr/share/diskgen/image-remote.ks"
+_MAX_KICKSTART: Final = 1024 * 1024
 _CORE: Final = {"rpm": ("@core",), "apt": (), "debs": ()}
 
 
@@ -81,7 +82,7 @@ def texts(
                 settings, how, version, mode=mode, offline=offline
             )
     if request.kickstart is not None:
-        user = request.kickstart.read_text(encoding="utf-8", errors="replace")
+        user = _read(request.kickstart)
         for mode in request.modes:
             if mode == "package" and settings.packages is None and "%packages" not in user:
                 continue
@@ -96,6 +97,17 @@ def texts(
             kickstart.check(text, version, name)
             made[name] = text
     return made
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_KICKSTART:
+            raise UsageError(f"'{path}' is too large for a kickstart", setting="kickstart")
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(
+            f"'{path}' cannot be read: {error.strerror}", setting="kickstart"
+        ) from error
 
 
 def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
