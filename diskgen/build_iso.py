@@ -14,7 +14,7 @@ from .bootloader import choose
 from .bootloader.bootupd import read_payload
 from .config import IsoRequest
 from .disk import fat
-from .errors import PreflightError, Problem
+from .errors import Problem, UsageError
 from .events import Emit, notice, step
 from .image import fetch, flatten
 from .image.model import Image
@@ -87,6 +87,7 @@ def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
         with Workspace(request.output, force=request.force) as work:
             with writing(request.output.parent):
                 finished, md5 = write(prepared, work, emit)
+            preflight.check_iso_size(request, finished.stat().st_size)
             path = work.publish(finished)
     return IsoArtifact(
         path=path,
@@ -120,7 +121,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     installer = source.installer
     problems = list(_unfit(request, target, installer))
     if problems:
-        raise PreflightError(problems)
+        raise facts.UnfitError(problems)
     version, anaconda = installer.language, installer.anaconda
     product = iso_plan.plain_title(request.product or target.title)
     label = (
@@ -238,7 +239,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         labels = (config.get("config") or {}).get("Labels") or {}
         problems = list(facts.kind_problems(labels))
         if problems:
-            raise PreflightError(problems)
+            raise facts.UnfitError(problems)
         name = request.source.name.rpartition("/")[2].partition(":")[0].partition("@")[0]
         return Payload(
             digest=found.digest,
@@ -271,7 +272,7 @@ def _root(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Di
 
 
 def _unfit(request: IsoRequest, target: Payload, installer: Installer) -> Iterator[Problem]:
-    """Yield why this installer could not install this image."""
+    """Yield why this installer could not install this image. Raises UsageError."""
     if installer.anaconda and "image" in request.modes and not target.bootupd:
         yield Problem(
             code="bootupd",
@@ -282,9 +283,8 @@ def _unfit(request: IsoRequest, target: Payload, installer: Installer) -> Iterat
             setting="installer",
         )
     if not installer.anaconda and request.modes == ("package",) and request.packages is None:
-        yield Problem(
-            code="packages",
-            message="diskgen's own installer is not told where packages come from",
+        raise UsageError(
+            "diskgen's own installer is not told where packages come from",
             hint="name a mirror's URL, or a directory with packages",
             setting="packages",
         )

@@ -26,6 +26,7 @@ from .config import (
     default_output,
 )
 from .errors import UsageError
+from .iso.names import check_label
 from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
 from .ui import PROGRESS_MODES
 from .units import parse_size
@@ -38,6 +39,7 @@ examples:
   diskgen plan qcow2 registry.example/os:1
   diskgen boot os.qcow2
   diskgen iso registry.example/os:1 -o os.iso
+  diskgen plan iso registry.example/os:1 --packages ./rpms
 """
 _FORMAT_HELP: Final = {
     "qcow2": "make a qcow2 disk (QEMU, KVM, libvirt, OpenStack)",
@@ -94,8 +96,13 @@ def request_of(args: argparse.Namespace) -> Request:
 
 
 def iso_request_of(args: argparse.Namespace) -> IsoRequest:
-    """Return the medium that an iso command asks for. Raises UsageError."""
+    """Return the medium that an iso or plan command asks for. Raises UsageError."""
     source = parse(args.reference)
+    planned = args.command == "plan"
+    if args.label is not None:
+        check_label(args.label)
+    if args.kickstart is not None and not args.kickstart.is_file():
+        raise UsageError(f"'{args.kickstart}' is no file", setting="kickstart")
     users = tuple(
         User(
             name=name,
@@ -110,8 +117,8 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
         signature=args.target_signature or UNVERIFIED,
         arch=machine_row(args.arch).name,
-        output=args.output or default_output(source, "iso"),
-        force=args.force,
+        output=None if planned else args.output or default_output(source, "iso"),
+        force=False if planned else args.force,
         installer=_installer(args.installer),
         label=args.label,
         product=args.product,
@@ -436,13 +443,21 @@ def _add_progress(group: argparse._ActionsContainer) -> None:
 
 def _add_plan(commands: Any) -> None:  # noqa: ANN401
     text = "print what a build would do, and write nothing but the cache"
-    command = _command(commands, "plan", text)
-    command.add_argument("format", choices=tuple(FORMATS), metavar="FORMAT", help="the format")
-    _add_source(command)
-    _add_disk(command)
-    _add_access(command)
-    command.add_argument("--json", action="store_true", help="print JSON")
-    _add_progress(command)
+    formats = _command(commands, "plan", text).add_subparsers(
+        dest="format", metavar="FORMAT", required=True
+    )
+    for name in (*FORMATS, "iso"):
+        what = "medium" if name == "iso" else f"{name} disk"
+        command = _command(formats, name, f"print what would be done for a {what}")
+        _add_source(command)
+        if name == "iso":
+            _add_medium(command)
+            _add_machine(command)
+        else:
+            _add_disk(command)
+        _add_access(command)
+        command.add_argument("--json", action="store_true", help="print JSON")
+        _add_progress(command)
 
 
 def _add_others(commands: Any) -> None:  # noqa: ANN401

@@ -51,10 +51,24 @@ def make_iso(args: argparse.Namespace) -> int:
 
 def show_plan(args: argparse.Namespace) -> int:
     """Print the plan of a build."""
+    if args.format == "iso":
+        return _show_medium(args)
     request = cli.request_of(args)
     with interruptible(), renderer(args.progress) as emit:
         made = build.plan_only(request, emit)
     _print(json.dumps(plan.to_json(made), indent=2) if args.json else plan.to_text(made))
+    return 0
+
+
+def _show_medium(args: argparse.Namespace) -> int:
+    from . import build_iso
+    from .iso import plan as iso_plan
+
+    request = cli.iso_request_of(args)
+    with interruptible(), renderer(args.progress) as emit:
+        made = build_iso.plan_only(request, emit)
+    shown = json.dumps(iso_plan.to_json(made), indent=2) if args.json else iso_plan.to_text(made)
+    _print(shown)
     return 0
 
 

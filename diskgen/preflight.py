@@ -105,22 +105,16 @@ def check_iso_request(request: IsoRequest) -> None:
 
 
 def check_iso_plan(plan: IsoPlan) -> None:
-    """Check what follows from a medium's plan: sizes and space. Raises PreflightError."""
+    """Check what follows from a medium's plan: sizes and space.
+
+    Raises PreflightError, UsageError.
+    """
     request = plan.request
     if request.output is None:
         return
     problems: list[Problem] = []
     fixed = plan.payload_bytes + plan.package_bytes + plan.base_bytes
-    if request.max_size is not None and fixed > request.max_size:
-        problems.append(
-            Problem(
-                code="size",
-                message=f"the medium needs more than {format_size(fixed)}, it may have "
-                f"{format_size(request.max_size)}",
-                hint="leave the image in its registry (--payload remote), or take a larger medium",
-                setting="max-size",
-            )
-        )
+    check_iso_size(request, fixed)
     needed = fixed + plan.runtime_bytes
     directory = request.output.absolute().parent
     free = shutil.disk_usage(directory).free
@@ -149,6 +143,17 @@ def _installer(path: Path, output: Path | None) -> Iterator[Problem]:
         message, hint = f"'{path}' is the output too", "name another output"
     if message is not None:
         yield Problem(code="installer", message=message, hint=hint, setting="installer")
+
+
+def check_iso_size(request: IsoRequest, size: int) -> None:
+    """Refuse a medium of more bytes than it may have. Raises UsageError."""
+    if request.max_size is not None and size > request.max_size:
+        raise UsageError(
+            f"the medium needs at least '{format_size(size)}', it may have "
+            f"'{format_size(request.max_size)}'",
+            hint="leave the image in its registry (--payload remote), or take a larger medium",
+            setting="max-size",
+        )
 
 
 def _label(label: str) -> Iterator[Problem]:

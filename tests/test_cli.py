@@ -128,6 +128,21 @@ def test_an_error_can_be_json() -> None:
     assert value["message"] == "'quay.io/UPPER/case' is not an image reference"
 
 
+@pytest.mark.parametrize("name", [*FORMATS, "iso"])
+def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
+    """All but those of the output, which it has none of."""
+    found = {parser.prog.removeprefix("diskgen "): parser
+             for parser in parsers(cli.build_parser())}  # fmt: skip
+    options = {}
+    for prog in (name, f"plan {name}"):
+        (parser,) = (p for key, p in found.items() if key.endswith(prog) and
+                     ("plan" in key) == ("plan" in prog))  # fmt: skip
+        options[prog] = {o for action in parser._actions for o in action.option_strings}
+    output = {"-o", "--output", "--force", "--compression"}
+    assert options[name] - options[f"plan {name}"] == output & options[name]
+    assert options[f"plan {name}"] - options[name] == {"--json"}
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_completion(shell: str) -> None:
     done = diskgen("completion", shell)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.errors import PreflightError
 from diskgen.iso import reader, vendor, vendormenu
+from diskgen.ostree.facts import UnfitError
 from diskgen.tree import File, Packed, read
 from diskgen.units import MIB
 
@@ -99,7 +99,7 @@ def test_product_img_and_root_repository(tmp_path: Path) -> None:
 
 
 def problems(iso: Path) -> list[str]:
-    with pytest.raises(PreflightError) as caught:
+    with pytest.raises(UnfitError) as caught:
         examined(iso)
     for problem in caught.value.problems:
         assert (problem.code, problem.setting) == ("installer", "installer")
@@ -279,6 +279,6 @@ def test_random_damage(isos: dict[str, Path], tmp_path: Path) -> None:
             outcomes[True] += 1
             assert found.product.isprintable()
             assert all(word.isprintable() for word in found.arguments)
-        except PreflightError:
+        except UnfitError:
             outcomes[False] += 1
     assert min(outcomes.values()) > 10

@@ -204,6 +204,7 @@ def test_a_users_kickstart_is_merged() -> None:
         ("text\n%packages\nvim\n%end\n", "a section %packages (line 2)"),
         ("part / --size=many\n", "'mine.ks', line 1: "),
         ("%post\necho\n", "'mine.ks'"),
+        ('text\nlang "en\n', "'mine.ks', line 2: No closing quotation"),
     ],
 )
 def test_a_users_kickstart_that_is_refused(text: str, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,47 @@ def test_the_same_tree_gives_the_same_bytes(tmp_path: Path) -> None:
     root = tree(tmp_path)
     first, second = made(tmp_path, root, "a"), made(tmp_path, root, "b")
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+@pytest.mark.parametrize("fill", [0, 1000])
+def test_anyone_at_any_time_gives_the_same_bytes(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch, attributes: bool, fill: int
+) -> None:
+    """Whoever runs mksquashfs owns nothing in the image; the root is the tree's."""
+    root = tree(tmp_path)
+    for number in range(fill):  # the table of inodes has many blocks
+        root.add(f"many/{number}", regular(b"%d" % number))
+    if not attributes:
+        for _path, node in root.walk():
+            node.xattrs = ()
+    first = made(tmp_path, root, "a")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    other = tools / "mksquashfs"
+    user = "setpriv --reuid=4711 --regid=4712 --clear-groups" if os.geteuid() == 0 else ""
+    other.write_text(f'#!/bin/sh\nsleep 1.1\numask 077\nexec {user} /usr/bin/mksquashfs "$@"\n')
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    images.chmod(0o777)
+    second = made(images, root, "b")
+    assert first.read_bytes() == second.read_bytes()
+    listed = subprocess.run(["unsquashfs", "-lln", "-UTC", second], check=True,
+                            capture_output=True, text=True, errors="replace").stdout  # fmt: skip
+    top = next(line for line in listed.splitlines() if line.endswith(" squashfs-root"))
+    assert top.split()[1] == f"{root.uid}/{root.gid}"
+    assert time.strftime("%Y-%m-%d %H:%M", time.gmtime(WHEN)) in top
+    assert "4711" not in listed
+    about = subprocess.run(["unsquashfs", "-s", second], check=True, capture_output=True,
+                           text=True, errors="replace").stdout  # fmt: skip
+    ids = {number for _, node in root.walk() for number in (node.uid, node.gid)}
+    assert f"Number of ids {len(ids | {root.uid, root.gid})}" in about
+    out = tmp_path / "out"
+    subprocess.run(["unsquashfs", "-q", "-n", "-d", out, second], check=os.geteuid() == 0,
+                   capture_output=True)  # fmt: skip
+    found = subprocess.run(["find", out, "-mindepth", "1", "-printf", "%P\\0"], check=True,
+                           capture_output=True).stdout  # fmt: skip
+    assert set(found.split(b"\0")) - {b""} == {path for path, _ in root.walk()}
 
 
 @pytest.mark.root

@@ -14,7 +14,7 @@ from ..errors import HostError, SourceError, ToolError
 from ..run import PIPE, running
 from ..tree import Directory, File, Packed
 from ..units import GIB, format_size
-from . import tarball
+from . import squashfs_root, tarball
 
 COMPRESSIONS: Final = {
     "zstd": ("-comp", "zstd", "-Xcompression-level", "15"),
@@ -42,8 +42,7 @@ def make(
     argv: list[str | Path] = [
         "mksquashfs", "-", output, "-tar", "-quiet", "-no-progress", "-noappend",
         "-mkfs-time", str(max(timestamp, 0)), "-root-mode", f"{stat.S_IMODE(root.mode):o}",
-        "-root-uid", str(root.uid), "-root-gid", str(root.gid), "-b", "1M",
-        *COMPRESSIONS[compression],
+        "-b", "1M", *squashfs_root.OPTIONS, *COMPRESSIONS[compression],
     ]  # fmt: skip
     with running(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE) as child:
         assert child.stdin is not None
@@ -57,6 +56,7 @@ def make(
             pass  # it says why
         said = child.stderr.read().decode(errors="replace")
     if child.returncode == 0 and not said.strip():
+        squashfs_root.settle(output, root, timestamp)
         return
     output.unlink(missing_ok=True)
     if _FULL in said:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,12 +205,24 @@ def _in_place(ref: ImageRef, machine: Machine, phase: Step) -> Image:
     for layer in layers:
         if not layer.blob.is_file():
             raise SourceError(f"'{local.directory}' lacks layer '{layer.digest}'")
+        if not os.access(layer.blob, os.R_OK):
+            raise SourceError(f"'{layer.blob}' cannot be read: {os.strerror(errno.EACCES)}")
     phase.detail = f"{len(layers)} layers, {format_size(sum(x.size for x in layers))}, in place"
     return Image(ref, machine.name, local.digest, local.data, local.config, layers)
 
 
 def _locate(ref: ImageRef, machine: Machine) -> _Local:
     """Find an image in an OCI layout. Raises SourceError."""
+    try:
+        return _found(ref, machine)
+    except OSError as error:
+        raise SourceError(
+            f"'{ref.short}' cannot be read: '{error.filename}': {error.strerror}",
+            hint="whoever runs diskgen must be able to read all of the layout",
+        ) from error
+
+
+def _found(ref: ImageRef, machine: Machine) -> _Local:
     directory, tag = _layout_path(ref)
     what = ref.short
     if not (directory / "index.json").is_file():

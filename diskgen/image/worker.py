@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import zstandard
-from isal import igzip_lib
 
 from ..errors import DiskgenError, HostError, SourceError
 from ..gvariant import file_header
 from ..tree import Content, Data, Packed
+from . import gunzip
 from .index import REPOSITORY, Entry, Kind, LayerIndex, dump, kind_of, load
 from .model import BrokenBlob
 from .pack import PackWriter
@@ -41,12 +41,8 @@ _BOMB_RATIO: Final = 100
 _ZSTD_WINDOW: Final = 128 * 1024 * 1024
 
 
-# What the decompressors raise; isal declares its error as a plain object.
-_DAMAGE: Final[tuple[type[Exception], ...]] = (
-    EOFError,
-    cast("type[Exception]", igzip_lib.error),
-    zstandard.ZstdError,
-)
+# What the decompressors raise.
+_DAMAGE: Final[tuple[type[Exception], ...]] = (EOFError, gunzip.DAMAGE, zstandard.ZstdError)
 
 
 class BlobReader:
@@ -151,7 +147,7 @@ class BlobReader:
 
     def _gzip(self, data: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
         while True:  # one round per member
-            member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+            member = gunzip.member()
             while not member.eof:
                 if member.needs_input and not data:
                     data = next(raw, b"")

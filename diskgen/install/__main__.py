@@ -7,20 +7,22 @@ import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..arch import MACHINES
 from ..errors import DiskgenError, HostError, UsageError
-from ..events import Event
+from ..events import Emit, Event
 from ..iso import mediacheck
 from ..run import Child, run, running, wait
-from . import dialogue, disks, image_mode, medium, package_mode, recipe, target
+from . import dialogue, disks, image_mode, medium, package_mode, payload, recipe, target
 from .console import Consoles, active
 from .dialogue import Declined
 from .disks import Disk
 from .medium import Medium
 from .package_mode import installed_machine
+from .payload import Payload
 from .recipe import Recipe
 from .target import Mounts, Target, mounts
 
@@ -28,6 +30,15 @@ _PLACE: Final = Path("/run/diskgen")
 _LOG: Final = _PLACE / "install.log"
 _BASE: Final = "clearpart --all --initlabel\nreqpart --add-boot\npart / --grow\n"
 _ENDS: Final = {"poweroff": "poweroff", "reboot": "reboot", "halt": "halt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """An installation decided; ``payload`` is the image, None for packages."""
+
+    recipe: Recipe
+    payload: Payload | None
+    disk: Disk
 
 
 def main() -> int:
@@ -69,15 +80,13 @@ def _session(consoles: Consoles) -> bool:
         mediacheck.verify(here.device)
         consoles.say("The medium is as it was made.")
     with mounts() as mounted:
-        wanted, disk = _decide(consoles, here, given, mounted)
-        _carry_out(consoles, here, wanted, disk, mounted)
-    _finish(consoles, wanted.end)
+        task = _decide(consoles, here, given, mounted)
+        _carry_out(consoles, here, task, mounted)
+    _finish(consoles, task.recipe.end)
     return True
 
 
-def _decide(
-    consoles: Consoles, here: Medium, given: Mapping[str, str], mounted: Mounts
-) -> tuple[Recipe, Disk]:
+def _decide(consoles: Consoles, here: Medium, given: Mapping[str, str], mounted: Mounts) -> Task:
     """Return what is to be done and where; all that can be wrong is said here."""
     found = disks.candidates(here.device)
     if place := given.get("inst.ks"):
@@ -89,17 +98,18 @@ def _decide(
                 f"there is something on '{disk.name}', and the kickstart does not say to erase it",
                 hint="give it 'clearpart --all', or another disk",
             )
-        _check(wanted, here)
-        return wanted, disk
+        return Task(recipe=wanted, payload=_check(consoles, wanted, here, disk), disk=disk)
     mode = dialogue.choose_mode(consoles, here, given.get("diskgen.mode", "ask"))
     text = _BASE + medium.payload_kickstart(here, mode, given.get("diskgen.ref"))
     wanted = _parsed(text, here, f"{mode}.ks")
-    _check(wanted, here)
+    image = _check(consoles, wanted, here)
     disk = dialogue.choose_disk(consoles, found)
+    if image is not None:
+        payload.check_room(image, disk)
     wanted = dialogue.ask_people(consoles, wanted)
     what = here.reference if mode == "image" else f"{here.product}, from packages,"
     dialogue.confirm(consoles, disk, what)
-    return wanted, disk
+    return Task(recipe=wanted, payload=image, disk=disk)
 
 
 def _parsed(text: str, here: Medium, name: str) -> Recipe:
@@ -110,25 +120,35 @@ def _parsed(text: str, here: Medium, name: str) -> Recipe:
     return recipe.parse(text, here.kickstart_version, name)
 
 
-def _check(wanted: Recipe, here: Medium) -> None:
-    if wanted.image is not None:
-        image_mode.check(wanted)
-    else:
+def _check(
+    consoles: Consoles, wanted: Recipe, here: Medium, disk: Disk | None = None
+) -> Payload | None:
+    """Refuse what could not be done, the image included; return that."""
+    if wanted.image is None:
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
+        return None
+    image_mode.check(wanted)
+    image = payload.look(wanted.image, installed_machine(), _shown(consoles))
+    if disk is not None:
+        payload.check_room(image, disk)
+    return image
 
 
-def _carry_out(
-    consoles: Consoles, here: Medium, wanted: Recipe, disk: Disk, mounted: Mounts
-) -> None:
+def _shown(consoles: Consoles) -> Emit:
     def emit(event: Event) -> None:
         logging.info("%s", event)
         consoles.emit(event)
 
+    return emit
+
+
+def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) -> None:
+    emit, wanted, disk = _shown(consoles), task.recipe, task.disk
     arch = installed_machine()
     consoles.say(f"\nInstalling on {disk.text}\n")
-    if wanted.image is not None:
+    if task.payload is not None:
         deployed = image_mode.install(
-            wanted, disk, arch, _tracked(wanted, here), here.signature, emit
+            wanted, task.payload, disk, arch, _tracked(wanted, here), here.signature, emit
         )
         image_mode.grow(deployed, disk, emit)
         image_mode.mount(deployed, disk, mounted)

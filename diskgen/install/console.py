@@ -84,8 +84,9 @@ class Consoles:
                 except OSError:
                     data = b""
                 if not data:
-                    self._drop(fd)
-                    continue
+                    if _is_gone(fd):
+                        self._drop(fd)
+                    continue  # else someone typed the end of a file, Ctrl-D
                 whole = self._pending[fd] + data
                 line, found, _rest = whole.replace(b"\r", b"\n").partition(b"\n")
                 self._pending[fd] = b"" if found else whole
@@ -123,6 +124,13 @@ class Consoles:
         del self._open[fd]
         with suppress(OSError):
             os.close(fd)
+
+
+def _is_gone(fd: int) -> bool:
+    """Say whether a terminal was hung up."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(event & (select.POLLHUP | select.POLLERR) for _fd, event in poll.poll(0))
 
 
 def active(source: Path = _ACTIVE, devices: Path = Path("/dev")) -> list[Path]:

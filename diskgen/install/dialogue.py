@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from ..errors import DiskgenError, HostError
 from .console import Consoles
 from .disks import Disk
+from .limits import ACCOUNT
 from .medium import Medium
 from .recipe import Account, Recipe
 
@@ -22,14 +23,6 @@ _TITLES: Final = {
 
 class Declined(DiskgenError):  # noqa: N818 - nobody's error
     """Whoever was asked does not want it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the dialogue came to."""
-
-    mode: str
-    disk: Disk
 
 
 def choose_mode(consoles: Consoles, medium: Medium, wish: str) -> str:
@@ -63,7 +56,7 @@ def ask_people(consoles: Consoles, recipe: Recipe) -> Recipe:
     ):
         return recipe
     consoles.say("\nWho will use it? (empty: nobody yet)\n")
-    name = consoles.ask("User name: ")
+    name = _account(consoles)
     made = recipe
     if name:
         groups = ("sudo",) if recipe.packages is not None else ("wheel",)
@@ -90,10 +83,20 @@ def _number(consoles: Consoles, count: int) -> int:
         answer = consoles.ask("Choice [1]: ")
         if not answer:
             return 0
-        if answer.isdigit() and 1 <= int(answer) <= count:
+        if answer.isdecimal() and 1 <= int(answer) <= count:
             return int(answer) - 1
         consoles.say(f"Please answer by a number from 1 to {count}.")
     raise Declined("there was no answer")
+
+
+def _account(consoles: Consoles) -> str:
+    """Return the name of an account, or nothing."""
+    for _ in range(_TRIES):
+        name = consoles.ask("User name: ")
+        if not name or ACCOUNT.fullmatch(name):
+            return name
+        consoles.say("Please use a to z, digits, _ and -, a letter first.")
+    raise Declined("there was no user name")
 
 
 def _password(consoles: Consoles, prompt: str) -> str | None:

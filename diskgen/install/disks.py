@@ -30,7 +30,8 @@ class Disk:
     @property
     def text(self) -> str:
         """The disk for people, in one line."""
-        held = f"has {len(self.partitions)} partitions" if self.partitions else "no partitions"
+        count = len(self.partitions)
+        held = f"has {count} partition{'s' * (count > 1)}" if count else "no partitions"
         model = f"{self.model}, " if self.model else ""
         return f"{self.name}  {format_size(self.size)}  ({model}{held})"
 
@@ -88,6 +89,8 @@ def _disks(sys: Path) -> Iterator[Disk]:
         name = place.name
         size = int(_text(place / "size") or 0) * _SECTOR
         if name.startswith(_NOT_DISKS) or not size or _text(place / "ro") == "1":
+            continue
+        if _text(place / "hidden") == "1":  # a path of several to one disk
             continue
         yield Disk(
             name=name,

@@ -16,26 +16,25 @@ from pathlib import Path
 from typing import Final
 
 from .. import build
-from ..config import AccessOptions, Request
+from ..config import Request
 from ..disk import tarball
 from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError
 from ..events import Emit, step
 from ..image.store import Store
 from ..layout import Filesystem, Partition, Role
-from ..reference import ImageRef, parse
+from ..reference import parse
 from ..run import PIPE, run, running, which
 from ..tree import Directory
 from ..units import GIB, MIB, align_down, align_up, format_size
 from .disks import Disk, partition_path, size_of
-from .recipe import ImageSource, Recipe
+from .payload import Payload, check_room
+from .recipe import Recipe
 from .target import PHYSICAL, ROOT, Mounts
 
 _ZEROOUT: Final = 0x127F  # BLKZEROOUT of linux/fs.h
 _PIECE: Final = 64 * MIB
 _SCRATCH: Final = Path("/run/diskgen/scratch")
-_POLICY: Final = Path("/run/diskgen/policy.json")
-_ANYTHING: Final = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 _TAIL: Final = 2 * MIB  # at the disk's end: the second partition table
 _MAKERS: Final = {
     Filesystem.XFS: ("mkfs.xfs", "-f", "-q", "-L", "{label}", "-m", "uuid={uuid}"),
@@ -52,13 +51,6 @@ class Deployed:
     stateroot: str
 
 
-def reference(source: ImageSource) -> ImageRef:
-    """Return what ``ostreecontainer`` names as a reference. Raises UsageError."""
-    if source.transport == "registry":
-        return parse(f"docker://{source.url}")
-    return parse(f"{source.transport}:{source.url}")
-
-
 def check(recipe: Recipe) -> None:
     """Refuse what this runtime could not make. Raises HostError."""
     kind = recipe.storage.filesystem
@@ -73,20 +65,22 @@ def check(recipe: Recipe) -> None:
 
 
 def install(
-    recipe: Recipe, disk: Disk, arch: str, tracked: str, signature: str, emit: Emit
+    recipe: Recipe,
+    payload: Payload,
+    disk: Disk,
+    arch: str,
+    tracked: str,
+    signature: str,
+    emit: Emit,
 ) -> Deployed:
     """Write the image onto a disk, whose contents are lost. Raises DiskgenError."""
-    assert recipe.image is not None
-    source = reference(recipe.image)
-    embedded = not source.is_registry
-    if embedded:
-        _POLICY.parent.mkdir(parents=True, exist_ok=True)
-        _POLICY.write_text(_ANYTHING)  # the medium is what we are; its digests are checked
+    check_room(payload, disk)
+    target = parse(f"docker://{tracked}")
     with _scratch_space(disk) as cache:
         request = Request(
             format="raw",
-            source=source,
-            target=parse(f"docker://{tracked}"),
+            source=payload.source,
+            target=target,
             signature=signature,
             arch=arch,
             disk_size=align_down(disk.size, MIB),
@@ -94,7 +88,7 @@ def install(
             root_filesystem=recipe.storage.filesystem,
             sizes={str(role): size for role, size in recipe.storage.sizes.items()},
             kargs=recipe.kargs,
-            access=AccessOptions(policy=_POLICY if embedded else None),
+            access=payload.access,
             cache=cache,
         )
         with Store(cache).session() as store:

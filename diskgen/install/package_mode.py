@@ -230,8 +230,7 @@ def _urls(source: PackageSource) -> tuple[str, ...]:
 
 def _fedora(source: PackageSource, machine: Machine, target: Target) -> None:
     assert source.url is not None
-    folder = target.root / "etc/yum.repos.d"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = target.folder("etc/yum.repos.d")
     urls = {"installation": source.url, **source.repositories}
     word = {"url": "baseurl"}.get(source.kind, source.kind)
     text = "".join(

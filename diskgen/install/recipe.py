@@ -16,27 +16,13 @@ from typing import Any, Final
 from ..errors import UsageError
 from ..layout import Role
 from ..units import MIB
+from . import limits
+from .limits import FILESYSTEMS
 
-# Their answers are ours already, or do not matter here.
-_WITHOUT_EFFECT: Final = frozenset(
-    {
-        "text", "cmdline", "graphical", "skipx", "xconfig", "firstboot", "eula", "logging",
-        "mediacheck", "zerombr", "autostep", "authselect", "authconfig", "displaymode", "sshpw",
-    }
-)  # fmt: skip
-_TAKEN: Final = frozenset(
-    {
-        "autopart", "bootloader", "clearpart", "ignoredisk", "part", "partition", "reqpart",
-        "keyboard", "lang", "network", "ostreecontainer", "poweroff", "shutdown", "halt", "reboot",
-        "rootpw", "selinux", "services", "sshkey", "timezone", "timesource", "user", "group",
-        "url", "repo",
-    }
-)  # fmt: skip
-_ENDS: Final = ("poweroff", "shutdown", "halt", "reboot")
+_ENDS: Final = {0: "halt", 1: "reboot", 2: "poweroff"}  # of pykickstart's actions
 _MOUNTS: Final = {
     "/": Role.ROOT, "/boot": Role.BOOT, "/boot/efi": Role.ESP, "biosboot": Role.BIOS_BOOT,
 }  # fmt: skip
-_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +98,7 @@ class Recipe:
     hostname: str | None = None
     enabled: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
+    groups: Mapping[str, int | None] = field(default_factory=dict)  # their numbers, where given
     selinux: str | None = None
     after: tuple[Script, ...] = ()
     end: str | None = None  # poweroff, reboot or halt; None: whoever is there is asked
@@ -129,7 +116,7 @@ def scripts_before(text: str, version: str, name: str) -> tuple[Script, ...]:
 def parse(text: str, version: str, name: str) -> Recipe:
     """Return the recipe of a kickstart. Raises UsageError naming the file and the line."""
     handler, scripts = _parsed(text, version, name)
-    _refuse_unknown(handler, name)
+    limits.check(handler, scripts, name)
     made = Recipe(
         image=_image(handler),
         packages=_packages(handler),
@@ -143,6 +130,7 @@ def parse(text: str, version: str, name: str) -> Recipe:
         hostname=next((n.hostname for n in handler.network.network if n.hostname), None),
         enabled=tuple(handler.services.enabled or ()),
         disabled=tuple(handler.services.disabled or ()),
+        groups={group.name: group.gid for group in handler.group.groupList},
         selinux={0: "disabled", 1: "enforcing", 2: "permissive"}.get(handler.selinux.selinux),
         after=tuple(_scripts(scripts, 1)),
         end=_end(handler),
@@ -174,6 +162,10 @@ def _parsed(text: str, version: str, name: str, *, includes: bool = True) -> tup
     except KickstartError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise UsageError(f"'{name}'{line}: {str(error.message).strip()}") from error
+    except RecursionError:
+        raise UsageError(f"'{name}' includes itself", hint="see its lines with %include") from None
+    except ValueError as error:  # of quotes without an end, of an include that is no text
+        raise UsageError(f"'{name}', '{parser._line.strip()}': {error}") from error  # noqa: SLF001
     return handler, list(handler.scripts)
 
 
@@ -184,22 +176,12 @@ def _without_requests() -> None:
     except ImportError:
         stub, errors = types.ModuleType("requests"), types.ModuleType("requests.exceptions")
         vars(errors).update(SSLError=OSError, RequestException=OSError)
-        vars(stub)["exceptions"] = errors
+        vars(stub).update(exceptions=errors, get=_not_fetched)
         sys.modules |= {"requests": stub, "requests.exceptions": errors}
 
 
-def _refuse_unknown(handler: Any, name: str) -> None:  # noqa: ANN401
-    unknown = [
-        (command.lineno, word)
-        for word, command in handler.commands.items()
-        if command is not None and command.seen and word not in _TAKEN | _WITHOUT_EFFECT
-    ]
-    if unknown:
-        shown = ", ".join(f"'{word}' (line {line})" for line, word in sorted(set(unknown)))
-        raise UsageError(
-            f"'{name}' has what this installer does not do: {shown}",
-            hint="leave it out, or install by Anaconda",
-        )
+def _not_fetched(*_arguments: object, **_options: object) -> None:
+    raise OSError("this installer includes files alone; fetch it in a %pre script")
 
 
 def _image(handler: Any) -> ImageSource | None:  # noqa: ANN401
@@ -232,53 +214,26 @@ def _packages(handler: Any) -> PackageSource | None:  # noqa: ANN401
 
 def _storage(handler: Any, name: str) -> Storage:  # noqa: ANN401
     disks: list[str] = [*(handler.ignoredisk.onlyuse or ()), *(handler.clearpart.drives or ())]
-    filesystem: str | None = None
+    filesystem: str | None = handler.autopart.fstype or None
     sizes: dict[Role, int] = {}
-    if handler.autopart.seen:
-        _refuse(handler.autopart.lineno, name, {
-            "--type": handler.autopart.type not in (None, 1),  # 1 is plain
-            "--encrypted": handler.autopart.encrypted,
-        })  # fmt: skip
-        filesystem = handler.autopart.fstype or None
     for part in handler.partition.partitions:
-        role = _MOUNTS.get(part.mountpoint)
-        _refuse(part.lineno, name, {
-            "--encrypted": part.encrypted, "--onpart": part.onPart, "--noformat": not part.format,
-            f"a partition for '{part.mountpoint}'": role is None,
-        })  # fmt: skip
-        assert role is not None
         disks += [part.disk] * bool(part.disk)
+        role = _MOUNTS[part.mountpoint]
         if role is Role.ROOT:
             filesystem = part.fstype or filesystem
         elif part.size:
             sizes[role] = part.size * MIB
-    if filesystem is not None and filesystem not in _FILESYSTEMS:
+    if filesystem is not None and filesystem not in FILESYSTEMS:
         raise UsageError(
             f"'{name}' wants the root filesystem '{filesystem}'",
-            hint="this installer makes: " + ", ".join(_FILESYSTEMS),
+            hint="this installer makes: " + ", ".join(FILESYSTEMS),
         )
-    clear = handler.clearpart
     return Storage(
         disks=tuple(dict.fromkeys(disks)),
-        erase=bool(clear.seen and (clear.type == _clear_all() or clear.drives)),
+        erase=limits.clears_all(handler),
         filesystem=filesystem,
         sizes=sizes,
     )
-
-
-def _clear_all() -> int:
-    from pykickstart.constants import CLEARPART_TYPE_ALL
-
-    return int(CLEARPART_TYPE_ALL)
-
-
-def _refuse(line: int, name: str, reasons: Mapping[str, object]) -> None:
-    for what, there in reasons.items():
-        if there:
-            raise UsageError(
-                f"'{name}', line {line}: this installer does not do {what}",
-                hint="it makes plain partitions for /, /boot and /boot/efi; leave the rest out",
-            )
 
 
 def _kargs(handler: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -347,7 +302,5 @@ def _scripts(scripts: list[Any], kind: int) -> Iterator[Script]:
 
 
 def _end(handler: Any) -> str | None:  # noqa: ANN401
-    words = [word for word in _ENDS if handler.commands[word] and handler.commands[word].seen]
-    if not words:
-        return None
-    return "poweroff" if words[0] == "shutdown" else words[0]
+    command = handler.reboot  # one for all four of them
+    return _ENDS.get(command.action) if command.seen else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +16,9 @@ from .recipe import Account, Recipe, Script
 
 PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
 ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
+_ZONES: Final = "usr/share/zoneinfo"
+_MODE_LINE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
+_MAX_LINKS: Final = 40  # as the kernel has it
 _API: Final = ("dev", "proc", "sys", "run")
 _LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home")
 _SHELL: Final = "/bin/sh"
@@ -32,24 +35,61 @@ class Target:
         """Run a program of the target in it. Raises ToolError."""
         run(["chroot", self.root, *argv], stdin=stdin, env={"HOME": "/root"})
 
+    def place(self, path: str | Path) -> Path:
+        """Return where a path of the target lies: links mean what they mean in it.
+
+        Nothing needs to be there, and nothing outside of the target is looked at. Raises HostError
+        for links in a circle.
+        """
+        todo = str(path).split("/")[::-1]
+        found: list[str] = []
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del found[-1:]
+                continue
+            here = self.root.joinpath(*found, name)
+            if not here.is_symlink():
+                found.append(name)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise HostError(f"'/{path}' of the system is a link that leads nowhere")
+            goal = str(here.readlink())
+            if goal.startswith("/"):
+                found.clear()
+            todo += goal.split("/")[::-1]
+        return self.root.joinpath(*found)
+
     def has(self, *names: str) -> bool:
         """Say whether the target has one of the programs."""
         places = ("usr/bin", "usr/sbin", "bin", "sbin")
-        return any((self.root / place / name).exists() for place in places for name in names)
+        return any(self.place(f"{place}/{name}").exists() for place in places for name in names)
+
+    def folder(self, path: str | Path) -> Path:
+        """Return the place of a directory of the target, made where it is missing.
+
+        Raises HostError when something else is there.
+        """
+        place = self.place(path)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise HostError(f"'/{path}' of the system is no directory") from error
+        return place
 
     def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
-        """Write a file of the target, whose links do not lead out of it."""
-        folder = self.root
-        for part in path.split("/")[:-1]:
-            folder /= part
-            if folder.is_symlink():
-                folder = self.root / os.path.normpath(
-                    "/" + str((folder.parent / folder.readlink()).relative_to(self.root))
-                    if not folder.readlink().is_absolute()
-                    else folder.readlink()
-                ).lstrip("/")
-            folder.mkdir(exist_ok=True)
-        place = folder / path.rpartition("/")[2]
+        """Write a file of the target. A link in its place is replaced, not followed.
+
+        Raises HostError when it cannot be there.
+        """
+        parent, _slash, name = path.strip("/").rpartition("/")
+        place = self.folder(parent) / name
+        if place.is_dir() and not place.is_symlink():
+            raise HostError(f"'/{path}' of the system is a directory")
         place.unlink(missing_ok=True)
         place.write_text(text, encoding="utf-8")
         place.chmod(mode)
@@ -110,6 +150,10 @@ def _unmount(place: Path) -> None:
 
 def set_up(target: Target, recipe: Recipe) -> None:
     """Give the target its accounts, names and services. Raises DiskgenError."""
+    for name, number in recipe.groups.items():
+        if not _has_line(target, "group", name):
+            numbered = [] if number is None else ["--gid", str(number)]
+            target.run("groupadd", *numbered, name)
     for account in recipe.accounts:
         _add_user(target, account)
     if recipe.root is not None:
@@ -118,20 +162,26 @@ def set_up(target: Target, recipe: Recipe) -> None:
         target.write("etc/hostname", f"{recipe.hostname}\n")
     if recipe.language:
         target.write("etc/locale.conf", f"LANG={recipe.language}\n")
-        if (target.root / "etc/default/locale").exists():
+        if target.place("etc/default/locale").exists():
             target.write("etc/default/locale", f"LANG={recipe.language}\n")
     if recipe.keyboard:
         target.write("etc/vconsole.conf", f"KEYMAP={recipe.keyboard}\n")
     if recipe.timezone:
-        zone = target.root / "usr/share/zoneinfo" / recipe.timezone
-        if recipe.timezone != "UTC" and not zone.is_file():
+        zones = target.place(_ZONES)
+        zone = target.place(f"{_ZONES}/{recipe.timezone}")
+        if recipe.timezone != "UTC" and not (zone.is_file() and zone.is_relative_to(zones)):
             raise HostError(
                 f"the system has no time zone '{recipe.timezone}'",
-                hint="name one of /usr/share/zoneinfo, or install tzdata",
+                hint=f"name one of /{_ZONES}, or install tzdata",
             )
-        link = target.root / "etc/localtime"
+        link = target.folder("etc") / "localtime"
         link.unlink(missing_ok=True)
-        link.symlink_to(f"../usr/share/zoneinfo/{recipe.timezone}")
+        link.symlink_to(f"../{_ZONES}/{recipe.timezone}")
+    if recipe.selinux:
+        config = target.place("etc/selinux/config")
+        if config.is_file():
+            text = config.read_text(errors="replace")
+            config.write_text(_MODE_LINE.sub(f"SELINUX={recipe.selinux}", text))
     for verb, units in (("enable", recipe.enabled), ("disable", recipe.disabled)):
         for unit in units:
             target.run("systemctl", verb, unit)
@@ -139,7 +189,7 @@ def set_up(target: Target, recipe: Recipe) -> None:
 
 def label(target: Target) -> None:
     """Give what was changed its SELinux labels, where the target has a policy."""
-    config = target.root / "etc/selinux/config"
+    config = target.place("etc/selinux/config")
     text = config.read_text(errors="replace") if config.is_file() else ""
     kind = next(
         (line.partition("=")[2].strip() for line in text.splitlines()
@@ -147,8 +197,8 @@ def label(target: Target) -> None:
     )  # fmt: skip
     contexts = f"/etc/selinux/{kind}/contexts/files/file_contexts"
     active = kind and "SELINUX=disabled" not in text and target.has("setfiles")
-    if active and (target.root / contexts.lstrip("/")).is_file():
-        places = [p for p in _LABELLED if (target.root / p.lstrip("/")).is_dir()]
+    if active and target.place(contexts).is_file():
+        places = [p for p in _LABELLED if target.place(p).is_dir()]
         target.run("setfiles", "-F", contexts, *places)
 
 
@@ -167,7 +217,7 @@ def run_script(script: Script, number: int, target: Target | None, shared: Path)
     if script.log:
         log = Path(script.log)
         if inside and target is not None:
-            log = target.root / script.log.lstrip("/")
+            log = target.place(script.log)
         with suppress(OSError):
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(output, encoding="utf-8")
@@ -181,7 +231,7 @@ def run_script(script: Script, number: int, target: Target | None, shared: Path)
 def copy_log(target: Target, log: Path) -> None:
     """Leave the installation's log on the machine."""
     with suppress(OSError):
-        shutil.copyfile(log, target.root / "var/log/diskgen-install.log")
+        shutil.copyfile(log, target.place("var/log/diskgen-install.log"))
 
 
 def has_uefi() -> bool:
@@ -190,11 +240,7 @@ def has_uefi() -> bool:
 
 
 def _add_user(target: Target, account: Account) -> None:
-    home_base = target.root / "home"
-    if home_base.is_symlink():  # /home -> var/home, which the first boot would make
-        (target.root / str(home_base.readlink()).lstrip("/")).mkdir(parents=True, exist_ok=True)
-    elif not home_base.exists():
-        home_base.mkdir()
+    target.folder("home")  # a link to var/home, which the first boot would make
     options: list[str] = []
     if account.groups:
         missing = [group for group in account.groups if not _has_group(target, group)]
@@ -239,7 +285,7 @@ def _has_group(target: Target, name: str) -> bool:
 def _has_line(target: Target, table: str, name: str) -> bool:
     lines: Sequence[str] = ()
     for place in ("etc", "usr/lib"):
-        path = target.root / place / table
+        path = target.place(f"{place}/{table}")
         if path.is_file():
             lines = [*lines, *path.read_text(errors="replace").splitlines()]
     return any(line.startswith(f"{name}:") for line in lines)

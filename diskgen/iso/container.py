@@ -34,7 +34,7 @@ class Container:
 
 
 def examine(request: IsoRequest, machine: Machine, root: Directory) -> Container:
-    """Return what an installer's root brings. Raises PreflightError with all that is missing."""
+    """Return what an installer's root brings. Raises UnfitError with all that is missing."""
     runtime = runtimes.examine(root, machine)
     release = os_release(root)
     language = language_of(release if runtime.anaconda else {}, VERSIONS)

@@ -22,6 +22,7 @@ FACTS: Final = "medium.json"
 _VERSION: Final = 1  # of it
 _CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
 _REMOTE: Final = "usr/share/diskgen/image-remote.ks"
+_MAX_KICKSTART: Final = 1024 * 1024
 _CORE: Final = {"rpm": ("@core",), "apt": (), "debs": ()}
 
 
@@ -81,7 +82,8 @@ def texts(
 
     ``filesystem`` is that of the root where a disk is partitioned without a question.
     """
-    made = dict(kickstart.fragments(settings, version))
+    fragments = kickstart.fragments(settings, version)
+    made = {name: text for name, text in fragments.items() if text}
     asked = settings  # nobody is asked by what follows
     settings = replace(settings, packages=settings.packages or repository)
     modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
@@ -93,7 +95,7 @@ def texts(
                 settings, how, version, mode=mode, offline=offline
             )
     if request.kickstart is not None:
-        user = request.kickstart.read_text(encoding="utf-8", errors="replace")
+        user = _read(request.kickstart)
         if "%packages" in user:
             settings = asked
         for mode in request.modes:
@@ -110,6 +112,17 @@ def texts(
             kickstart.check(text, version, name)
             made[name] = text
     return made
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_KICKSTART:
+            raise UsageError(f"'{path}' is too large for a kickstart", setting="kickstart")
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(
+            f"'{path}' cannot be read: {error.strerror}", setting="kickstart"
+        ) from error
 
 
 def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

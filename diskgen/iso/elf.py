@@ -40,7 +40,7 @@ def needs(data: bytes) -> Needs | None:
     """Return what an object asks for, None for what is no ELF file. Raises ValueError."""
     if data[:4] != b"\x7fELF":
         return None
-    wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
+    wide, order = data[4:5] == b"\2", "<" if data[5:6] == b"\1" else ">"
     try:
         if wide:
             (table,) = struct.unpack_from(f"{order}Q", data, 32)
@@ -67,7 +67,7 @@ def needs(data: bytes) -> Needs | None:
         base = _file_offset(segments, strings)
         names = [_string(data, base + value) for tag, value in tags if tag == _NEEDED]
         paths = [_string(data, base + value) for tag, value in tags if tag in _RUNPATHS]
-    except (struct.error, IndexError) as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError("the ELF file is cut short") from error
     places = tuple(place for path in paths for place in path.split(":") if place)
     return Needs(interpreter=interpreter, libraries=tuple(names), places=places)

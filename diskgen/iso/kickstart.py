@@ -173,6 +173,11 @@ def check(text: str, version: str, name: str) -> BaseHandler:
             hint=f"the installer's version of the language is {version}",
             setting="kickstart",
         ) from error
+    except ValueError as error:  # of quotes without an end
+        lines = text.splitlines()
+        wrong = parser._line.rstrip("\n")  # noqa: SLF001
+        number = f", line {lines.index(wrong) + 1}" if wrong in lines else ""
+        raise UsageError(f"'{name}'{number}: {error}", setting="kickstart") from error
     return handler
 
 

@@ -16,7 +16,7 @@ import pykickstart
 
 from .. import resources
 from ..arch import Machine
-from ..errors import Problem
+from ..errors import Problem, SourceError
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File, regular, symlink
 
@@ -99,7 +99,18 @@ def has_program(root: Directory, *names: str) -> bool:
 
 
 def add_to(root: Directory) -> None:
-    """Add our installer to a root that is to be a medium's runtime."""
+    """Add our installer to a root that is to be a medium's runtime. Raises SourceError."""
+    try:
+        _add(root)
+    except NotADirectoryError as error:
+        raise SourceError(
+            f"something in '/{error}' of the installer's image is no directory",
+            hint="remove it from the image",
+            setting="installer",
+        ) from error
+
+
+def _add(root: Directory) -> None:
     for package in (_PACKAGE, Path(pykickstart.__file__).resolve().parent):
         _add_sources(root, package)
     for name in _UNITS:

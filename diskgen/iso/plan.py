@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..arch import Machine
 from ..config import IsoRequest
 from ..tree import Directory
-from ..units import format_size
+from ..units import MIB, format_size
 from .kickstart import Packages
 from .menu import Choices, Submenu, make
 
@@ -18,6 +18,7 @@ SCHEMA_VERSION: Final = 1
 _NOT_LABEL: Final = re.compile(r"[^A-Za-z0-9_.+-]+")
 _NOT_TITLE: Final = re.compile(r"[^A-Za-z0-9 _.,:()/+-]+")
 _MAX_LABEL: Final = 32
+_STARTING: Final = 64 * MIB  # boot loaders twice, an initramfs, tables: what else is on a medium
 # What libosinfo's database and the distributions' own installers know; else NAME-VERSION-ARCH.
 _LABELS: Final = {
     "fedora": "Fedora-S-dvd-{arch}-{version}",
@@ -72,7 +73,8 @@ class IsoPlan:
     @property
     def most_bytes(self) -> int:
         """What the medium takes at most."""
-        return self.payload_bytes + self.package_bytes + self.runtime_bytes + self.base_bytes
+        held = self.payload_bytes + self.package_bytes + self.runtime_bytes + self.base_bytes
+        return held + _STARTING
 
 
 def default_label(release: Mapping[str, str], machine: Machine) -> str:
@@ -129,6 +131,7 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
             "package_bytes": plan.package_bytes,
             "runtime_bytes": plan.runtime_bytes,
             "base_bytes": plan.base_bytes,
+            "most_bytes": plan.most_bytes,
             "menu": _entries(plan),
         },
         "warnings": list(plan.warnings),

@@ -10,7 +10,8 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
-from ..errors import PreflightError, Problem
+from ..errors import Problem
+from ..ostree.facts import UnfitError
 from ..tree import Directory, File, read, regular
 from ..units import KIB
 from .menu import escape_device
@@ -23,7 +24,7 @@ _NOT_TEXT: Final = (".rpm", ".mod", ".efi", ".img", ".gz", ".xz", ".c32")
 def change(path: Path, root: Directory, old: str, new: str, replaced: Container[str]) -> None:
     """Give texts below ``root`` the new label; ``path`` is the medium's, for messages.
 
-    What is in ``replaced`` is written anew anyway. Raises PreflightError for a configuration that
+    What is in ``replaced`` is written anew anyway. Raises UnfitError for a configuration that
     names the old label in a way that is not known.
     """
     if not old:
@@ -50,7 +51,7 @@ def change(path: Path, root: Directory, old: str, new: str, replaced: Container[
                 )
             )
     if problems:
-        raise PreflightError(problems)
+        raise UnfitError(problems)
 
 
 def renamed(text: str, old: str, new: str) -> str:

@@ -15,8 +15,9 @@ from typing import Final
 
 from ..arch import Machine
 from ..config import IsoRequest
-from ..errors import PreflightError, Problem, SourceError, UsageError
+from ..errors import Problem, SourceError, UsageError
 from ..events import Emit, step
+from ..ostree.facts import UnfitError
 from ..tree import Directory, File, Node, regular
 from ..units import MIB, format_size
 from . import kickstart, mediacheck, medium, overlay, reader, relabel, syslinux, vendor
@@ -59,7 +60,7 @@ class Original:
 def read(request: IsoRequest, machine: Machine, emit: Emit) -> Original:
     """Read the medium that a request names as the installer; only its checksum takes time.
 
-    Raises PreflightError with all that does not fit, SourceError for a damaged file.
+    Raises UnfitError with all that does not fit, SourceError for a damaged file.
     """
     path = request.installer
     assert isinstance(path, Path)
@@ -74,7 +75,7 @@ def read(request: IsoRequest, machine: Machine, emit: Emit) -> Original:
     label = request.label or image.label
     problems += _label(path, image.label, label)
     if problems:
-        raise PreflightError(problems)
+        raise UnfitError(problems)
     with step(emit, "test", "Testing the installer's medium"):
         try:
             same = mediacheck.compare(path)

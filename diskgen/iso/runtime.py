@@ -15,7 +15,8 @@ from typing import Final
 
 from ..arch import Machine
 from ..bootloader import grub
-from ..errors import PreflightError, Problem, SourceError
+from ..errors import Problem, SourceError
+from ..ostree.facts import UnfitError
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File
 from . import own
@@ -57,7 +58,7 @@ class Runtime:
 def examine(root: Directory, machine: Machine) -> Runtime:
     """Return what a flattened image brings for a machine's media.
 
-    Raises PreflightError with everything that is missing at once.
+    Raises UnfitError with everything that is missing at once.
     """
     anaconda = any(isinstance(find(root, path), File) for path in _ANACONDA)
     problems: list[Problem] = []
@@ -75,7 +76,7 @@ def examine(root: Directory, machine: Machine) -> Runtime:
     efi, menus = _efi(root, machine, problems)
     bios = _bios(root, machine, problems, needed=anaconda or not efi)
     if problems:
-        raise PreflightError(problems)
+        raise UnfitError(problems)
     assert kernel is not None
     font = find(root, _MENU_FONT)
     warnings = []

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Final
 
 from ..arch import MACHINES, Machine, machine
-from ..errors import PreflightError, Problem, SourceError, UsageError
+from ..errors import Problem, SourceError, UsageError
+from ..ostree.facts import UnfitError
 from ..tree import Directory, File, Packed, read
 from . import reader, vendormenu
 from .fatreader import fat_files
@@ -61,7 +62,7 @@ class Vendor:
 
 
 def examine(image: reader.Image) -> Vendor:
-    """Return what an image brings. Raises PreflightError with all that is wrong at once."""
+    """Return what an image brings. Raises UnfitError with all that is wrong at once."""
     return _Medium(image).examine()
 
 
@@ -91,7 +92,7 @@ class _Medium:
         if style == "mainframe" and self._root.get_file(_MAINFRAME_BOOT) is None:
             self._problem(f"has no '{_MAINFRAME_BOOT}'", "use the vendor's boot.iso or DVD")
         if self._problems:
-            raise PreflightError(self._problems)
+            raise UnfitError(self._problems)
         assert machine is not None
         product, version = self._release()
         code = self._image.system_area[:_BOOT_CODE]

@@ -1,0 +1,116 @@
+"""What of the kickstart language this installer does not do: refused by name, file and line.
+
+An option that is not done is refused as well, where a machine without it would be another one than
+its kickstart describes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ..errors import UsageError
+
+ACCOUNT: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # useradd(8)
+FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
+# Their answers are ours already, or do not matter here.
+_WITHOUT_EFFECT: Final = frozenset(
+    {
+        "text", "cmdline", "graphical", "skipx", "xconfig", "firstboot", "eula", "logging",
+        "mediacheck", "zerombr", "autostep", "authselect", "authconfig", "displaymode", "sshpw",
+        "timesource",
+    }
+)  # fmt: skip
+_TAKEN: Final = frozenset(
+    {
+        "autopart", "bootloader", "clearpart", "ignoredisk", "part", "partition", "reqpart",
+        "keyboard", "lang", "network", "ostreecontainer", "poweroff", "shutdown", "halt", "reboot",
+        "rootpw", "selinux", "services", "sshkey", "timezone", "user", "group", "url", "repo",
+    }
+)  # fmt: skip
+_PLACES: Final = ("/", "/boot", "/boot/efi", "biosboot")
+_SCRIPTS: Final = {2: "%traceback", 3: "%pre-install", 4: "%onerror"}  # of pykickstart's kinds
+_CLEAR_ALL: Final = 1  # of pykickstart's constants
+_PLAIN: Final = (None, 0)
+_DISKS: Final = "it makes plain partitions for /, /boot and /boot/efi; leave the rest out"
+_LINKS: Final = "it leaves addresses to DHCP; write others by a %post script"
+
+
+def check(handler: Any, scripts: list[Any], name: str) -> None:  # noqa: ANN401
+    """Refuse what this installer does not do. Raises UsageError naming the file and the line."""
+    unknown = [
+        (command.lineno, word)
+        for word, command in handler.commands.items()
+        if command is not None and command.seen and word not in _TAKEN | _WITHOUT_EFFECT
+    ]
+    unknown += [(script.lineno, _SCRIPTS[script.type]) for script in scripts
+                if script.type in _SCRIPTS]  # fmt: skip
+    if unknown:
+        shown = ", ".join(f"'{word}' (line {line})" for line, word in sorted(set(unknown)))
+        raise UsageError(
+            f"'{name}' has what this installer does not do: {shown}",
+            hint="leave it out, or install by Anaconda",
+        )
+    for line, what, hint in _refused(handler):
+        raise UsageError(
+            f"'{name}', line {line}: this installer does not do '{what}'",
+            hint=hint or "leave it out, or install by Anaconda",
+        )
+
+
+def clears_all(handler: Any) -> bool:  # noqa: ANN401
+    """Say whether a kickstart lets go of everything that its disk holds."""
+    return bool(handler.clearpart.seen and handler.clearpart.type == _CLEAR_ALL)
+
+
+def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401
+    """Yield line, words and hint of options that are not done."""
+    for line, what, there in _of_storage(handler):
+        if there:
+            yield line, what, _DISKS
+    if handler.ignoredisk.ignoredisk or getattr(handler.ignoredisk, "interactive", False):
+        yield handler.ignoredisk.lineno, "ignoredisk --drives", "name the disk: --only-use=NAME"
+    loader = handler.bootloader
+    for option, there in (
+        ("--password", loader.password),
+        ("--location", loader.seen and loader.location not in ("mbr", "boot")),
+        ("--nombr", getattr(loader, "nombr", False)),
+        ("--sdboot", getattr(loader, "sdboot", False)),
+    ):
+        if there:
+            yield loader.lineno, f"bootloader {option}", None
+    for link in handler.network.network:
+        for option, there in (
+            (f"--bootproto={link.bootProto}", link.bootProto not in ("", "dhcp")),
+            ("--ip", link.ip),
+            ("--ipv6", link.ipv6 not in ("", "auto", "dhcp")),
+            ("--vlanid", link.vlanid),
+            ("--bondslaves", link.bondslaves),
+            ("--bridgeslaves", link.bridgeslaves),
+            ("--teamslaves", link.teamslaves),
+            ("--essid", link.essid),
+        ):
+            if there:
+                yield link.lineno, f"network {option}", _LINKS
+    for user in handler.user.userList:
+        if not ACCOUNT.fullmatch(user.name):
+            yield user.lineno, f"user --name={user.name}", "use a to z, digits, _ and -"
+        for option, value in (("--homedir", user.homedir), ("--gid", user.gid)):
+            if value not in ("", None):
+                yield user.lineno, f"user {option}", None
+    for repo in handler.repo.repoList:
+        if not repo.baseurl:
+            yield repo.lineno, "repo without --baseurl", None
+
+
+def _of_storage(handler: Any) -> Iterator[tuple[int, str, object]]:  # noqa: ANN401
+    auto = handler.autopart
+    if auto.seen:
+        yield auto.lineno, "autopart --type", auto.type not in _PLAIN
+        yield auto.lineno, "autopart --encrypted", auto.encrypted
+    for part in handler.partition.partitions:
+        yield part.lineno, "--encrypted", part.encrypted
+        yield part.lineno, "--onpart", part.onPart
+        yield part.lineno, "--noformat", not part.format
+        yield part.lineno, f"a partition for {part.mountpoint}", part.mountpoint not in _PLACES

@@ -1,0 +1,105 @@
+"""The image that is to be installed, looked at before anything is erased for it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..arch import MACHINES
+from ..config import AccessOptions
+from ..errors import DiskgenError, HostError, SourceError, UsageError
+from ..events import Emit, step
+from ..image import fetch
+from ..ostree import facts
+from ..reference import ImageRef, parse
+from ..units import format_size
+from .disks import Disk
+from .recipe import ImageSource
+
+_POLICY: Final = Path("/run/diskgen/policy.json")
+_ANYTHING: Final = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+_PATIENCE_SECONDS: Final = 60.0  # for a network that is not up yet
+_PAUSE_SECONDS: Final = 3.0
+_WAITED_FOR: Final = ("cannot be reached", "the connection broke", "an internal error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """An image that is there; ``source`` is pinned to what was looked at, where it can be."""
+
+    source: ImageRef
+    access: AccessOptions
+    digest: str
+    size: int  # bytes of its layers as they are fetched
+
+
+def reference(source: ImageSource) -> ImageRef:
+    """Return what ``ostreecontainer`` names as a reference. Raises UsageError."""
+    if source.transport == "registry":
+        return parse(f"docker://{source.url}")
+    return parse(f"{source.transport}:{source.url}")
+
+
+def look(
+    source: ImageSource,
+    arch: str,
+    emit: Emit,
+    *,
+    policy: Path = _POLICY,
+    patience: float = _PATIENCE_SECONDS,
+) -> Payload:
+    """Return the image that a kickstart names: it can be read, and is made to boot here.
+
+    A registry that does not answer is asked again for ``patience`` seconds. Raises DiskgenError,
+    and then nothing was touched.
+    """
+    ref = reference(source)
+    access = AccessOptions()
+    if not ref.is_registry:
+        policy.parent.mkdir(parents=True, exist_ok=True)
+        policy.write_text(_ANYTHING)  # the medium is what we are; its digests are checked
+        access = AccessOptions(policy=policy)
+    with step(emit, "describe", f"Looking for '{ref.short}'") as phase:
+        found = _described(ref, arch, access, patience)
+        labels = (json.loads(found.config).get("config") or {}).get("Labels") or {}
+        problems = list(facts.kind_problems(labels))
+        if problems:
+            raise SourceError(problems[0].message, hint=problems[0].hint)
+        size = sum(layer.size for layer in found.manifest.layers)
+        phase.detail = f"{found.digest[:19]}, {format_size(size)}"
+    pinned = ref.at(found.digest) if ref.is_registry else ref
+    return Payload(source=pinned, access=access, digest=found.digest, size=size)
+
+
+def check_room(payload: Payload, disk: Disk) -> None:
+    """Refuse a disk on which the image cannot fit, compressed and unpacked. Raises UsageError."""
+    if payload.size * 2 > disk.size:
+        raise UsageError(
+            f"'{disk.name}' has {format_size(disk.size)}; the image has "
+            f"{format_size(payload.size)} of compressed layers, which are unpacked on it",
+            hint="choose a larger disk",
+        )
+
+
+def _described(
+    ref: ImageRef, arch: str, access: AccessOptions, patience: float
+) -> fetch.Description:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return fetch.describe(ref, MACHINES[arch], access)
+        except DiskgenError as error:
+            absent = any(words in error.message for words in _WAITED_FOR)
+            if not (ref.is_registry and absent):
+                raise
+            if time.monotonic() + _PAUSE_SECONDS > deadline:
+                raise HostError(
+                    f"{error.message}; nothing was changed on any disk",
+                    hint="connect this machine to the network, see 'ip address' and 'journalctl -u "
+                    "systemd-networkd' in a shell, and begin again; or take a medium that holds "
+                    "the image",
+                ) from error
+        time.sleep(_PAUSE_SECONDS)
