@@ -56,6 +56,7 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.extended
 def test_unattended_image_mode_by_bios(iso: Path, disk: Path, target: str, tmp_path: Path) -> None:
     with installing(
         iso, disk, firmware="bios", network=False, log=tmp_path / "install.log"

@@ -157,7 +157,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
         how = package_mode.check(wanted, MACHINES[arch], here.packages)
         installed = package_mode.install(wanted, disk, arch, how, mounted, emit)
     consoles.say("  Setting up the machine ...")
-    target.set_up(installed, wanted)
+    target.set_up(installed, wanted, lambda text: consoles.say(f"  warning: {text}"))
     for number, script in enumerate(wanted.after, 1):
         target.run_script(script, number, installed, _PLACE)
     target.label(installed)

@@ -12,6 +12,7 @@ from .disks import Disk
 from .limits import ACCOUNT
 from .medium import Medium
 from .recipe import Account, Recipe
+from .target import ADMINISTRATORS
 
 _ERASE: Final = "erase"
 _TRIES: Final = 5
@@ -59,9 +60,8 @@ def ask_people(consoles: Consoles, recipe: Recipe) -> Recipe:
     name = _account(consoles)
     made = recipe
     if name:
-        groups = ("sudo",) if recipe.packages is not None else ("wheel",)
         account = Account(name=name, password=_password(consoles, f"Password of {name}: "),
-                          groups=groups)  # fmt: skip
+                          groups=ADMINISTRATORS[:1])  # fmt: skip
         made = replace(made, accounts=(*recipe.accounts, account))
     password = _password(consoles, "Password of root (empty: locked): ")
     root = Account(name="root", password=password, locked=password is None)

@@ -118,8 +118,7 @@ def install(
         _mount(disk, layout, mounts)
     target = Target(PHYSICAL)
     with step(emit, "packages", "Installing packages") as phase:
-        source = recipe.packages
-        (_debian if how.name == "debian" else _fedora)(source, machine, target)
+        (_debian if how.name == "debian" else _fedora)(recipe, machine, target)
         phase.detail = f"by {how.program}"
     mounts.enter(PHYSICAL)
     mounts.bind(PHYSICAL, ROOT)
@@ -171,13 +170,17 @@ def _fstab(layout: Layout) -> str:
     return "".join(lines)
 
 
-def _debian(source: PackageSource, machine: Machine, target: Target) -> None:
+def _debian(recipe: Recipe, machine: Machine, target: Target) -> None:
+    source = recipe.packages
+    assert source is not None
     suite = _suite()
     kernel = _KERNELS[machine.name]
     names = [name for name in source.names if not name.startswith("@")]
     wanted = [*_DEBIAN, *_DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]]
     if not any(name.startswith("linux-image-") for name in names):
         wanted.append("linux-image-{kernel}")
+    if recipe.timezone not in (None, *targets.UTC):
+        wanted.append("tzdata")
     include = ",".join(dict.fromkeys([*(n.format(kernel=kernel) for n in wanted), *names]))
     # A directory of packages is of no suite, and what is essential is then looked for in all.
     flat = any(line.endswith(" ./") for line in _apt_lines(source, suite))
@@ -228,7 +231,9 @@ def _urls(source: PackageSource) -> tuple[str, ...]:
     return (source.url, *source.repositories.values())
 
 
-def _fedora(source: PackageSource, machine: Machine, target: Target) -> None:
+def _fedora(recipe: Recipe, machine: Machine, target: Target) -> None:
+    source = recipe.packages
+    assert source is not None
     assert source.url is not None
     folder = target.folder("etc/yum.repos.d")
     urls = {"installation": source.url, **source.repositories}

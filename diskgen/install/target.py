@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,13 @@ from .recipe import Account, Recipe, Script
 PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
 ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
 _ZONES: Final = "usr/share/zoneinfo"
+UTC: Final = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu")  # the C library knows it without a file
 _MODE_LINE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
 _MAX_LINKS: Final = 40  # as the kernel has it
 _API: Final = ("dev", "proc", "sys", "run")
 _LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home")
 _SHELL: Final = "/bin/sh"
+ADMINISTRATORS: Final = ("wheel", "sudo")  # groups, by distribution
 _FOUND_EFI: Final = "/sys/firmware/efi/efivars"
 
 
@@ -148,8 +150,11 @@ def _unmount(place: Path) -> None:
     run(["umount", "-R", "-l", place], ok=(0, 1, 32))
 
 
-def set_up(target: Target, recipe: Recipe) -> None:
-    """Give the target its accounts, names and services. Raises DiskgenError."""
+def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
+    """Give the target its accounts, names and services. Raises DiskgenError.
+
+    ``warn`` is told what the system does not have, and can do without.
+    """
     for name, number in recipe.groups.items():
         if not _has_line(target, "group", name):
             numbered = [] if number is None else ["--gid", str(number)]
@@ -169,14 +174,12 @@ def set_up(target: Target, recipe: Recipe) -> None:
     if recipe.timezone:
         zones = target.place(_ZONES)
         zone = target.place(f"{_ZONES}/{recipe.timezone}")
-        if recipe.timezone != "UTC" and not (zone.is_file() and zone.is_relative_to(zones)):
-            raise HostError(
-                f"the system has no time zone '{recipe.timezone}'",
-                hint=f"name one of /{_ZONES}, or install tzdata",
-            )
         link = target.folder("etc") / "localtime"
-        link.unlink(missing_ok=True)
-        link.symlink_to(f"../{_ZONES}/{recipe.timezone}")
+        if recipe.timezone in UTC or (zone.is_file() and zone.is_relative_to(zones)):
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"../{_ZONES}/{recipe.timezone}")
+        else:
+            warn(f"the system has no time zone '{recipe.timezone}', its own is kept")
     if recipe.selinux:
         config = target.place("etc/selinux/config")
         if config.is_file():
@@ -243,10 +246,12 @@ def _add_user(target: Target, account: Account) -> None:
     target.folder("home")  # a link to var/home, which the first boot would make
     options: list[str] = []
     if account.groups:
-        missing = [group for group in account.groups if not _has_group(target, group)]
+        known = [group for group in ADMINISTRATORS if _has_group(target, group)]
+        groups = [known[0] if g in ADMINISTRATORS and known else g for g in account.groups]
+        missing = [group for group in groups if not _has_group(target, group)]
         for group in missing:
             target.run("groupadd", "--system", group)
-        options += ["--groups", ",".join(account.groups)]
+        options += ["--groups", ",".join(dict.fromkeys(groups))]
     for flag, value in (("--shell", account.shell), ("--uid", account.uid),
                         ("--comment", account.gecos)):  # fmt: skip
         if value is not None:
