@@ -302,7 +302,7 @@ def test_who_will_use_it(typist: Typist) -> None:
     with doing(answering(typist, ("User name: ", "ann"), ("of ann: ", ""), ("of root", "r"),
                          ("Again: ", "r"))):  # fmt: skip
         made = dialogue.ask_people(consoles, PACKAGES)
-    assert made.accounts[0].groups == ("sudo",)
+    assert made.accounts[0].groups == ("wheel",)
     assert made.root is not None
     assert (made.root.password, made.root.locked) == ("r", False)
 
