@@ -427,3 +427,7 @@ def test_another_architecture(diskgen: Program, images: Path) -> None:
     diskgen("iso", f"oci:{place}", *TARGET, "--installer", f"oci:{other}", "--arch", "aarch64")
     said = run("xorriso", "-indev", diskgen.place / "os.iso", "-report_el_torito", "plain")
     assert re.findall(r"El Torito boot img : +\d +(\S+)", said) == ["UEFI"]
+    # Anaconda would take a tree's description for a source of packages, and there are none.
+    names = run("isoinfo", "-R", "-f", "-i", diskgen.place / "os.iso").split()
+    assert "/.discinfo" in names
+    assert "/.treeinfo" not in names

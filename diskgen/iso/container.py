@@ -83,6 +83,7 @@ def parts(
         product=plan.product,
         version=plan.version,
         timestamp=plan.timestamp,
+        tree_info=not (runtime.anaconda and plan.choices.packages and not plan.request.packages),
         kernel=runtime.kernel,
         initrd=runtime.initrd or regular(initramfs.make(root, runtime.release, plan.timestamp)),
         stage2=File(0o100644, content=Packed(stage2, size, ((0, size, 0),))),

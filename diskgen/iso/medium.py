@@ -60,6 +60,7 @@ class Parts:
     bios: BiosLoader | None = None
     kernel_paths: tuple[str, str] | None = None  # of kernel and initramfs; None: the usual ones
     ours: Directory = field(default_factory=Directory)  # below ROOM
+    tree_info: bool = True  # a new medium's; see metadata.add
     base: Directory = field(default_factory=Directory)
 
     @property
@@ -132,7 +133,13 @@ def tree(parts: Parts, esp: File | None) -> tuple[Directory, tuple[BootImage, ..
         metadata.update(root, listed, unknown=frozenset(i.path for i in boot if i.info_table))
     else:
         metadata.add(
-            root, parts.machine, parts.product, parts.version, parts.timestamp, parts.paths
+            root,
+            parts.machine,
+            parts.product,
+            parts.version,
+            parts.timestamp,
+            parts.paths,
+            tree=parts.tree_info,
         )
     return root, tuple(boot)
 

@@ -22,10 +22,18 @@ def add(
     version: str,
     timestamp: int,
     paths: tuple[str, str],
+    *,
+    tree: bool = True,
 ) -> None:
-    """Describe a new medium; ``paths`` are those of kernel and initramfs."""
+    """Describe a new medium; ``paths`` are those of kernel and initramfs.
+
+    Without ``tree`` there is no ``.treeinfo``: where no kickstart names a source of packages,
+    Anaconda would take a medium that has one for it, and not the mirrors that it knows.
+    """
     info = f"{timestamp}.000000\n{product}\n{machine.name}\n"
     root.add(".discinfo", regular(info.encode()))
+    if not tree:
+        return
     text = _treeinfo(root, machine.name, product, version, timestamp, paths)
     root.add(_TREEINFO, regular(text.encode()))
 
