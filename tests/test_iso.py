@@ -14,7 +14,7 @@ import pytest
 from diskgen.errors import UsageError, VerifyError
 from diskgen.iso import hybrid, mediacheck
 from diskgen.iso.hybrid import Bios, Esp
-from diskgen.iso.master import BootImage, Mastered, Medium, master
+from diskgen.iso.master import SECTOR, BootImage, Mastered, Medium, master
 from diskgen.iso.names import check_label, iso_names, joliet_names
 from diskgen.tree import BLOCK, Directory, File, Packed, read, regular, symlink
 from diskgen.units import GIB, MIB
@@ -166,12 +166,19 @@ def test_the_medium_checks_itself(iso: Path, tmp_path: Path) -> None:
     assert said.returncode == 0, said.stdout
     assert "PASS" in said.stderr
     damaged = tmp_path / "damaged.iso"
-    damaged.write_bytes(iso.read_bytes())
-    with damaged.open("r+b") as file:
-        file.seek(100 * 2048)
-        file.write(b"?")
-    failed = subprocess.run(["checkisomd5", damaged], check=False, capture_output=True)
-    assert failed.returncode == 1
+    for sector in (100, last_of_files(iso)):
+        data = bytearray(iso.read_bytes())
+        data[sector * SECTOR] ^= 1
+        damaged.write_bytes(data)
+        failed = subprocess.run(["checkisomd5", damaged], check=False, capture_output=True)
+        assert failed.returncode == 1, sector
+
+
+def last_of_files(iso: Path) -> int:
+    """Return the last sector that any file has."""
+    said = run("xorriso", "-indev", iso, "-find", "/", "-type", "f", "-exec", "report_lba")
+    found = re.findall(r"File data lba: +\d+ , +(\d+) , +(\d+) ,", said)
+    return max(int(begin) + int(count) for begin, count in found) - 1
 
 
 def test_the_checksum_is_implantisomd5s(iso: Path, tmp_path: Path) -> None:

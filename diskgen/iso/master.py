@@ -6,6 +6,7 @@ The same tree gives the same bytes: pycdlib's clock and time zone are ours while
 from __future__ import annotations
 
 import io
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,13 +21,19 @@ from pycdlib import pycdlib as implementation
 
 from ..errors import HostError, VerifyError
 from ..tree import Content, Data, Directory
-from ..units import MIB
+from ..units import MIB, align_up
 from .names import MAX_LABEL, check_label, iso_names, joliet_names
 
 SECTOR: Final = 2048
 _JOLIET_LABEL: Final = 16
 _DESCRIPTOR: Final = 16 * SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
 _LABEL_AT: Final = _DESCRIPTOR + 40
+_SPACE: Final = 80  # bytes into a descriptor: the sectors of the volume, both byte orders (8.4.8)
+_DESCRIPTORS: Final = {1, 2}  # primary, and Joliet's
+_TERMINATOR: Final = 255
+# Sectors behind the last file, as many as mkisofs gives: reading ahead stays on the medium, and
+# what tests a medium leaves the last ones of a volume out, which are then no one's.
+_PADDING: Final = 150
 _CATALOG: Final = "boot.cat"
 _MAX_OPEN: Final = 64
 _SECTION: Final = 0xFFFF_F800  # bytes that one section of a file holds at most
@@ -97,8 +104,24 @@ def master(output: Path, medium: Medium) -> Mastered:
     with output.open("r+b") as file:
         file.seek(_LABEL_AT)  # pycdlib takes no more than Joliet can hold
         file.write(medium.label.encode().ljust(MAX_LABEL))
-        size = file.seek(0, io.SEEK_END)
+        size = _pad(file)
     return Mastered(size, places)
+
+
+def _pad(file: BinaryIO) -> int:
+    """Let the volume end behind its last file; return its bytes."""
+    size = align_up(file.seek(0, io.SEEK_END), SECTOR) + _PADDING * SECTOR
+    file.truncate(size)
+    at = _DESCRIPTOR
+    while True:
+        file.seek(at)
+        kind = file.read(1)[0]
+        if kind == _TERMINATOR:
+            return size
+        if kind in _DESCRIPTORS:
+            file.seek(at + _SPACE)
+            file.write(struct.pack("<I", size // SECTOR) + struct.pack(">I", size // SECTOR))
+        at += SECTOR
 
 
 def _add(
