@@ -120,8 +120,9 @@ def command(
         "-nic", f"user,model=virtio-net-{board.bus}" if vm.network else "none",
     ]  # fmt: skip
     # An empty disk comes first, and starts nothing until something is installed on it; firmware
-    # that tries one device alone gets the medium.
-    order = 2 if vm.medium is not None and kind == "ipl" else 1
+    # that tries one device alone gets the medium. BIOS tries one of its hard disks, as sticks are.
+    alone = kind == "ipl" or (kind == "bios" and vm.attach == "usb")
+    order = 2 if vm.medium is not None and alone else 1
     attached = f"drive=disk,bootindex={order},{_sectors(vm.sector_size)}"
     if vm.medium is not None:
         argv += _medium(vm.medium, vm.attach, board, 3 - order)
