@@ -31,21 +31,29 @@ def main() -> int:
         _say("interrupted: nothing was left behind")
         return EXIT_INTERRUPT
     except DiskgenError as error:
-        if _wants_json(sys.argv):
-            _say(json.dumps(error_json(error)))
-        else:
-            _say(describe(error, color=wants_color(sys.stderr)))
-        return error.exit_status
+        return _failed(error)
     except BrokenPipeError:
         # Whoever read our progress went away, and the work with it: no one is left to tell.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return HostError.exit_status
-    except Exception:  # noqa: BLE001 - the last stop: whatever comes here is a bug of ours
+    except Exception as error:  # noqa: BLE001 - the last stop
+        if isinstance(error, OSError) and error.filename is not None:
+            # A file that this user may not see, a name that is too long: nobody's bug.
+            return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
         traceback.print_exc()
         _say(f"diskgen {__version__} has a bug: please report the lines above")
         return EXIT_BUG
     return status
+
+
+def _failed(error: DiskgenError) -> int:
+    """Say what went wrong in the way that was asked for; return the exit status."""
+    if _wants_json(sys.argv):
+        _say(json.dumps(error_json(error)))
+    else:
+        _say(describe(error, color=wants_color(sys.stderr)))
+    return error.exit_status
 
 
 def _wants_json(argv: list[str]) -> bool:

@@ -221,6 +221,20 @@ def test_kickstarts_that_are_not_there(diskgen: Program, layouts: Path, images: 
     assert f"'{secret}' cannot be read" in text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root sees every file, and makes one of another")
+def test_what_this_user_may_not_see(diskgen: Program, layouts: Path, images: Path) -> None:
+    hidden = images / "hidden"
+    hidden.mkdir(mode=0o700)
+    (hidden / "mine.ks").write_text("text\n")
+    for option, path in (("--kickstart", hidden / "mine.ks"), ("--packages", hidden / "packages"),
+                         ("--installer", hidden / "boot.iso"), ("--authfile", hidden / "auth"),
+                         ("--user-key", hidden / "key.pub")):  # fmt: skip
+        done = diskgen.run("iso", *by(layouts), *TARGET, "--user", "ann", option, path)
+        assert done.returncode in (2, 3, 4), (option, done.stderr)
+        assert str(path) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_packages(diskgen: Program, layouts: Path, images: Path) -> None:
     text = refused(diskgen, 2, *by(layouts), "--packages", images / "none")
     assert f"'{images / 'none'}'" in text
