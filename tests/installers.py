@@ -14,7 +14,18 @@ from .test_bootloader import signed
 
 GRUB = Path("/usr/lib/grub/i386-pc")
 # What the initramfs of diskgen's own installer is made of, taken from this machine.
-REAL = ("sh", "mount", "umount", "switch_root", "blkid", "losetup", "modprobe", "mkdir", "sleep")
+REAL = (
+    "sh",
+    "mount",
+    "umount",
+    "switch_root",
+    "blkid",
+    "losetup",
+    "modprobe",
+    "mkdir",
+    "sleep",
+    "cp",
+)
 FAKE = ("chroot", "mke2fs", "e2fsck", "resize2fs", "mkfs.vfat", "mcopy", "grub-mkimage", "init",
         "python3")  # fmt: skip
 DRIVERS = ("fs/isofs/isofs", "fs/squashfs/squashfs", "fs/overlayfs/overlay", "drivers/block/loop")

@@ -24,12 +24,19 @@ PYTHON_PATH: Final = "usr/lib/diskgen/python"
 _OLDEST: Final = (3, 11)
 _BIN: Final = ("usr/bin", "usr/sbin", "bin", "sbin")
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
-_UNITS: Final = ("diskgen-installer.target", "diskgen-installer.service")
+_UNITS: Final = (
+    "diskgen-installer.target", "diskgen-installer.service", "diskgen-installer-failed.service",
+)  # fmt: skip
 _NETWORK: Final = "89-diskgen.network"
 # Of the image's own services, those that ask questions or take other disks for theirs.
 _MASKED: Final = (
     "systemd-firstboot.service", "systemd-remount-fs.service", "ostree-remount.service",
     "getty.target", "initial-setup.service", "cloud-init.target",
+)  # fmt: skip
+# What a system does after an update takes the most of a start, and a runtime has no use for it.
+_UPDATES: Final = (
+    "ldconfig.service", "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
+    "systemd-update-done.service",
 )  # fmt: skip
 _GENERATORS: Final = ("systemd-gpt-auto-generator", "lvm2-activation-generator")
 
@@ -50,7 +57,7 @@ _PROGRAMS: Final = (
     Need(names=("losetup",), package="mount, util-linux"),
     Need(names=("blkid",), package="util-linux"),
     Need(names=("modprobe",), package="kmod"),
-    Need(names=("chroot",), package="coreutils"),
+    *(Need(names=(name,), package="coreutils") for name in ("chroot", "cp", "mkdir", "sleep")),
     Need(names=("mke2fs",), package="e2fsprogs"),
     Need(names=("e2fsck",), package="e2fsprogs"),
     Need(names=("resize2fs",), package="e2fsprogs"),
@@ -119,7 +126,7 @@ def _add(root: Directory) -> None:
     root.add(f"usr/lib/systemd/network/{_NETWORK}", network)
     units = _directory(root, "etc/systemd/system")
     units.add("default.target", symlink(f"/usr/lib/systemd/system/{_UNITS[0]}"))
-    for name in _MASKED:
+    for name in (*_MASKED, *_UPDATES):
         units.add(name, symlink("/dev/null"))
     generators = _directory(root, "etc/systemd/system-generators")
     for name in _GENERATORS:
