@@ -19,7 +19,7 @@ from ..errors import Problem, SourceError
 from ..ostree.facts import UnfitError
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File
-from . import own
+from . import dracut, own
 
 STAGE2: Final = "images/install.img"  # where dracut looks for the runtime on a medium
 _MODULES: Final = "usr/lib/modules"
@@ -32,6 +32,11 @@ _DEBIAN_GRUB: Final = "usr/lib/grub/{}-signed/gcd{}.efi.signed"
 DEBIAN_MARK: Final = ".disk/info"
 _BIOS: Final = ("boot_hybrid.img", "cdboot.img", "iso9660.mod")
 _MENU_FONT: Final = "usr/share/grub/unicode.pf2"
+_DRACUT: Final = "anaconda"
+_MAKE: Final = (
+    "make one in its build: dracut --no-hostonly --add anaconda "
+    f"/{_MODULES}/{{release}}/initramfs.img {{release}}"
+)
 _RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _PLACE: Final = "EFI/BOOT"
 
@@ -125,10 +130,19 @@ def _kernel(
         problems.append(
             missing(
                 f"kernel '{release}' of the installer's image has no initramfs beside it",
-                f"make one in its build: dracut --no-hostonly --add anaconda /{_MODULES}/"
-                f"{release}/initramfs.img {release}",
+                _MAKE.format(release=release),
             )
         )
+    elif anaconda and initrd is not None:
+        made_with = dracut.modules(initrd)
+        if made_with is not None and _DRACUT not in made_with:
+            problems.append(
+                missing(
+                    f"the initramfs of the installer's kernel '{release}' was made without "
+                    f"dracut's module '{_DRACUT}', so it would not find the installer",
+                    f"{_MAKE.format(release=release)}, with the package anaconda-dracut installed",
+                )
+            )
     return release, kernel, initrd
 
 
