@@ -14,6 +14,7 @@ from diskgen.vm.qemu import VirtualMachine, command
 
 _DEATHS = ("Kernel panic", "grub rescue>", "Security Violation", "this shell is the initramfs's",
            "has a bug")  # fmt: skip
+PASSWORD = "diskgen"  # of whoever is made an account for
 
 
 class Terminal:
@@ -80,7 +81,7 @@ class Terminal:
 
 @contextmanager
 def installing(
-    iso: Path,
+    iso: Path | None,
     target: Path,
     *,
     firmware: str | None = None,
@@ -92,7 +93,7 @@ def installing(
     extra: Sequence[str | Path] = (),
     log: Path | None = None,
 ) -> Iterator[Terminal]:
-    """Start a machine with a medium and a disk; a restart ends it."""
+    """Start a machine with a disk and a medium, if there is one; a restart ends it."""
     with tempfile.TemporaryDirectory(prefix="diskgen-terminal-") as place:
         path = Path(place) / "line"
         vm = VirtualMachine(
@@ -114,6 +115,30 @@ def installing(
                 run.stop(child)
                 if log is not None:
                     log.write_text(terminal.log)
+
+
+def answer(terminal: Terminal, disk: str = "vda") -> None:
+    """Answer everything after the mode."""
+    terminal.expect("Onto which disk?", seconds=300)
+    terminal.expect(f"{disk} ")
+    terminal.expect("Choice [1]: ")
+    terminal.send("")
+    answer_people(terminal)
+    terminal.expect("WILL BE LOST")
+    terminal.expect("to go on, anything else to stop: ")
+    terminal.send("erase")
+
+
+def answer_people(terminal: Terminal) -> None:
+    """Say who will use the machine."""
+    terminal.expect("User name: ")
+    terminal.send("jo")
+    terminal.expect("Password of jo: ")
+    terminal.send(PASSWORD)
+    terminal.expect("Again: ")
+    terminal.send(PASSWORD)
+    terminal.expect("Password of root")
+    terminal.send("")
 
 
 def _connect(line: socket.socket, path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import runtime_image
 from conftest import GUEST_HOST
 from guest import boot, guest
-from terminal import Terminal, installing
+from terminal import answer, answer_people, installing
 
 from tests.program import Program
 from tests.registry import Registry
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.vm
 HERE = Path(__file__).resolve().parent
 IMAGE, PACKAGE, TEST, TROUBLE, UNATTENDED = range(5)  # GRUB's menu
 DISK_SIZE = 12 * 1024**3
-PASSWORD = "diskgen"
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +38,12 @@ def iso(diskgen: Program, served: Registry, target: str, cache: Path) -> Path:
     served.push(runtime_image.build(cache), "installer", "1")
     pool = diskgen.place / "pool"
     shutil.copytree(package_pool.build(cache), pool)
+    kickstart = shutil.copy(HERE / "installer/unattended.ks", diskgen.place)
     printed = diskgen(
         "iso", f"{served.host}/os:1", "--tls-verify=false", "--target-imgref", target,
         "--installer", f"{served.host}/installer:1",
         "--packages", pool, "--package", "linux-image-cloud-amd64",
-        "--kickstart", HERE / "installer/unattended.ks", "-o", diskgen.place / "os.iso",
+        "--kickstart", kickstart, "-o", diskgen.place / "os.iso",
     )  # fmt: skip
     return Path(printed.strip())
 
@@ -176,29 +176,6 @@ def test_a_medium_tests_itself(iso: Path, disk: Path, tmp_path: Path) -> None:
         terminal.expect("Testing this medium", seconds=300)
         terminal.expect("error: ")
         terminal.expect("DISKGEN-INSTALL failed")
-
-
-def answer(terminal: Terminal) -> None:
-    """Answer everything after the mode."""
-    terminal.expect("Onto which disk?", seconds=300)
-    terminal.expect("vda")
-    terminal.expect("Choice [1]: ")
-    terminal.send("")
-    answer_people(terminal)
-    terminal.expect("WILL BE LOST")
-    terminal.expect("to go on, anything else to stop: ")
-    terminal.send("erase")
-
-
-def answer_people(terminal: Terminal) -> None:
-    terminal.expect("User name: ")
-    terminal.send("jo")
-    terminal.expect("Password of jo: ")
-    terminal.send(PASSWORD)
-    terminal.expect("Again: ")
-    terminal.send(PASSWORD)
-    terminal.expect("Password of root")
-    terminal.send("")
 
 
 def sound(proof: dict[str, str], target: str, firmware: str) -> None:
