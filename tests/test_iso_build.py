@@ -327,6 +327,8 @@ def test_our_own_initramfs(media: dict[str, Made], tmp_path: Path) -> None:
     packed = (media["own"].tree / "images/pxeboot/initrd.img").read_bytes()
     data = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
     names = set(installers.cpio(data))
+    carried = {f"diskgen/{name}" for name in ("medium.json", "image-remote.ks", "package.ks")}
+    assert carried <= names  # for a machine that has no medium
     drivers = {f"usr/lib/modules/6.12.1-test/kernel/{path}.ko.xz" for path in installers.DRIVERS}
     assert {"init", "usr/bin/sh", "usr/bin/mount", "usr/bin/blkid", *drivers} <= names
     subprocess.run(["cpio", "-idm", "--quiet", "--no-absolute-filenames"], input=data,
@@ -338,6 +340,31 @@ def test_our_own_initramfs(media: dict[str, Made], tmp_path: Path) -> None:
         said = run(loader, "--library-path", libraries, "--list", path)
         assert "not found" not in said
         assert all(place.startswith(f"{tmp_path}/") for place in re.findall(r"=> (/\S+)", said))
+
+
+def test_starts_from_the_network(media: dict[str, Made]) -> None:
+    """A script for iPXE has the menu's words; what only the medium has is not offered."""
+    own, both = (media[name].text("diskgen/boot.ipxe") for name in ("own", "both"))
+    for name, text in (("own", own), ("both", both)):
+        assert text.startswith("#!ipxe\n")
+        for path in re.findall(r"\$\{base\}/(\S+)", text):
+            assert (media[name].tree / path).is_file(), path
+        for word in ("unattended", "rd.live.check", "hd:LABEL", "fwsetup"):
+            assert word not in text
+        for target in re.findall(r"^item (\S+) ", text, re.MULTILINE):
+            assert f"\n:{target}\nkernel " in text
+    assert "initrd ${base}/images/install.img install.img\nboot\n" in own
+    assert "traditional" not in own  # its packages lie on the medium
+    assert "inst.stage2" not in own
+    assert "traditional, package by package (needs the network)" in both
+    kernels = re.findall(r"^kernel .*$", both, re.MULTILINE)
+    assert len(kernels) == 6
+    assert all(" initrd=initrd.img inst.stage2=${base} " in line for line in kernels)
+    example = media["own"].text("diskgen/pxe-example.cfg")
+    assert "newc:install.img:/images/install.img" in example
+    assert "inst.stage2=http://SERVER/PATH diskgen.mode=ask" in (
+        media["both"].text("diskgen/pxe-example.cfg")
+    )
 
 
 def test_what_libosinfo_and_virt_install_look_for(medium: Made) -> None:

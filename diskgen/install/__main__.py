@@ -75,7 +75,7 @@ def _session(consoles: Consoles) -> bool:
     if "inst.rescue" in given:
         _shell(consoles)
         return False
-    if "rd.live.check" in given:
+    if "rd.live.check" in given and here.device is not None:
         consoles.say("Testing this medium ...")
         mediacheck.verify(here.device)
         consoles.say("The medium is as it was made.")

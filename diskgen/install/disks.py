@@ -36,7 +36,7 @@ class Disk:
         return f"{self.name}  {format_size(self.size)}  ({model}{held})"
 
 
-def candidates(medium: Path, sys: Path = Path("/sys/block")) -> list[Disk]:
+def candidates(medium: Path | None, sys: Path = Path("/sys/block")) -> list[Disk]:
     """Return the writable disks without the medium, by name."""
     return [disk for disk in _disks(sys) if disk.path != medium]
 

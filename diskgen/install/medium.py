@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +25,7 @@ _LATER: Final = "@@REF@@"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
 _MAX_KICKSTART: Final = 1024 * 1024
 _TIMEOUT_SECONDS: Final = 60
+_PAUSE_SECONDS: Final = 2.0
 _ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -36,7 +40,7 @@ class Medium:
     modes: tuple[str, ...]
     kickstart_version: str
     packages: str | None  # kind of the packages on the medium
-    device: Path
+    device: Path | None  # None: started from the network, there is none
 
     @property
     def signature(self) -> str:
@@ -50,6 +54,7 @@ def read() -> Medium:
     path = ROOM / "medium.json"
     try:
         facts = json.loads(path.read_bytes())
+        device = _DEVICE.read_text().strip()
         return Medium(
             product=facts["product"],
             reference=facts["reference"],
@@ -58,7 +63,7 @@ def read() -> Medium:
             modes=tuple(facts["modes"]),
             kickstart_version=facts["kickstart_version"],
             packages=facts["packages"],
-            device=Path(_DEVICE.read_text().strip()).resolve(),
+            device=Path(device).resolve() if device else None,
         )
     except (OSError, ValueError, KeyError) as error:
         raise HostError(f"'{path}' cannot be read: {error}") from error
@@ -132,11 +137,21 @@ def _text(path: Path) -> str:
 
 
 def _fetched(url: str) -> str:
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            data: bytes = answer.read(_MAX_KICKSTART + 1)
-    except (OSError, ValueError) as error:
-        raise HostError(f"'{url}' cannot be fetched: {error}") from error
+    """Return a text from a server; one that is not reached is asked again: links need time."""
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while True:
+        try:
+            return _answer(url)
+        except (OSError, ValueError, HTTPException) as error:
+            final = isinstance(error, urllib.error.HTTPError) or not isinstance(error, OSError)
+            if final or time.monotonic() + _PAUSE_SECONDS > deadline:
+                raise HostError(f"'{url}' cannot be fetched: {error}") from error
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _answer(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        data: bytes = answer.read(_MAX_KICKSTART + 1)
     if len(data) > _MAX_KICKSTART:
         raise UsageError(f"'{url}' is too large for a kickstart")
     return data.decode("utf-8", "replace")

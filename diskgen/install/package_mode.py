@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from ..arch import MACHINES, Machine
@@ -84,6 +85,12 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
         raise UsageError(
             "the kickstart does not say where packages come from", hint="give it 'url --url=…'"
         )
+    for url in _urls(recipe.packages):
+        if url.startswith("file:") and not Path(urlsplit(url).path).is_dir():
+            raise UsageError(
+                f"the packages are to come from '{url}', which is not here",
+                hint="start the machine from the medium that holds them",
+            )
     kind = Filesystem(recipe.storage.filesystem or Filesystem.EXT4)
     if which(_MAKERS[kind][0]) is None:
         raise HostError(

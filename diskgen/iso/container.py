@@ -85,9 +85,11 @@ def parts(
         timestamp=plan.timestamp,
         tree_info=not (runtime.anaconda and plan.choices.packages and not plan.request.packages),
         kernel=runtime.kernel,
-        initrd=runtime.initrd or regular(initramfs.make(root, runtime.release, plan.timestamp)),
+        initrd=runtime.initrd
+        or regular(initramfs.make(root, runtime.release, plan.timestamp, ours)),
         stage2=File(0o100644, content=Packed(stage2, size, ((0, size, 0),))),
         product_image=product_image,
+        own=not runtime.anaconda,
         efi=efi,
         menus=tuple(f"{place}/grub.cfg" for place in runtime.menus),
         bios=_bios(runtime, plan, work),

@@ -24,6 +24,7 @@ _PROGRAMS: Final = (
     "losetup",
     "modprobe",
     "mkdir",
+    "cp",
     "sleep",
 )
 _SHELL: Final = "sh"
@@ -46,11 +47,15 @@ _TABLES: Final = re.compile(
     r"(\.bin)?"
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_.,+/-]+")
+_OURS: Final = "diskgen"  # where ``init`` looks for them
 _ISOFS: Final = ("isofs", "squashfs", "overlay", "loop")
 
 
-def make(root: Directory, release: str, timestamp: int) -> bytes:
-    """Return a compressed initramfs for a runtime's kernel. Raises SourceError."""
+def make(root: Directory, release: str, timestamp: int, ours: Directory) -> bytes:
+    """Return a compressed initramfs for a runtime's kernel. Raises SourceError.
+
+    The files of ``ours``, our place on the medium, come along for machines that have no medium.
+    """
     tree = Directory()
     for name in ("dev", "proc", "sys", "run", "sysroot", "tmp", "usr/bin", "usr/lib"):
         tree.make_dirs(name)
@@ -60,6 +65,9 @@ def make(root: Directory, release: str, timestamp: int) -> bytes:
     tree.make_dirs("usr/lib64")
     _add_programs(tree, root)
     _add_drivers(tree, root, release)
+    for raw, node in ours.entries.items():
+        if isinstance(node, File):
+            tree.add(f"{_OURS}/{raw.decode()}", node)
     tree.add("init", regular(resources.data("installer", "init"), mode=0o755))
     return overlay.initramfs(tree, timestamp)
 

@@ -12,7 +12,7 @@ from typing import Final
 from ..arch import Machine
 from ..tree import Directory, File, read, regular
 from ..units import KIB, MIB, align_up
-from . import mainframe, menu, metadata, syslinux
+from . import mainframe, menu, metadata, netboot, syslinux
 from .master import BootImage
 from .menu import Choices
 from .runtime import DEBIAN_MARK, STAGE2
@@ -53,6 +53,8 @@ class Parts:
     kernel: File
     initrd: File
     stage2: File | None  # None: it is in ``base``
+    stage2_path: str = STAGE2
+    own: bool = False  # diskgen's own installer is on it
     product_image: bytes | None = None
     efi: Mapping[str, File] = field(default_factory=dict)  # the ESP's, by path
     menus: tuple[str, ...] = ()  # paths of grub.cfg for UEFI
@@ -128,7 +130,7 @@ def tree(parts: Parts, esp: File | None) -> tuple[Directory, tuple[BootImage, ..
         _add_mainframe(root, parts)
         boot.append(BootImage(path=_CDBOOT, efi=False, load_size=4))
     root.add(ROOM, parts.ours)
-    parts.ours.add("pxe-example.cfg", regular(pxe_example(parts).encode()))
+    _add_netboot(parts)
     if parts.remastered:
         metadata.update(root, listed, unknown=frozenset(i.path for i in boot if i.info_table))
     else:
@@ -166,19 +168,15 @@ def _add_bios(root: Directory, parts: Parts, loader: BiosLoader) -> None:
         root.add(f"{GRUB_PLACE}/{parts.machine.bios_grub}", _folder(loader.modules))
 
 
-def pxe_example(parts: Parts) -> str:
-    """Return what a network boot server has to say, for people to copy from."""
-    lines = [
-        "# Kernel, initramfs and arguments for starting this installer from the network.",
-        "# Serve images/install.img (and product.img beside it) at the URL of inst.stage2;",
-        "# without the medium, image mode takes the image from its registry.",
-        f"# kernel: {parts.paths[0]}    initramfs: {parts.paths[1]}",
-    ]
-    common = ["inst.stage2=http://SERVER/PATH", *parts.choices.kargs]
-    modes = ["image"] * parts.choices.image + ["package"] * parts.choices.packages
-    modes += ["ask"] * (len(modes) > 1)
-    lines += [" ".join([*common, f"diskgen.mode={mode}"]) for mode in modes]
-    return "\n".join(lines) + "\n"
+def _add_netboot(parts: Parts) -> None:
+    """Add what a server needs that starts machines from the network."""
+    stage2 = parts.stage2_path
+    example = netboot.example(parts.choices, parts.paths, stage2, own=parts.own)
+    parts.ours.add(netboot.EXAMPLE, regular(example.encode()))
+    if parts.machine.efi_suffix:  # elsewhere there is no iPXE
+        script = netboot.script(parts.choices, parts.paths, stage2, own=parts.own)
+        if script is not None:
+            parts.ours.add(netboot.SCRIPT, regular(script.encode()))
 
 
 def _add_mainframe(root: Directory, parts: Parts) -> None:

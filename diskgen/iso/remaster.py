@@ -122,6 +122,7 @@ def parts(original: Original, plan: IsoPlan, ours: Directory, product_image: byt
         kernel=kernel,
         initrd=initrd,
         stage2=None,
+        stage2_path=found.stage2,
         product_image=product_image,
         efi=original.esp,
         menus=original.menus,
