@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from diskgen.disk import ext4
-from diskgen.disk.ext4 import extents
+from diskgen.disk.ext4 import extents, superblock
 from diskgen.disk.ext4.crc32c import crc32c
 from diskgen.disk.ext4.mkfs import make_empty
 from diskgen.errors import HostError, SourceError, UsageError, VerifyError
@@ -444,6 +444,26 @@ ext4.populate(Path(sys.argv[1]), offset={OFFSET}, root=root, timestamp={WHEN})
 
 
 # --- options and limits --------------------------------------------------------------------------
+
+
+def test_characters_are_signed_on_every_machine(tmp_path: Path) -> None:
+    """On aarch64 and s390x mke2fs writes down that theirs are unsigned."""
+    root = Directory()
+    for number in range(400):
+        root.add(f"größe-{number:03}-ÿþýüûú-{number * 7919:020}", regular(b""))
+    usual, theirs = tmp_path / "usual", tmp_path / "theirs"
+    fill(usual, root)
+    empty(theirs)
+    with theirs.open("r+b") as file:
+        for block in superblock.copies(superblock.read(file.fileno(), OFFSET)):
+            at = OFFSET + (block * 4096 or 1024)
+            raw = bytearray(os.pread(file.fileno(), 1024, at))
+            assert raw[0x160] & 3 == 1
+            raw[0x160] ^= 3
+            struct.pack_into("<I", raw, 0x3FC, crc32c(0xFFFFFFFF, bytes(raw[:0x3FC])))
+            os.pwrite(file.fileno(), raw, at)
+    ext4.populate(theirs, offset=OFFSET, root=root, timestamp=WHEN)
+    assert digest(theirs) == digest(usual)
 
 
 def test_features_are_ours_and_not_the_hosts(tmp_path: Path) -> None:

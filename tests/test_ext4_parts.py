@@ -42,20 +42,18 @@ def test_crc32c_of_library_and_of_python_agree(start: int, data: bytes) -> None:
 
 
 @RANDOM
-@given(st.binary(min_size=16, max_size=16), st.binary(min_size=1, max_size=255), st.booleans())
-def test_directory_hash_of_library_and_of_python_agree(
-    seed: bytes, name: bytes, unsigned: bool
-) -> None:
-    library = native.directory_hash(seed, 4 if unsigned else 1)
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=1, max_size=255))
+def test_directory_hash_of_library_and_of_python_agree(seed: bytes, name: bytes) -> None:
+    library = native.directory_hash(seed, 1)
     assert library is not None
-    assert library(name) == dirhash.portable(seed, unsigned=unsigned)(name)
-    assert dirhash.hasher(seed, unsigned=unsigned)(name) == library(name)
+    assert library(name) == dirhash.portable(seed)(name)
+    assert dirhash.hasher(seed)(name) == library(name)
 
 
 def test_hash_without_a_seed() -> None:
     library = native.directory_hash(bytes(16), 1)
     assert library is not None
-    assert library(b"passwd") == dirhash.portable(bytes(16), unsigned=False)(b"passwd")
+    assert library(b"passwd") == dirhash.portable(bytes(16))(b"passwd")
 
 
 # --- extents -------------------------------------------------------------------------------------
@@ -202,10 +200,10 @@ def check_index(names: list[bytes], raw: bytes, digest: native.DirectoryHash) ->
 
 
 @settings(max_examples=25, deadline=None, database=None)
-@given(st.sets(st.binary(min_size=1, max_size=255), min_size=40, max_size=120), st.booleans())
-def test_every_name_is_found_by_its_hash(names: set[bytes], unsigned: bool) -> None:
+@given(st.sets(st.binary(min_size=1, max_size=255), min_size=40, max_size=120))
+def test_every_name_is_found_by_its_hash(names: set[bytes]) -> None:
     listed = sorted(names)
-    digest = dirhash.hasher(b"0123456789abcdef", unsigned=unsigned)
+    digest = dirhash.hasher(b"0123456789abcdef")
     entries = [(name, 100 + n, 1) for n, name in enumerate(listed)]
     raw = directory.indexed(77, 5, entries, SEED, digest)
     check_index(listed, raw, digest)
@@ -225,7 +223,7 @@ def test_names_with_one_hash_go_on_in_the_next_leaf() -> None:
 def test_two_levels_of_index_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [b"%0240d" % n for n in range(9000)]
     entries = [(name, 100 + n, 1) for n, name in enumerate(names)]
-    digest = dirhash.hasher(b"0123456789abcdef", unsigned=False)
+    digest = dirhash.hasher(b"0123456789abcdef")
     raw = directory.indexed(77, 5, entries, SEED, digest)
     assert raw[30] == 1
     assert 0 <= directory.most_blocks(names) - len(raw) // BLOCK <= 60

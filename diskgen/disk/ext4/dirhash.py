@@ -7,8 +7,7 @@ from typing import Final
 
 from . import native
 
-HALF_MD4: Final = 1  # s_def_hash_version, and what dx_root says for both kinds of characters
-_HALF_MD4_UNSIGNED: Final = 4
+HALF_MD4: Final = 1  # s_def_hash_version: of signed characters, as x86 has them
 _MASK: Final = 0xFFFFFFFF
 _END: Final = 0x7FFFFFFF << 1  # means "end of directory" to readers, so no name may have it
 _INITIAL: Final = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
@@ -19,18 +18,16 @@ _ROUNDS: Final = (
 )
 
 
-def hasher(seed: bytes, *, unsigned: bool) -> native.DirectoryHash:
+def hasher(seed: bytes) -> native.DirectoryHash:
     """Return the function name -> (major, minor) of one filesystem.
 
-    ``seed`` is s_hash_seed as on disk; ``unsigned`` is the superblock's flag for machines whose
-    ``char`` is unsigned. Linux Documentation/filesystems/ext4/directory.rst, "Hash tree
-    directories".
+    ``seed`` is s_hash_seed as on disk. Linux Documentation/filesystems/ext4/directory.rst, "Hash
+    tree directories".
     """
-    version = _HALF_MD4_UNSIGNED if unsigned else HALF_MD4
-    return native.directory_hash(seed, version) or portable(seed, unsigned=unsigned)
+    return native.directory_hash(seed, HALF_MD4) or portable(seed)
 
 
-def portable(seed: bytes, *, unsigned: bool) -> native.DirectoryHash:
+def portable(seed: bytes) -> native.DirectoryHash:
     """Return the same function in Python, for where libext2fs cannot be loaded."""
     words = struct.unpack("<4I", seed)
     start = words if any(words) else _INITIAL
@@ -38,14 +35,14 @@ def portable(seed: bytes, *, unsigned: bool) -> native.DirectoryHash:
     def digest(name: bytes) -> tuple[int, int]:
         state = start
         for at in range(0, len(name), 32):
-            state = _half_md4(state, _words(name[at:], unsigned=unsigned))
+            state = _half_md4(state, _words(name[at:]))
         major = state[1] & ~1
         return (_END - 2 if major == _END else major), state[2]
 
     return digest
 
 
-def _words(rest: bytes, *, unsigned: bool) -> list[int]:
+def _words(rest: bytes) -> list[int]:
     """Return the next 32 bytes as 8 words, padded with the length of what is left."""
     pad = len(rest) & 0xFF
     pad |= pad << 8
@@ -55,7 +52,7 @@ def _words(rest: bytes, *, unsigned: bool) -> list[int]:
     for at in range(0, len(chunk), 4):
         word = pad
         for byte in chunk[at : at + 4]:
-            value = byte if unsigned or byte < 128 else byte - 256
+            value = byte if byte < 128 else byte - 256
             word = (value + (word << 8)) & _MASK
         out.append(word)
     return out + [pad] * (8 - len(out))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
 from functools import cache
 
@@ -36,8 +37,7 @@ def crc32c() -> Crc | None:
 def directory_hash(seed: bytes, version: int) -> DirectoryHash | None:
     """Return ``ext2fs_dirhash`` for one filesystem, or None without the library.
 
-    ``seed`` is s_hash_seed (16 bytes); ``version`` 1 is half MD4 of signed characters, 4 of
-    unsigned ones.
+    ``seed`` is s_hash_seed (16 bytes, as on disk); ``version`` 1 is half MD4 of signed characters.
     """
     try:
         function = getattr(_library(), "ext2fs_dirhash")  # noqa: B009
@@ -47,7 +47,7 @@ def directory_hash(seed: bytes, version: int) -> DirectoryHash | None:
     pointer = ctypes.POINTER(word)
     function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, pointer, pointer, pointer)
     function.restype = ctypes.c_long
-    seeds = (word * 4).from_buffer_copy(seed)
+    seeds = (word * 4)(*struct.unpack("<4I", seed))  # the library wants this machine's order
     major, minor = word(), word()
 
     def digest(name: bytes) -> tuple[int, int]:

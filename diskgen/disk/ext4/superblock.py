@@ -23,7 +23,8 @@ LATEST: Final = (1 << 34) - (1 << 31) - 1  # seconds since 1970: 2446, the end o
 _INCOMPATIBLE: Final = 0x2 | 0x40 | 0x80 | 0x200  # filetype extent 64bit flex_bg
 _READ_ONLY: Final = 0x1 | 0x2 | 0x8 | 0x20 | 0x40 | 0x400  # sparse_super .. metadata_csum
 _VERITY: Final = 0x8000
-_UNSIGNED_HASH: Final = 0x2
+_SIGNED_HASH: Final = 1  # of s_flags
+_UNSIGNED_HASH: Final = 2
 _AT: Final = 1024  # bytes from the start of the filesystem
 _SIZE: Final = 1024
 _U32: Final = struct.Struct("<I")
@@ -41,7 +42,6 @@ class Superblock:
     reserved_gdt_blocks: int
     uuid: bytes
     hash_seed: bytes
-    unsigned_hash: bool
     written: int
     checksum_seed: int
 
@@ -77,7 +77,6 @@ def read(fd: int, offset: int) -> Superblock:
     (reserved_gdt,) = struct.unpack_from("<H", raw, 0xCE)
     (hash_version, _, descriptor_size) = struct.unpack_from("<BBH", raw, 0xFC)
     (blocks_high,) = _U32.unpack_from(raw, 0x150)
-    (flags,) = _U32.unpack_from(raw, 0x160)
     found = (
         incompatible, read_only & ~_VERITY, first_block, block_bits, per_group, inode_size,
         hash_version, descriptor_size,
@@ -95,7 +94,6 @@ def read(fd: int, offset: int) -> Superblock:
         reserved_gdt_blocks=reserved_gdt,
         uuid=uuid,
         hash_seed=raw[0xEC:0xFC],
-        unsigned_hash=bool(flags & _UNSIGNED_HASH),
         written=raw[0x274] << 32 | _U32.unpack_from(raw, 0x30)[0],
         checksum_seed=crc32c(SEED, uuid),
     )
@@ -135,7 +133,8 @@ def write(
 ) -> None:
     """Write new counts to every superblock; made, checked and written at ``timestamp``.
 
-    The filesystem counts as never mounted. The rest of each copy stays as mke2fs made it.
+    The filesystem counts as never mounted. Its directories are ordered by signed characters, also
+    where this machine's own are not. The rest of each copy stays as mke2fs made it.
     """
     low, high = timestamp & 0xFFFFFFFF, timestamp >> 32
     for block in copies(superblock):
@@ -147,5 +146,7 @@ def write(
         for place, place_high in ((0x30, 0x274), (0x40, 0x277), (0x108, 0x276)):
             _U32.pack_into(raw, place, low)  # s_wtime, s_lastcheck, s_mkfs_time
             raw[place_high] = high
+        (flags,) = _U32.unpack_from(raw, 0x160)
+        _U32.pack_into(raw, 0x160, flags & ~_UNSIGNED_HASH | _SIGNED_HASH)
         _U32.pack_into(raw, 0x3FC, crc32c(SEED, bytes(raw[:0x3FC])))
         write_at(fd, [raw], at)

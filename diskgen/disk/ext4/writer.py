@@ -99,7 +99,7 @@ class _Writer:
             raise VerifyError(f"the ext4 filesystem at byte '{offset}' is not empty")
         self._free_blocks = self._groups.free_blocks()
         self._alloc = Allocator(self._groups.free_runs())
-        self._digest = dirhash.hasher(self._super.hash_seed, unsigned=self._super.unsigned_hash)
+        self._digest = dirhash.hasher(self._super.hash_seed)
         self._pending: list[bytes] = []  # metadata blocks for the place just before _pending_end
         self._pending_end = 0
         self._shared: dict[xattr.Encoded, list[int]] = {}  # [block, references], the last not full
