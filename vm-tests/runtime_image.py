@@ -1,36 +1,53 @@
-"""An image that can be a machine and the runtime of diskgen's own installer alike.
+"""The installer's container that the README describes, as its Dockerfile would make it.
 
-The Debian image of the other tests with a kernel for real hardware, Python and the programs that
-the installer takes.
+What is read there is what is built here: what the README forgets, the installations show.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
-import debian_image
-from debian_image import Recipe
+from bootstrap import SOURCES, bootstrap, scratch_root
 
-INSTALLER_PACKAGES = (
-    "linux-image-amd64 python3 python3-parted python3-zstandard python3-isal dosfstools mtools"
-    " mmdebstrap apt gpgv debian-archive-keyring"
-).split()
+from tests.oci import EPOCH, Layout
 
-
-@dataclass(frozen=True)
-class RuntimeRecipe(Recipe):
-    """The same image, able to install."""
-
-    @property
-    def packages(self) -> list[str]:
-        kept = [name for name in super().packages if not name.startswith("linux-image")]
-        return [*kept, *INSTALLER_PACKAGES]
-
-
-RUNTIME = RuntimeRecipe()
+_README = Path(__file__).resolve().parent.parent / "README.md"
+_BLOCK = re.compile(
+    r"FROM debian:(?P<suite>\w+)\n\s*RUN apt-get update && apt-get install -y "
+    r"--no-install-recommends (?P<packages>[\w\s+.-]+) && (?P<rest>.+?)\n\s*```",
+    re.DOTALL,
+)
+_VERSION = 1  # of what this file does
 
 
 def build(cache: Path) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
-    return debian_image.build(cache, RUNTIME)
+    found = _BLOCK.search(_README.read_text().replace("\\\n", ""))
+    assert found is not None, "the README's Dockerfile is written in another way"
+    suite, packages, rest = found["suite"], found["packages"].split(), found["rest"]
+    makes = repr((SOURCES[suite], packages, rest, _VERSION))
+    layout = cache / f"runtime-{hashlib.sha256(makes.encode()).hexdigest()[:16]}"
+    if layout.is_dir():
+        return layout
+    with scratch_root(layout, "the installer's container") as root:
+        bootstrap(root, suite, packages, "minbase", "--architectures=amd64")
+        subprocess.run(["chroot", root, "sh", "-ec", rest], check=True)
+        shutil.rmtree(root / "dev")  # a layer has none of it
+        (root / "dev").mkdir()
+        tar = root.with_suffix(".tar")
+        subprocess.run(
+            ["tar", "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner",
+             "--sort=name", f"--mtime=@{EPOCH}", "-C", root, "-cf", tar, "."],
+            check=True,
+        )  # fmt: skip
+        partial = layout.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        made = Layout(partial)
+        made.finish(made.image([made.layer(tar.read_bytes(), "zstd")], labels={}))
+        tar.unlink()
+        partial.rename(layout)
+    return layout
