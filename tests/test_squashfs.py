@@ -138,6 +138,19 @@ def test_linux_reads_everything(tmp_path: Path) -> None:
         subprocess.run(["umount", place], check=True)
 
 
+def test_access_control_lists_are_left_out(tmp_path: Path) -> None:
+    """systemd gives some to the journal's directory, and squashfs has none."""
+    lists = (b"system.posix_acl_access", b"\2\0\0\0\1\0\7\0\xff\xff\xff\xff")
+    root = Directory()
+    root.add("journal", Directory(xattrs=(lists, (b"user.kept", b"yes"))))
+    root.add("journal/file", regular(b"x"))
+    image = made(tmp_path, root)
+    listed = subprocess.run(["unsquashfs", "-d", tmp_path / "out", image], check=False,
+                            capture_output=True, text=True)  # fmt: skip
+    assert "posix_acl" not in listed.stderr
+    assert os.listxattr(tmp_path / "out/journal") == ["user.kept"]
+
+
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     output = tmp_path / "image"
     root = Directory()

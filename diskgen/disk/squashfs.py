@@ -20,6 +20,7 @@ COMPRESSIONS: Final = {
     "zstd": ("-comp", "zstd", "-Xcompression-level", "15"),
     "xz": ("-comp", "xz"),
 }
+_ATTRIBUTES: Final = (b"user.", b"trusted.", b"security.")  # there is no room for others
 _MOST_HOLES: Final = 64 * GIB  # they are written to mksquashfs
 _FULL: Final = "No space left on device"
 
@@ -33,6 +34,8 @@ def make(
     advance: Callable[[int], None],
 ) -> None:
     """Write a new image file with a tree's owners, modes, times, links and attributes.
+
+    Access control lists are no attributes that squashfs has, and are left out.
 
     ``timestamp`` (seconds since 1970) is the filesystem's; ``advance`` gets bytes of content. The
     same tree gives the same bytes. Raises HostError when this machine is full or lacks mksquashfs,
@@ -49,7 +52,9 @@ def make(
         assert child.stderr is not None
         try:
             # mksquashfs finds holes by itself, and stumbles over those of a tar (4.5.1).
-            for chunk in tarball.stream(root, advance, top=False, sparse=False):
+            for chunk in tarball.stream(
+                root, advance, top=False, sparse=False, attributes=_ATTRIBUTES
+            ):
                 child.stdin.write(chunk)
             child.stdin.close()
         except BrokenPipeError:

@@ -30,11 +30,17 @@ _TYPES: Final = {
 
 
 def stream(
-    root: Directory, advance: Callable[[int], None], *, top: bool = True, sparse: bool = True
+    root: Directory,
+    advance: Callable[[int], None],
+    *,
+    top: bool = True,
+    sparse: bool = True,
+    attributes: tuple[bytes, ...] = (b"",),
 ) -> Iterator[bytes]:
     """Yield the bytes of an archive of ``root``, with ``top`` itself included as ``./``.
 
-    Holes are kept as such, or without ``sparse`` written as zeros.
+    Holes are kept as such, or without ``sparse`` written as zeros. Extended attributes are those
+    whose names begin like one of ``attributes``.
 
     Later names of an inode are hard links to its first one. ``advance`` gets bytes of contents as
     they are yielded. Raises SourceError for what tar cannot hold, HostError when a pack cannot be
@@ -42,17 +48,17 @@ def stream(
     """
     first_names: dict[File, bytes] = {}
     if top:
-        yield _header(b"./", root)
+        yield _header(b"./", root, attributes)
     for path, node in root.walk():
         if isinstance(node, File) and node in first_names:
-            yield _header(path, node, link=first_names[node])
+            yield _header(path, node, attributes, link=first_names[node])
             continue
         if isinstance(node, File):
             first_names[node] = path
         if isinstance(node, File) and node.content is not None:
-            yield from _file(path, node, node.content, advance, sparse=sparse)
+            yield from _file(path, node, node.content, attributes, advance, sparse=sparse)
         else:
-            yield _header(path, node)
+            yield _header(path, node, attributes)
     yield _END
 
 
@@ -60,6 +66,7 @@ def _file(
     path: bytes,
     node: File,
     content: Content,
+    attributes: tuple[bytes, ...],
     advance: Callable[[int], None],
     *,
     sparse: bool,
@@ -71,12 +78,13 @@ def _file(
     stored = sum(length for _, length in runs)
     if stored == content.size or not sparse:
         stored = content.size
-        yield _header(path, node, size=stored)
+        yield _header(path, node, attributes, size=stored)
     else:
         lines = [len(runs) + 1, *(number for run in runs for number in run), content.size, 0]
         table = b"".join(b"%d\n" % line for line in lines)
         table += bytes(-len(table) % _BLOCK)
-        yield _header(path, node, size=len(table) + stored, whole=content.size)
+        size = len(table) + stored
+        yield _header(path, node, attributes, size=size, whole=content.size)
         yield table
         stored += len(table)
     try:
@@ -90,7 +98,13 @@ def _file(
 
 
 def _header(
-    path: bytes, node: Node, *, link: bytes = b"", size: int = 0, whole: int | None = None
+    path: bytes,
+    node: Node,
+    attributes: tuple[bytes, ...],
+    *,
+    link: bytes = b"",
+    size: int = 0,
+    whole: int | None = None,
 ) -> bytes:
     """Return the header of one entry, extended headers first; ``whole`` marks a sparse file."""
     kind = _TYPES.get(stat.S_IFMT(node.mode))
@@ -103,7 +117,11 @@ def _header(
         b"uid": b"%d" % node.uid,
         b"gid": b"%d" % node.gid,
         b"mtime": b"%s%d.%09d" % (b"-" * (node.mtime_ns < 0), seconds, fraction),
-        **{b"SCHILY.xattr." + name: value for name, value in node.xattrs},
+        **{
+            b"SCHILY.xattr." + name: value
+            for name, value in node.xattrs
+            if name.startswith(attributes)
+        },
     }
     info = tarfile.TarInfo("entry")
     target = b""
