@@ -1,14 +1,15 @@
-"""Root filesystems from Debian packages, by mmdebstrap; needs root."""
+"""Root filesystems from Debian packages, by mmdebstrap, which needs root; and a cache of them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
@@ -24,21 +25,31 @@ _ATTEMPTS = 4
 _PAUSE_SECONDS = 45  # a mirror that is being updated is inconsistent for a while
 
 
-@contextmanager
-def scratch_root(result: Path, what: str) -> Iterator[Path]:
-    """Give a place beside a result of the cache for a root to make it in; gone afterwards."""
-    if os.geteuid():
-        sys.exit(f"error: making {what} needs root (it happens in a chroot)")
+def cached(result: Path, make: Callable[[Path, Path], None]) -> Path:
+    """Return a file or directory of the cache; ``make`` gets a scratch place and where to make it.
+
+    It is made once, however many ask for it at the same time, and is there when it is complete.
+    """
+    if result.exists():
+        return result
     result.parent.mkdir(parents=True, exist_ok=True)
-    root = result.with_name(f".{result.name}.{os.getpid()}.root")
-    try:
-        yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    with result.with_name(f".{result.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not result.exists():
+            place = Path(tempfile.mkdtemp(prefix=f".{result.name}.", dir=result.parent))
+            place.chmod(0o755)
+            try:
+                make(place / "scratch", place / "result")
+                (place / "result").rename(result)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+    return result
 
 
 def bootstrap(root: Path, suite: str, packages: Sequence[str], variant: str, *options: str) -> None:
     """Install (or, by the variant ``extract``, unpack) packages into a new directory."""
+    if os.geteuid():
+        sys.exit("error: making images of packages needs root (it happens in a chroot)")
     argv = [
         # What is mounted in the root goes away with these processes, however they end.
         "unshare", "--mount",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import debian_image
 import initramfs
-from bootstrap import SOURCES, bootstrap, scratch_root
+from bootstrap import SOURCES, bootstrap, cached
 
 from tests.oci import EPOCH
 
@@ -57,9 +57,8 @@ def base_layer(cache: Path, arch: str, *, installer: bool = False) -> Path:
     code = debian_image.hashed(Path(initramfs.__file__))
     makes = repr((model.name, SOURCES[recipe.suite], packages, code, _VERSION))
     tar = cache / f"cross-{arch}-{hashlib.sha256(makes.encode()).hexdigest()[:16]}.tar"
-    if tar.is_file():
-        return tar
-    with scratch_root(tar, f"the base image for {arch}") as root:
+
+    def make(root: Path, result: Path) -> None:
         bootstrap(
             root, recipe.suite, packages, "extract", f"--architectures={DEBIAN[arch]}",
             "--skip=check/qemu", *debian_image.dpkg_options(),
@@ -73,14 +72,13 @@ def base_layer(cache: Path, arch: str, *, installer: bool = False) -> Path:
         debian_image.write_prepare_root(root, recipe)
         (place / "initramfs.img").write_bytes(initramfs.make(root, kernel))
         debian_image.arrange(root, recipe)
-        partial = tar.with_suffix(".partial")
         subprocess.run(
             ["tar", "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner",
-             "--sort=name", f"--mtime=@{EPOCH}", "-C", root, "-cf", partial, "."],
+             "--sort=name", f"--mtime=@{EPOCH}", "-C", root, "-cf", result, "."],
             check=True,
         )  # fmt: skip
-        partial.rename(tar)
-    return tar
+
+    return cached(tar, make)
 
 
 def _configure(root: Path, model: Path) -> None:

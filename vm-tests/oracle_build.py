@@ -7,13 +7,12 @@ cache under the hash of its sources. Needs root once.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from bootstrap import bootstrap, scratch_root
+from bootstrap import bootstrap, cached
 
 SOURCES = Path(__file__).resolve().parent / "oracle"
 SUITE = "trixie"
@@ -27,9 +26,8 @@ def build(cache: Path) -> Path:
     files = sorted(path for path in SOURCES.rglob("*") if path.is_file())
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
     program = cache / f"ostree-container-{digest}"
-    if program.is_file():
-        return program
-    with scratch_root(program, "ostree-container") as root:
+
+    def make(root: Path, result: Path) -> None:
         bootstrap(root, SUITE, PACKAGES, "minbase", "--dpkgopt=path-exclude=/usr/share/doc/*")
         # The network as this machine reaches it
         for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
@@ -41,10 +39,9 @@ def build(cache: Path) -> Path:
             "sh -c 'cd /src && cargo build --release --locked --quiet'"
         )
         _run("unshare", "--mount", "sh", "-c", script)
-        partial = program.with_suffix(f".{os.getpid()}")
-        shutil.copy(root / "src/target/release/ostree-container", partial)
-        partial.rename(program)
-    return program
+        shutil.copy(root / "src/target/release/ostree-container", result)
+
+    return cached(program, make)
 
 
 def _run(*argv: str | Path) -> None:

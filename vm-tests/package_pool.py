@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bootstrap import SOURCES, scratch_root
+from bootstrap import SOURCES, cached
 
 SUITE = "trixie"
 SYSTEM = (
@@ -24,9 +23,8 @@ def build(cache: Path) -> Path:
     """Return a directory of .deb files, made if the cache lacks it."""
     makes = repr((SUITE, SOURCES[SUITE], SYSTEM, LOADERS))
     pool = cache / f"pool-{hashlib.sha256(makes.encode()).hexdigest()[:16]}"
-    if pool.is_dir():
-        return pool
-    with scratch_root(pool, "a directory of packages") as root:
+
+    def make(root: Path, result: Path) -> None:
         for name in ("etc/apt/preferences.d", "var/lib/dpkg", "var/lib/apt/lists/partial",
                      "var/cache/apt/archives/partial"):  # fmt: skip
             (root / name).mkdir(parents=True)
@@ -36,13 +34,11 @@ def build(cache: Path) -> Path:
         _apt(root, "update")
         for loader in LOADERS:
             _apt(root, "--download-only", "install", *SYSTEM, *loader)
-        partial = pool.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        result.mkdir()
         for path in (root / "var/cache/apt/archives").glob("*.deb"):
-            path.rename(partial / path.name)
-        partial.rename(pool)
-    return pool
+            path.rename(result / path.name)
+
+    return cached(pool, make)
 
 
 def _apt(root: Path, *words: str) -> None:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bootstrap import SOURCES, bootstrap, scratch_root
+from bootstrap import SOURCES, bootstrap, cached
 
 from tests.oci import EPOCH, Layout
 
@@ -31,9 +31,8 @@ def build(cache: Path) -> Path:
     suite, packages, rest = found["suite"], found["packages"].split(), found["rest"]
     makes = repr((SOURCES[suite], packages, rest, _VERSION))
     layout = cache / f"runtime-{hashlib.sha256(makes.encode()).hexdigest()[:16]}"
-    if layout.is_dir():
-        return layout
-    with scratch_root(layout, "the installer's container") as root:
+
+    def make(root: Path, result: Path) -> None:
         bootstrap(root, suite, packages, "minbase", "--architectures=amd64")
         subprocess.run(["chroot", root, "sh", "-ec", rest], check=True)
         shutil.rmtree(root / "dev")  # a layer has none of it
@@ -44,10 +43,7 @@ def build(cache: Path) -> Path:
              "--sort=name", f"--mtime=@{EPOCH}", "-C", root, "-cf", tar, "."],
             check=True,
         )  # fmt: skip
-        partial = layout.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        made = Layout(partial)
+        made = Layout(result)
         made.finish(made.image([made.layer(tar.read_bytes(), "zstd")], labels={}))
-        tar.unlink()
-        partial.rename(layout)
-    return layout
+
+    return cached(layout, make)

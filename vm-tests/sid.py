@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from bootstrap import SOURCES, bootstrap, scratch_root
+from bootstrap import SOURCES, bootstrap, cached
 
 PACKAGES = (
     "base-files bash coreutils dash findutils libc-bin mount util-linux"
@@ -20,9 +20,8 @@ def tools(cache: Path) -> Path:
     """
     recipe = hashlib.sha256(repr((PACKAGES, SOURCES["sid"])).encode()).hexdigest()[:16]
     root = cache / f"sid-{recipe}"
-    if root.is_dir():
-        return root
-    with scratch_root(root, "the tools of sid") as partial:
-        bootstrap(partial, "sid", PACKAGES, "extract")
-        partial.rename(root)
-    return root
+
+    def make(_scratch: Path, result: Path) -> None:
+        bootstrap(result, "sid", PACKAGES, "extract")
+
+    return cached(root, make)

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap import SOURCES, bootstrap, scratch_root
+from bootstrap import SOURCES, bootstrap, cached
 from debian_image import HERE, dpkg_options, hashed, kernel_release
 
 from tests.oci import TarBuilder
@@ -86,9 +86,8 @@ def _runtime(busybox: bytes, bash: bytes) -> bytes:
 def _initramfs(cache: Path) -> Path:
     makes = repr((SOURCES["trixie"], PACKAGES, _DRACUT, _TAKEN, hashed(*MODULE.iterdir()), 1))
     folder = cache / f"stage2-{hashlib.sha256(makes.encode()).hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
-    with scratch_root(folder, "an initramfs") as root:
+
+    def make(root: Path, result: Path) -> None:
         bootstrap(root, "trixie", PACKAGES, "minbase", "--architectures=amd64", *dpkg_options())
         shutil.copytree(MODULE, root / _PLACE)
         kernel = kernel_release(root)
@@ -101,10 +100,9 @@ def _initramfs(cache: Path) -> Path:
                               text=True, check=False)  # fmt: skip
         if done.returncode:
             sys.exit(f"error: dracut failed:\n{(done.stdout + done.stderr)[-3000:]}")
-        partial = root / "made"
-        partial.mkdir()
+        result.mkdir()
         for name, path in _TAKEN.items():
-            shutil.copy(root / path.format(kernel=kernel), partial / name)
-        (partial / "release").write_text(kernel)
-        partial.rename(folder)
-    return folder
+            shutil.copy(root / path.format(kernel=kernel), result / name)
+        (result / "release").write_text(kernel)
+
+    return cached(folder, make)
