@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskgen.errors import HostError, SourceError, UsageError, VerifyError
+from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted
-from diskgen.install import dialogue, disks
+from diskgen.install import dialogue, disks, image_mode
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
@@ -133,6 +133,32 @@ def test_what_is_blank(tmp_path: Path) -> None:
     assert not disks.is_blank(empty)
     assert not disks.is_blank(disk(partitions=("vda1",)))
     assert disks.size_of(path) == MIB
+
+
+@pytest.mark.parametrize("busy", [0, 3, 1000])
+def test_partitions_that_are_looked_at_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: int
+) -> None:
+    """udev opens each partition of a disk that was written; no table is read meanwhile."""
+    calls = tmp_path / "calls"
+    for name in ("blockdev", "udevadm"):
+        fake = tmp_path / name
+        fake.write_text(
+            f'#!/bin/sh\necho "$1" >>{calls}\n[ "$1" = --rereadpt ] || exit 0\n'
+            f"[ $(grep -c rereadpt {calls}) -gt {busy} ] && exit 0\n"
+            'echo "ioctl error on BLKRRPART: Device or resource busy" >&2; exit 1\n'
+        )
+        fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(image_mode, "_PAUSE_SECONDS", 0)
+    if busy == 1000:
+        with pytest.raises(ToolError, match="Device or resource busy"):
+            image_mode.reread(Path("/dev/null"))
+    else:
+        image_mode.reread(Path("/dev/null"))
+        said = calls.read_text().split()
+        assert said.count("--rereadpt") == busy + 1
+        assert said[-1] == "settle"
 
 
 # Consoles

@@ -13,7 +13,7 @@ from diskgen import run
 from diskgen.vm.qemu import VirtualMachine, command
 
 _DEATHS = ("Kernel panic", "grub rescue>", "Security Violation", "this shell is the initramfs's",
-           "has a bug")  # fmt: skip
+           "has a bug", "DISKGEN-INSTALL failed")  # fmt: skip
 PASSWORD = "diskgen"  # of whoever is made an account for
 
 

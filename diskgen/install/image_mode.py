@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _ZEROOUT: Final = 0x127F  # BLKZEROOUT of linux/fs.h
 _PIECE: Final = 64 * MIB
 _SCRATCH: Final = Path("/run/diskgen/scratch")
 _TAIL: Final = 2 * MIB  # at the disk's end: the second partition table
+_TRIES: Final = 20  # to read a partition table that is in use
+_PAUSE_SECONDS: Final = 0.5
 _MAKERS: Final = {
     Filesystem.XFS: ("mkfs.xfs", "-f", "-q", "-L", "{label}", "-m", "uuid={uuid}"),
     Filesystem.BTRFS: ("mkfs.btrfs", "-f", "-q", "-L", "{label}", "-U", "{uuid}"),
@@ -202,9 +205,21 @@ def zero(device: Path, start: int, length: int, advance: Callable[[int], None]) 
 
 
 def reread(device: Path) -> None:
-    """Let the kernel take the partitions that are on a disk now. Raises ToolError."""
+    """Let the kernel take the partitions that are on a disk now. Raises ToolError.
+
+    udev looks at every disk that was written to, and none of its partitions may be open.
+    """
     run(["blockdev", "--flushbufs", device])
-    run(["blockdev", "--rereadpt", device])
+    argv: list[str | Path] = ["blockdev", "--rereadpt", device]
+    tries = 1
+    while run(argv, ok=range(256) if tries < _TRIES else (0,)).status:
+        tries += 1
+        _settle()
+        time.sleep(_PAUSE_SECONDS)
+    _settle()
+
+
+def _settle() -> None:
     if which("udevadm") is not None:
         run(["udevadm", "settle", "--timeout=20"], ok=range(256))
 
