@@ -17,6 +17,7 @@ from diskgen.install import __main__ as installer
 from diskgen.install import disks, medium, payload
 from diskgen.install.console import Consoles
 from diskgen.install.disks import Disk
+from diskgen.install.links import Booted
 from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
 from diskgen.install.recipe import ImageSource
@@ -185,7 +186,9 @@ def test_no_kickstart_erases_before_all_is_known(
     typist = Typist()
     before = disk.path.read_bytes()
     with mounts() as mounted, pytest.raises(DiskgenError):
-        installer._decide(Consoles([typist.path]), HERE, {"inst.ks": f"file:{kickstart}"}, mounted)
+        installer._decide(
+            Consoles([typist.path]), HERE, {"inst.ks": f"file:{kickstart}"}, mounted, Booted()
+        )
     typist.hang_up()
     assert disk.path.read_bytes() == before
 
@@ -201,7 +204,7 @@ def test_nobody_is_asked_for_a_disk_that_nothing_can_be_put_on(
     with mounts() as mounted, pytest.raises(HostError, match="cannot be reached"):
         installer._decide(
             Consoles([typist.path]), HERE,
-            {"diskgen.mode": "image", "diskgen.ref": nowhere}, mounted,
+            {"diskgen.mode": "image", "diskgen.ref": nowhere}, mounted, Booted(),
         )  # fmt: skip
     assert "Onto which disk?" not in typist.read("FAILED")
     typist.hang_up()
@@ -227,7 +230,7 @@ def test_all_is_known_before_the_last_question(
     with mounts() as mounted, doing(talk):
         task = installer._decide(
             Consoles([typist.path]), replace(HERE, payload="embedded"),
-            {"diskgen.mode": "image"}, mounted,
+            {"diskgen.mode": "image"}, mounted, Booted(),
         )  # fmt: skip
     assert task.disk is disk
     assert task.payload is not None
