@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -24,6 +25,7 @@ from . import (
     links,
     medium,
     network,
+    origin,
     package_mode,
     payload,
     recipe,
@@ -41,6 +43,7 @@ from .target import Mounts, Target, mounts
 
 _PLACE: Final = Path("/run/diskgen")
 _LOG: Final = _PLACE / "install.log"
+_FACTS: Final = "etc/diskgen-install.json"  # as Anaconda's kickstarts leave it
 _BASE: Final = "clearpart --all --initlabel\nreqpart --add-boot\npart / --grow\n"
 _ENDS: Final = {"poweroff": "poweroff", "reboot": "reboot", "halt": "halt"}
 
@@ -175,6 +178,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     emit, wanted, disk = _shown(consoles), task.recipe, task.disk
     arch = installed_machine()
     consoles.say(f"\nInstalling on {disk.text}\n")
+    deployed = None
     if task.payload is not None:
         deployed = image_mode.install(
             wanted, task.payload, disk, arch, _tracked(wanted, here), here.signature, emit
@@ -194,6 +198,11 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     connect.write(installed, wanted.links, network.devices(), warn)
     for number, script in enumerate(wanted.after, 1):
         target.run_script(script, number, installed, _PLACE)
+    facts = {"mode": "package"}
+    if deployed is not None and task.payload is not None:
+        updates = origin.verify(target.PHYSICAL, deployed, emit)
+        facts = {"mode": "image", "reference": updates, "digest": task.payload.digest}
+    installed.write(_FACTS, json.dumps(facts) + "\n")
     target.label(installed)
     target.copy_log(installed, _LOG)
     run(["sync"])
