@@ -104,12 +104,13 @@ def _merged(links: Sequence[Link], link: Link) -> list[Link]:
 
 def _of_line(data: Any, *, first: bool) -> Link:  # noqa: ANN401
     activate = getattr(data, "activate", None)
-    by_mac = getattr(data, "bindto", None) == "mac"
+    device = named(data.device)
+    by_mac = getattr(data, "bindto", None) == "mac" and not (device and is_mac(device))
     servers = _listed(data.nameserver)
     if data.nodns and servers:
         raise UsageError("--nodns and --nameserver contradict each other")
     return Link(
-        device=named(data.device),
+        device=device,
         v4=_v4(data),
         v6=_v6(data),
         servers=tuple(address(server) for server in servers),
