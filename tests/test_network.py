@@ -302,6 +302,13 @@ def test_who_cannot_be_found() -> None:
         resolve([replace(parse("device=e9,mtu=1400"), by_mac=True)], [ONE])
 
 
+def test_one_device_by_two_names() -> None:
+    both = [parse("device=enp1s0,mtu=1400"), parse(f"device={ONE.mac},mtu=1500")]
+    with pytest.raises(HostError, match=f"'{ONE.mac}' is set up twice"):
+        resolve(both, [ONE, TWO])
+    assert resolve(both, [TWO]) == tuple(both)
+
+
 def test_names_and_hardware() -> None:
     named = parse("device=enp1s0,mtu=1400")
     assert resolve([named], []) == (named,)  # it may be another machine's

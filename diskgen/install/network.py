@@ -51,7 +51,15 @@ def resolve(links: Sequence[Link], found: Sequence[Device]) -> tuple[Link, ...]:
     taken = {link.device for link in wanted}
     free = [each for each in found if not taken & {each.name, each.mac}]
     macs = {each.name: each.mac for each in found}
-    return tuple(_bound(link, free, macs) for link in wanted)
+    made = tuple(_bound(link, free, macs) for link in wanted)
+    hardware = [macs.get(str(link.device), link.device) for link in made]
+    for mac in hardware:
+        if hardware.count(mac) > 1:
+            raise HostError(
+                f"the network device '{mac}' is set up twice, by its name and by its MAC",
+                hint="leave one of them out",
+            )
+    return made
 
 
 def _bound(link: Link, free: Sequence[Device], macs: dict[str, str]) -> Link:
