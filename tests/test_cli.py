@@ -118,13 +118,13 @@ def test_accounts_and_networks_of_a_medium(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("ssh-rsa one\n")
     request = iso_request(
         "--user", "ann", "--user-key", str(tmp_path / "one"), "--user-groups", "wheel,,adm",
-        "--user", "bob", "--hostname", "x",
+        "--user", "bob", "--hostname", "x", "--user-groups", "audio",
         "--user-password-hash", "$6$a$b", "--root-password-hash", "$6$c$d",
         "--network", "device=e0,ip=192.0.2.5/24", "--network", "device=e1,mtu=1400",
     )  # fmt: skip
     assert request.users == (
         User(name="ann", groups=("wheel", "adm"), key="ssh-rsa one"),
-        User(name="bob", password="$6$a$b"),
+        User(name="bob", groups=("audio",), password="$6$a$b"),
     )
     assert request.root_password == "$6$c$d"
     assert [link.device for link in request.links] == ["e0", "e1"]

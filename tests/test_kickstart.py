@@ -273,8 +273,9 @@ def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
         assert network in text
         assert [line for line in text.splitlines() if line.startswith("rootpw")] == [root]
         assert "rootpw --lock" not in kickstart.named(settings)
-    text = unattended(SETTINGS, HOW, "F44", mode="image", offline=True)
-    assert text.count("\nnetwork ") == 4
+    for settings in (SETTINGS, replace(SETTINGS, hostname=None)):
+        text = unattended(settings, HOW, "F44", mode="image", offline=True)
+        assert text.count("\nnetwork ") == 4
 
 
 @pytest.mark.parametrize(

@@ -492,9 +492,10 @@ def test_it_is_written_for_what_brings_the_network_up(
 
 
 def test_what_is_masked_is_not_there(tmp_path: Path) -> None:
-    target = system(tmp_path, NetworkManager=False, systemd_networkd=True)
+    target = system(tmp_path, NetworkManager=False, networking=False)
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / "etc/systemd/system/NetworkManager.service").symlink_to("/dev/null")
-    assert written(target, FULL) == NETWORKD_FILE
+    assert written(target, FULL) == IFUPDOWN_FILES
 
 
 def test_nothing_is_written_for_dhcp(tmp_path: Path) -> None:
@@ -511,6 +512,12 @@ def test_ifupdown_knows_names_alone(tmp_path: Path) -> None:
     assert written(target, link) == {}
     assert f"'{ONE.mac}' is not here" in WARNINGS[0]
     assert written(target, link, found=(ONE,)) == {"etc/network/interfaces.d/enp1s0": 0o644}
+    before = "source-directory /etc/network/interfaces.d\n"
+    assert (tmp_path / "etc/network/interfaces").read_text() == before
+    (tmp_path / "etc/network/interfaces").write_text("auto lo\n")
+    written(target, link, found=(ONE,))
+    after = (tmp_path / "etc/network/interfaces").read_text()
+    assert after == "auto lo\nsource /etc/network/interfaces.d/*\n"
     assert "iface enp1s0 inet static" in (tmp_path / "etc/network/interfaces.d/enp1s0").read_text()
 
 
