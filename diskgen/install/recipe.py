@@ -6,12 +6,14 @@ anything is touched. Semantics: pykickstart's "Kickstart Documentation".
 
 from __future__ import annotations
 
-import sys
-import types
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from pykickstart.errors import KickstartError
+from pykickstart.parser import KickstartParser
+from pykickstart.version import makeVersion
 
 from ..errors import UsageError
 from ..layout import Role
@@ -151,11 +153,6 @@ def parse(text: str, version: str, name: str) -> Recipe:
 
 
 def _parsed(text: str, version: str, name: str, *, includes: bool = True) -> tuple[Any, list[Any]]:
-    _without_requests()
-    from pykickstart.errors import KickstartError
-    from pykickstart.parser import KickstartParser
-    from pykickstart.version import makeVersion
-
     handler = makeVersion(version)
     parser = KickstartParser(handler, followIncludes=includes)
     try:
@@ -170,21 +167,6 @@ def _parsed(text: str, version: str, name: str, *, includes: bool = True) -> tup
     except ValueError as error:  # of quotes without an end, of an include that is no text
         raise UsageError(f"'{name}', '{parser._line.strip()}': {error}") from error  # noqa: SLF001
     return handler, list(handler.scripts)
-
-
-def _without_requests() -> None:
-    """Let pykickstart do without the library by which it would fetch kickstarts; we do."""
-    try:
-        import requests  # noqa: F401
-    except ImportError:
-        stub, errors = types.ModuleType("requests"), types.ModuleType("requests.exceptions")
-        vars(errors).update(SSLError=OSError, RequestException=OSError)
-        vars(stub).update(exceptions=errors, get=_not_fetched)
-        sys.modules |= {"requests": stub, "requests.exceptions": errors}
-
-
-def _not_fetched(*_arguments: object, **_options: object) -> None:
-    raise OSError("this installer includes files alone; fetch it in a %pre script")
 
 
 def _image(handler: Any) -> ImageSource | None:  # noqa: ANN401
