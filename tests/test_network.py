@@ -465,9 +465,9 @@ def no_warnings() -> None:
 
 
 MANAGER_FILE = {"etc/NetworkManager/system-connections/diskgen-enp1s0.nmconnection": 0o600}
+SERVERS_FILE = {"etc/resolv.conf": 0o644}
 NETWORKD_FILE = {"etc/systemd/network/10-diskgen-enp1s0.network": 0o644}
-IFUPDOWN_FILES = {"etc/network/interfaces.d/enp1s0": 0o644, "etc/network/interfaces": 0o644,
-                  "etc/resolv.conf": 0o644}  # fmt: skip
+IFUPDOWN_FILES = {"etc/network/interfaces.d/enp1s0": 0o644, "etc/network/interfaces": 0o644}
 
 
 @pytest.mark.parametrize(
@@ -475,9 +475,10 @@ IFUPDOWN_FILES = {"etc/network/interfaces.d/enp1s0": 0o644, "etc/network/interfa
     [
         ({"NetworkManager": True, "systemd_networkd": False}, MANAGER_FILE),
         ({"NetworkManager": False, "systemd_networkd": False}, MANAGER_FILE),
-        ({"NetworkManager": False, "systemd_networkd": True}, NETWORKD_FILE),
-        ({"systemd_networkd": True, "networking": False}, NETWORKD_FILE),
-        ({"systemd_networkd": False, "networking": True}, IFUPDOWN_FILES),
+        ({"NetworkManager": False, "systemd_networkd": True}, NETWORKD_FILE | SERVERS_FILE),
+        ({"systemd_networkd": True, "systemd_resolved": True}, NETWORKD_FILE),
+        ({"systemd_networkd": True, "networking": False}, NETWORKD_FILE | SERVERS_FILE),
+        ({"systemd_networkd": False, "networking": True}, IFUPDOWN_FILES | SERVERS_FILE),
         ({"systemd_networkd": False}, {}),
         ({}, {}),
     ],
@@ -495,7 +496,10 @@ def test_what_is_masked_is_not_there(tmp_path: Path) -> None:
     target = system(tmp_path, NetworkManager=False, networking=False)
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / "etc/systemd/system/NetworkManager.service").symlink_to("/dev/null")
-    assert written(target, FULL) == IFUPDOWN_FILES
+    assert written(target, FULL) == IFUPDOWN_FILES | SERVERS_FILE
+    assert (tmp_path / "etc/resolv.conf").read_text() == (
+        "search a.b c\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
+    )
 
 
 def test_nothing_is_written_for_dhcp(tmp_path: Path) -> None:
@@ -533,7 +537,7 @@ def test_links_of_the_system_do_not_lead_out(tmp_path: Path) -> None:
 
 def test_a_file_is_named_by_the_hardware(tmp_path: Path) -> None:
     target = system(tmp_path, systemd_networkd=True)
-    assert list(written(target, replace(FULL, device=MAC))) == [
+    assert list(written(target, replace(FULL, device=MAC, servers=()))) == [
         "etc/systemd/network/10-diskgen-52-54-00-12-34-56.network"
     ]
     assert network.ident(FULL) == "enp1s0"

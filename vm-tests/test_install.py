@@ -6,6 +6,7 @@ its packages a directory of files. The machines have no network while they are i
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -27,6 +28,7 @@ DISK_SIZE = 12 * 1024**3
 PASSWORD = "diskgen"
 MAC = "52:54:00:12:34:56"  # of QEMU's first device
 ADDRESS = "10.0.2.50/24"  # not the one that QEMU's DHCP gives
+NAMES = "10.0.2.3"  # its name server
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def iso(diskgen: Program, served: Registry, target: str, cache: Path) -> Path:
         "iso", f"{served.host}/os:1", "--tls-verify=false", "--target-imgref", target,
         "--installer", f"{served.host}/installer:1",
         "--packages", pool, "--package", "linux-image-cloud-amd64",
-        "--network", f"device={MAC},ip={ADDRESS},gateway={GUEST_HOST},dns=10.0.2.3",
+        "--network", f"device={MAC},ip={ADDRESS},gateway={GUEST_HOST},dns={NAMES}",
         "--kickstart", HERE / "installer/unattended.ks", "-o", diskgen.place / "os.iso",
     )  # fmt: skip
     return Path(printed.strip())
@@ -115,6 +117,8 @@ def test_unattended_packages_by_bios(iso: Path, disk: Path, tmp_path: Path) -> N
     assert proof["state"] == "running", proof.get("failed")
     assert proof["hostname"] == "installed"
     reachable(proof)
+    assert proof["servers"] == NAMES
+    assert json.loads(proof["installed"]) == {"mode": "package"}
     assert proof["firmware"] == "bios"
     assert proof["audit"] == "0"
     assert int(proof["packages"]) > 100
@@ -218,6 +222,9 @@ def sound(proof: dict[str, str], target: str, firmware: str) -> None:
     assert proof["firmware"] == firmware
     reachable(proof)
     assert proof["originfile"] == f"ostree-unverified-registry:{target}"
+    installed = json.loads(proof["installed"])
+    assert (installed["mode"], installed["reference"]) == ("image", target)
+    assert installed["digest"].startswith("sha256:")
     assert proof["deployments"] == "1"
     assert proof["fsck"] == "ok"
     assert proof["version"] == "1"

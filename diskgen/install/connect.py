@@ -20,7 +20,7 @@ _UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/sy
 _INTERFACES: Final = "etc/network/interfaces"
 _SOURCE: Final = "source /etc/network/interfaces.d/*\n"
 _LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
-_RESOLV: Final = "etc/resolv.conf"
+_RESOLVED: Final = "systemd-resolved.service"
 _PATIENCE_SECONDS: Final = 15.0  # for a cable to be noticed
 _PAUSE_SECONDS: Final = 0.5
 
@@ -118,6 +118,8 @@ def write(
             + ", ".join(str(link.device) for link in links)
             + " will not be set up"
         )
+    if chosen in (_IFUPDOWN, _NETWORKD):  # NetworkManager does it itself
+        _write_servers(target, links)
 
 
 def _of_target(target: Target) -> _Service | str | None:
@@ -168,7 +170,15 @@ def _write_interfaces(
     text = path.read_text(errors="replace") if path.is_file() else _LOOPBACK
     if "interfaces.d" not in text:
         target.write(_INTERFACES, text + _SOURCE)
-    servers = [server for link in links for server in link.servers]
-    managed = target.has("resolvconf") or (target.folder("etc") / "resolv.conf").is_symlink()
-    if servers and not managed:
-        target.write(_RESOLV, "".join(f"nameserver {s}\n" for s in dict.fromkeys(servers)))
+
+
+def _write_servers(target: Target, links: Sequence[Link]) -> None:
+    """Write the name servers down where nothing would take them from a device's description."""
+    servers = dict.fromkeys(server for link in links for server in link.servers)
+    search = dict.fromkeys(d for link in links for p in (link.v4, link.v6) for d in p.search)
+    place = target.folder("etc") / "resolv.conf"
+    asked = target.has("resolvconf") or _has_unit(target, _RESOLVED) or place.is_symlink()
+    if servers and not asked:
+        lines = [f"search {' '.join(search)}"] if search else []
+        lines += [f"nameserver {server}" for server in servers]
+        target.write("etc/resolv.conf", "\n".join([*lines, ""]))
