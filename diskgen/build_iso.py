@@ -142,6 +142,8 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         timezone=request.timezone,
         hostname=request.hostname,
         users=request.users,
+        root_password=request.root_password,
+        links=request.links,
         graphical=target.graphical,
         kargs=request.install_kargs,
     )

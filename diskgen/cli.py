@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ from .config import (
 )
 from .errors import UsageError
 from .iso.names import check_label
+from .link import parse as parse_link
 from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
 from .ui import PROGRESS_MODES
 from .units import parse_size
@@ -103,15 +106,6 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         check_label(args.label)
     if args.kickstart is not None and not args.kickstart.is_file():
         raise UsageError(f"'{args.kickstart}' is no file", setting="kickstart")
-    users = tuple(
-        User(
-            name=name,
-            groups=tuple(filter(None, (args.user_groups or "").split(","))),
-            password=args.user_password_hash,
-            key=_key(args.user_key),
-        )
-        for name in ([args.user] if args.user else [])
-    )
     return IsoRequest(
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
@@ -132,7 +126,9 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         max_size=parse_size(args.max_size, setting="max-size") if args.max_size else None,
         kargs=tuple(args.karg),
         install_kargs=tuple(args.install_karg),
-        users=users,
+        users=_users(args.accounts),
+        root_password=args.root_password_hash,
+        links=tuple(parse_link(text) for text in args.network),
         hostname=args.hostname,
         language=args.language,
         keyboard=args.keyboard,
@@ -152,10 +148,38 @@ def _installer(text: str | None) -> ImageRef | Path | None:
     return parse(text, setting="installer")
 
 
-def _key(path: Path | None) -> str | None:
+def _users(given: Sequence[tuple[str, Any]]) -> tuple[User, ...]:
+    """Return the accounts: each option belongs to the account that was named before it.
+
+    Raises UsageError.
+    """
+    users: list[User] = []
+    done: set[str] = set()
+    for option, value in given:
+        setting = option.lstrip("-")
+        if setting == "user":
+            users.append(User(name=value))
+            done.clear()
+            continue
+        if not users:
+            raise UsageError(
+                f"{option} belongs to no account", hint="name the account before it", setting="user"
+            )
+        user = users[-1]
+        if setting in done:
+            raise UsageError(f"{option} is given twice for '{user.name}'", setting=setting)
+        done.add(setting)
+        if setting == "user-groups":
+            users[-1] = replace(user, groups=tuple(filter(None, value.split(","))))
+        elif setting == "user-key":
+            users[-1] = replace(user, key=_key(value))
+        else:
+            users[-1] = replace(user, password=value)
+    return tuple(users)
+
+
+def _key(path: Path) -> str:
     """Return a public key's line. Raises UsageError."""
-    if path is None:
-        return None
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -361,16 +385,53 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
         metavar="ARG",
         help="add a kernel argument of the installed machine",
     )
-    group.add_argument("--user", metavar="NAME", help="an account to create")
-    group.add_argument("--user-groups", metavar="GROUPS", help="its groups, by commas")
+    for option, metavar, text in (
+        ("--user", "NAME", "an account to create; may be given several times"),
+        ("--user-groups", "GROUPS", "groups of the account named before it, by commas"),
+        ("--user-password-hash", "HASH", "its password, as 'openssl passwd -6' has it"),
+        ("--user-key", "FILE", "its public key for ssh"),
+    ):
+        group.add_argument(
+            option,
+            action=_InOrder,
+            dest="accounts",
+            default=[],
+            type=Path if metavar == "FILE" else str,
+            metavar=metavar,
+            help=text,
+        )
     group.add_argument(
-        "--user-password-hash", metavar="HASH", help="its password, as 'openssl passwd -6' has it"
+        "--root-password-hash",
+        metavar="HASH",
+        help="password of root (default: locked where nobody is asked)",
     )
-    group.add_argument("--user-key", type=Path, metavar="FILE", help="its public key for ssh")
+    group.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="how a network device is set up, such as device=enp1s0,ip=192.0.2.5/24,"
+        "gateway=192.0.2.1,dns=192.0.2.53; may be given several times (default: by DHCP)",
+    )
     group.add_argument("--hostname", metavar="NAME", help="name of the machine")
     group.add_argument("--language", metavar="LOCALE", help="such as de_DE.UTF-8")
     group.add_argument("--keyboard", metavar="LAYOUT", help="such as de")
     group.add_argument("--timezone", metavar="ZONE", help="such as Europe/Berlin")
+
+
+class _InOrder(argparse.Action):
+    """Keep options of one kind in the order in which they were given, with their names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002 - it may be abbreviated
+    ) -> None:
+        """Take one option."""
+        given = [*getattr(namespace, self.dest), (self.option_strings[0], values)]
+        setattr(namespace, self.dest, given)
 
 
 def _add_access(command: argparse.ArgumentParser) -> None:

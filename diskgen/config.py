@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
+from .link import Link, check_devices
 from .reference import UNVERIFIED, ImageRef, check_signature
 
 FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
@@ -132,6 +133,8 @@ class IsoRequest:
     kargs: tuple[str, ...] = ()  # of the installer
     install_kargs: tuple[str, ...] = ()  # of the installed system
     users: tuple[User, ...] = ()
+    root_password: str | None = None  # crypted; None locks it where nobody is asked
+    links: tuple[Link, ...] = ()
     hostname: str | None = None
     language: str | None = None
     keyboard: str | None = None
@@ -151,6 +154,17 @@ class IsoRequest:
                     setting=setting,
                 )
         check_signature(self.signature)
+        check_devices(self.links)
+        names = [user.name for user in self.users]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"'{name}' is created twice", setting="user")
+        if "root" in names:
+            raise UsageError(
+                "'root' is there already",
+                hint="its password alone is set",
+                setting="root-password-hash",
+            )
         if not self.tracked.is_registry:
             raise UsageError(
                 f"machines cannot update from '{self.tracked}'",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from diskgen import cli
-from diskgen.config import FORMATS
+from diskgen.config import FORMATS, IsoRequest, User
 from diskgen.errors import UsageError
 from diskgen.units import GIB
 
@@ -105,6 +105,57 @@ def test_bad_values_name_the_flag(argv: list[str], message: str, setting: str) -
     args = cli.build_parser().parse_args(["qcow2", "quay.io/a/os:1", *argv])
     with pytest.raises(UsageError) as caught:
         cli.request_of(args)
+    assert message in caught.value.message
+    assert caught.value.setting == setting
+
+
+def iso_request(*argv: str) -> IsoRequest:
+    return cli.iso_request_of(cli.build_parser().parse_args(["iso", "quay.io/a/os:1", *argv]))
+
+
+def test_accounts_and_networks_of_a_medium(tmp_path: Path) -> None:
+    """Options of an account belong to the one before them."""
+    (tmp_path / "one").write_text("ssh-rsa one\n")
+    request = iso_request(
+        "--user", "ann", "--user-key", str(tmp_path / "one"), "--user-groups", "wheel,,adm",
+        "--user", "bob", "--hostname", "x", "--user-groups", "audio",
+        "--user-password-hash", "$6$a$b", "--root-password-hash", "$6$c$d",
+        "--network", "device=e0,ip=192.0.2.5/24", "--network", "device=e1,mtu=1400",
+    )  # fmt: skip
+    assert request.users == (
+        User(name="ann", groups=("wheel", "adm"), key="ssh-rsa one"),
+        User(name="bob", groups=("audio",), password="$6$a$b"),
+    )
+    assert request.root_password == "$6$c$d"
+    assert [link.device for link in request.links] == ["e0", "e1"]
+    bare = iso_request()
+    assert (bare.users, bare.links, bare.root_password) == ((), (), None)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message", "setting"),
+    [
+        (["--user-groups", "x", "--user", "a"], "--user-groups belongs to no account", "user"),
+        (["--user-key", "/x"], "--user-key belongs to no account", "user"),
+        (["--user", "a", "--user-groups", "x", "--user-groups", "y"],
+         "--user-groups is given twice for 'a'", "user-groups"),
+        (["--user", "a", "--user-password-hash", "x", "--user-password-hash", "y"],
+         "--user-password-hash is given twice for 'a'", "user-password-hash"),
+        (["--user", "a", "--user", "b", "--user", "a"], "'a' is created twice", "user"),
+        (["--user", "root"], "'root' is there already", "root-password-hash"),
+        (["--user", "a", "--user-key", "/no/such"], "'/no/such' cannot be read", "user-key"),
+        (["--network", "ip=192.0.2.300/24"], "'192.0.2.300' is no IPv4 address", "network"),
+        (["--network", "device=e0", "--network", "device=e0,mtu=1400"], "'e0' is set up twice",
+         "network"),
+        (["--network", "mtu=1400", "--network", "device=link"], "'link' is set up twice",
+         "network"),
+    ],
+)  # fmt: skip
+def test_accounts_and_networks_that_are_refused(
+    argv: list[str], message: str, setting: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        iso_request(*argv)
     assert message in caught.value.message
     assert caught.value.setting == setting
 

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
-from diskgen.events import Notice, StepFinished, StepProgress, StepStarted
-from diskgen.install import dialogue, disks, image_mode
+from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
+from diskgen.install import dialogue, disks, image_mode, origin
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
@@ -638,3 +638,79 @@ def test_no_checksum_and_no_medium(summed: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(VerifyError, match="is no ISO 9660 image"):
         mediacheck.verify(tmp_path / "empty")
+
+
+# Where updates come from
+
+
+WANTED = "ostree-unverified-registry:quay.io/a/os:1"
+
+
+def judged_origin(tmp_path: Path, text: str) -> tuple[str, list[Notice]]:
+    path = tmp_path / "x.origin"
+    path.write_text(text)
+    said: list[Notice] = []
+
+    def emit(event: object) -> None:
+        assert isinstance(event, Notice)
+        said.append(event)
+
+    return origin.judge(path, WANTED, emit), said
+
+
+def test_the_origin_is_as_it_was_written(tmp_path: Path) -> None:
+    assert judged_origin(tmp_path, f"[origin]\ncontainer-image-reference={WANTED}\n") == (
+        "quay.io/a/os:1", [],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ostree-unverified-registry:quay.io/b/os:2",
+        "ostree-image-signed:docker://quay.io/b/os:2",
+        "ostree-image-signed:registry:quay.io/b/os:2",
+        "ostree-unverified-image:docker://quay.io/b/os:2",
+        "ostree-unverified-image:registry:quay.io/b/os:2",
+        "ostree-remote-registry:fedora:quay.io/b/os:2",
+        "ostree-remote-image:fedora:docker://quay.io/b/os:2",
+    ],
+)
+def test_a_script_may_choose_another_registry(tmp_path: Path, reference: str) -> None:
+    name, said = judged_origin(tmp_path, f"[origin]\ncontainer-image-reference = {reference}\n")
+    assert name == "quay.io/b/os:2"
+    (note,) = said
+    assert reference in note.message
+    assert WANTED in note.message
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ostree-unverified-image:oci:/run/install/repo/diskgen/container",
+        "ostree-unverified-image:containers-storage:x",
+        "ostree-image-signed:oci-archive:/x",
+        "ostree-unverified-registry:/run/install/repo",
+        "ostree-unverified-registry:Quay.io/UPPER",
+        "ostree-unverified-registry:",
+        "quay.io/a/os:1",
+        "",
+    ],
+)
+def test_an_origin_that_is_no_registry(tmp_path: Path, reference: str) -> None:
+    with pytest.raises(VerifyError, match="would not update from") as caught:
+        judged_origin(tmp_path, f"[origin]\ncontainer-image-reference={reference}\n")
+    assert f"its origin says '{reference}'" in caught.value.message
+    assert WANTED in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "[origin]\n", "[other]\ncontainer-image-reference=x\n",
+                                  "container-image-reference=x\n", "[origin\n"])  # fmt: skip
+def test_an_origin_that_says_nothing(tmp_path: Path, text: str) -> None:
+    with pytest.raises(VerifyError, match="does not know where its updates come from"):
+        judged_origin(tmp_path, text)
+    (tmp_path / "x.origin").write_bytes(b"\xff")
+    with pytest.raises(VerifyError, match=r"x\.origin"):
+        origin.judge(tmp_path / "x.origin", WANTED, discard)
+    with pytest.raises(VerifyError, match=r"none\.origin"):
+        origin.judge(tmp_path / "none.origin", WANTED, discard)

@@ -14,13 +14,16 @@ import pytest
 from diskgen.errors import DiskgenError, HostError, SourceError, UsageError
 from diskgen.events import discard
 from diskgen.install import __main__ as installer
-from diskgen.install import disks, medium, payload
+from diskgen.install import connect, disks, medium, payload, recipe
 from diskgen.install.console import Consoles
 from diskgen.install.disks import Disk
+from diskgen.install.links import Booted, of_boot
 from diskgen.install.medium import Medium
+from diskgen.install.network import Device
 from diskgen.install.payload import Payload
 from diskgen.install.recipe import ImageSource
 from diskgen.install.target import mounts
+from diskgen.link import Link
 from diskgen.units import MIB
 
 from .oci import Layout, bootable, bootable_tar
@@ -166,11 +169,11 @@ HERE = Medium(
 
 
 @pytest.mark.usefixtures("look")
-@pytest.mark.parametrize("case", ["registry", "label", "layout", "packages"])
+@pytest.mark.parametrize("case", ["registry", "label", "layout", "packages", "device"])
 def test_no_kickstart_erases_before_all_is_known(
     disk: Disk, nowhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    """Whatever is wrong with the payload: the disk, which may be erased, is as it was."""
+    """Whatever is wrong with payload and network: the disk, which may be erased, is as it was."""
     layout = Layout(tmp_path / "os")
     layout.finish(layout.image([layout.layer(bootable_tar())], labels={}))
     text = {
@@ -178,6 +181,8 @@ def test_no_kickstart_erases_before_all_is_known(
         "label": f"ostreecontainer --transport=oci --url={layout.place}",
         "layout": f"ostreecontainer --transport=oci --url={tmp_path}/none",
         "packages": "%packages\nvim\n%end",
+        "device": f"ostreecontainer --transport=oci --url={bootable(tmp_path / 'good')}\n"
+        "network --device=nosuch0 --bindto=mac --mtu=1400",
     }[case]
     kickstart = tmp_path / "all.ks"
     kickstart.write_text(f"clearpart --all\nzerombr\npart / --grow --size=1\n{text}\n")
@@ -185,7 +190,9 @@ def test_no_kickstart_erases_before_all_is_known(
     typist = Typist()
     before = disk.path.read_bytes()
     with mounts() as mounted, pytest.raises(DiskgenError):
-        installer._decide(Consoles([typist.path]), HERE, {"inst.ks": f"file:{kickstart}"}, mounted)
+        installer._decide(
+            Consoles([typist.path]), HERE, {"inst.ks": f"file:{kickstart}"}, mounted, Booted()
+        )
     typist.hang_up()
     assert disk.path.read_bytes() == before
 
@@ -201,7 +208,7 @@ def test_nobody_is_asked_for_a_disk_that_nothing_can_be_put_on(
     with mounts() as mounted, pytest.raises(HostError, match="cannot be reached"):
         installer._decide(
             Consoles([typist.path]), HERE,
-            {"diskgen.mode": "image", "diskgen.ref": nowhere}, mounted,
+            {"diskgen.mode": "image", "diskgen.ref": nowhere}, mounted, Booted(),
         )  # fmt: skip
     assert "Onto which disk?" not in typist.read("FAILED")
     typist.hang_up()
@@ -227,9 +234,38 @@ def test_all_is_known_before_the_last_question(
     with mounts() as mounted, doing(talk):
         task = installer._decide(
             Consoles([typist.path]), replace(HERE, payload="embedded"),
-            {"diskgen.mode": "image"}, mounted,
+            {"diskgen.mode": "image"}, mounted, Booted(),
         )  # fmt: skip
     assert task.disk is disk
     assert task.payload is not None
     assert typist.seen.index("Looking for") < typist.seen.index("Onto which disk?")
     typist.hang_up()
+
+
+ONE = Device(name="enp1s0", mac="52:54:00:00:00:01", connected=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "device", "mtu", "host"),
+    [
+        ("network --device=e0 --mtu=1400 --hostname=a", "", "e0", 1400, "a"),
+        ("network --mtu=1400", "ip=dhcp", ONE.mac, 1400, None),
+        ("network --device=e0 --mtu=1400", "ip=::::b:e1:dhcp:1500", "e0", 1400, "b"),
+        ("network --device=link --hostname=a", "ip=::::b:e1:dhcp:1500", "e1", 1500, "a"),
+        ("", "ip=::::b:e1:dhcp:1500", "e1", 1500, "b"),
+        ("network --bootproto=dhcp --device=link", "ip=dhcp", None, None, None),
+    ],
+)
+def test_whose_word_counts_for_the_network(
+    line: str, arguments: str, device: str | None, mtu: int | None, host: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The kickstart's, if it says more than DHCP; else that of the kernel's command line."""
+    started: list[tuple[Link, ...]] = []
+    monkeypatch.setattr(connect, "found", lambda _links: (ONE,))
+    monkeypatch.setattr(connect, "start", lambda links, _warn: started.append(links))
+    asked = recipe.parse(f"ostreecontainer --url=q.io/a\n{line}\n", "F44", "x.ks")
+    made = installer._connected(Consoles([]), asked, of_boot(arguments))
+    assert started == [made.links]
+    assert [(link.device, link.mtu) for link in made.links] == ([(device, mtu)] if device else [])
+    assert made.hostname == host

@@ -19,9 +19,17 @@ from diskgen.install.recipe import Recipe, parse, scripts_before
 from diskgen.iso import kickstart
 from diskgen.iso.kickstart import Packages, Settings, Unattended
 from diskgen.layout import Role
+from diskgen.link import parse as parse_link
 from diskgen.units import GIB, MIB
 
 IMAGE = "ostreecontainer --transport=registry --url=quay.io/a/os:1\n"
+LINKS = (
+    parse_link("device=enp1s0,ip=192.0.2.5/24,gateway=192.0.2.1,dns=192.0.2.53,search=a.b"),
+    parse_link("device=52:54:00:12:34:56,ip=off,ipv6=2001:db8::5/64,ipv6gateway=fe80::1,mtu=1400"),
+    parse_link("ipv6=off,onboot=no,dns=2001:db8::53"),
+    parse_link("device=e3,ipv6=dhcp,ip=off,search=c"),
+    parse_link("device=e4"),
+)
 SETTINGS = Settings(
     reference="quay.io/example/os:42",
     digest="sha256:" + "1" * 64,
@@ -32,9 +40,15 @@ SETTINGS = Settings(
     timezone="Europe/Berlin",
     hostname="host.example",
     users=(
-        User(name="core", groups=("wheel", "adm"), password="$6$salt$hash", key="ssh-ed25519 AA x"),
+        User(
+            name="core",
+            groups=("wheel", "adm"),
+            password="$6$salt$hash",
+            key="ssh-ed25519 AA x",
+        ),
         User(name="locked"),
     ),
+    links=LINKS,
     graphical=True,
     kargs=("quiet", "console=ttyS0,115200"),
 )
@@ -73,6 +87,7 @@ def test_what_a_medium_carries_is_taken(version: str) -> None:
         assert (found.language, found.keyboard, found.timezone, found.hostname) == (
             "de_DE.UTF-8", "de", "Europe/Berlin", "host.example",
         )  # fmt: skip
+        assert found.links == LINKS
         core, locked = found.accounts
         assert (core.name, core.password, core.crypted) == ("core", "$6$salt$hash", True)
         assert (core.groups, core.keys) == (("wheel", "adm"), ("ssh-ed25519 AA x",))
@@ -94,6 +109,7 @@ def test_what_installs_without_a_question(version: str, mode: str) -> None:
     assert found.end == "poweroff"
     assert found.root is not None
     assert found.root.locked
+    assert found.links == LINKS
     assert (found.image is None) == (mode == "package")
 
 
@@ -242,9 +258,16 @@ def test_how_it_ends(word: str, end: str) -> None:
         ("ignoredisk --drives=sda", "'ignoredisk --drives' / name the disk: --only-use=NAME"),
         ("bootloader --location=none", "'bootloader --location'"),
         ("bootloader --password=x", "'bootloader --password'"),
-        ("network --bootproto=static --ip=10.0.0.2 --netmask=255.0.0.0",
-         "'network --bootproto=static' / it leaves addresses to DHCP"),
+        ("network --bootproto=ibft", "'network --bootproto=ibft' / it sets up Ethernet devices"),
+        ("network --device=bootif", "'network --device=bootif' / name the device, or its MAC"),
         ("network --bootproto=dhcp --vlanid=5 --device=e0", "'network --vlanid'"),
+        ("network --device=b0 --bondslaves=a,b", "'network --bondslaves'"),
+        ("network --device=b0 --bridgeslaves=a,b", "'network --bridgeslaves'"),
+        ("network --device=b0 --teamslaves=a,b", "'network --teamslaves'"),
+        ("network --device=w0 --essid=x", "'network --essid'"),
+        ("network --device=w0 --wpakey=x", "'network --wpakey'"),
+        ("network --device=e0 --dhcpclass=x", "'network --dhcpclass'"),
+        ("text\nnetwork --device=e0 --ethtool=x", "line 3: this installer does not do 'net"),
         ("user --name=x --homedir=/srv/x", "'user --homedir'"),
         ("user --name=x --gid=5", "'user --gid'"),
         ("user --name=a:b", "line 2: this installer does not do 'user --name=a:b'"),
@@ -331,3 +354,11 @@ def test_a_recipe_can_be_changed() -> None:
     """What is asked on the console is put into it."""
     found = recipe(IMAGE)
     assert replace(found, hostname="x").hostname == "x"
+
+
+@pytest.mark.parametrize("mode", ["image", "package"])
+def test_a_password_of_root(mode: str) -> None:
+    mine = replace(SETTINGS, root_password="$6$salt$rooted", links=(), hostname=None)
+    root = recipe(kickstart.unattended(mine, HOW, "F44", mode=mode, offline=True)).root
+    assert root is not None
+    assert (root.password, root.crypted, root.locked) == ("$6$salt$rooted", True, False)

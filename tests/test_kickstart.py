@@ -13,6 +13,7 @@ import pytest
 
 from diskgen.config import User
 from diskgen.errors import UsageError
+from diskgen.iso import kickstart
 from diskgen.iso.kickstart import (
     MEDIUM,
     VERSIONS,
@@ -25,6 +26,7 @@ from diskgen.iso.kickstart import (
     payload,
     unattended,
 )
+from diskgen.link import parse as parse_link
 
 KSVALIDATOR = Path(sys.executable).with_name("ksvalidator")
 SETTINGS = Settings(
@@ -37,8 +39,20 @@ SETTINGS = Settings(
     timezone="Europe/Berlin",
     hostname="host.example",
     users=(
-        User(name="core", groups=("wheel",), password="$6$salt$hash", key="ssh-ed25519 AAAA me@x"),
+        User(
+            name="core",
+            groups=("wheel",),
+            password="$6$salt$hash",
+            key="ssh-ed25519 AAAA me@x",
+        ),
         User(name="locked"),
+    ),
+    root_password="$6$salt$other",
+    links=(
+        parse_link("device=enp1s0,ip=192.0.2.5/24,gateway=192.0.2.1,dns=192.0.2.53,search=a.b"),
+        parse_link("device=52:54:00:12:34:56,ip=off,ipv6=2001:db8::5/64,ipv6gateway=fe80::1"),
+        parse_link("ipv6=off,onboot=no,mtu=1400"),
+        parse_link("device=e3,ipv6=dhcp,ip=off,search=c"),
     ),
     graphical=True,
     kargs=("quiet", "console=ttyS0,115200"),
@@ -221,9 +235,75 @@ def test_a_command_that_is_newer_than_the_installer() -> None:
         check("bootc --source-imgref=registry:x\n", "F42", "new.ks")
 
 
+def test_network_lines() -> None:
+    """The first device has the machine's name; all are the same to whoever reads them."""
+    one, two, three, _four = (
+        line for line in kickstart.named(SETTINGS).splitlines() if line.startswith("network")
+    )
+    assert (
+        one.split()
+        == (
+            "network --device=enp1s0 --activate --onboot=on --bootproto=static --ip=192.0.2.5"
+            " --netmask=255.255.255.0 --gateway=192.0.2.1 --nameserver=192.0.2.53"
+            " --ipv4-dns-search=a.b --hostname=host.example"
+        ).split()
+    )
+    assert (
+        two.split()
+        == (
+            "network --device=52:54:00:12:34:56 --activate --onboot=on --bindto=mac --noipv4"
+            " --ipv6=2001:db8::5/64 --ipv6gateway=fe80::1"
+        ).split()
+    )
+    assert "--device=link --activate --onboot=off --bootproto=dhcp --noipv6 --mtu=1400" in three
+    name_alone = replace(SETTINGS, links=())
+    assert (
+        "network --bootproto=dhcp --device=link --activate --onboot=on --hostname=host.example\n"
+        in kickstart.named(name_alone)
+    )
+
+
+def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
+    bare = replace(SETTINGS, links=(), hostname=None, root_password=None)
+    for settings, network, root in (
+        (bare, "network --bootproto=dhcp --device=link --activate --onboot=on", "rootpw --lock"),
+        (SETTINGS, "network --device=enp1s0", "rootpw --iscrypted '$6$salt$other'"),
+    ):
+        text = unattended(settings, HOW, "F44", mode="image", offline=True)
+        assert network in text
+        assert [line for line in text.splitlines() if line.startswith("rootpw")] == [root]
+        assert "rootpw --lock" not in kickstart.named(settings)
+    for settings in (SETTINGS, replace(SETTINGS, hostname=None)):
+        text = unattended(settings, HOW, "F44", mode="image", offline=True)
+        assert text.count("\nnetwork ") == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "ours", "taken"),
+    [
+        ("network --hostname=x", "mtu=1400", True),
+        ("network --device=e1 --bootproto=dhcp", "device=e0,mtu=1400", True),
+        ("network --device=e0 --bootproto=dhcp", "device=e0,mtu=1400", False),
+        ("network --device=AA:bb:cc:dd:ee:ff", "device=aa:bb:cc:dd:ee:ff,mtu=1400", False),
+        ("network --bootproto=dhcp", "mtu=1400", False),
+        ("network --device=link --hostname=x", "mtu=1400", False),
+    ],
+)
+def test_a_device_is_set_up_once(line: str, ours: str, taken: bool) -> None:
+    own = payload(SETTINGS, mode="image", offline=True)
+    links = (parse_link(ours),)
+    if taken:
+        merge(own, f"text\n{line}\n", "F44", "mine.ks", links)
+        return
+    with pytest.raises(UsageError, match=r"'mine\.ks' sets up .* as well \(line 2\)") as caught:
+        merge(own, f"text\n{line}\n", "F44", "mine.ks", links)
+    assert caught.value.setting == "network"
+
+
 @pytest.mark.parametrize(
     "settings",
     [
+        replace(SETTINGS, root_password="plain"),
         replace(SETTINGS, reference="x; reboot"),
         replace(SETTINGS, product="it's"),
         replace(SETTINGS, stateroot="a b"),

@@ -6,6 +6,7 @@ its packages a directory of files. The machines have no network while they are i
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,9 @@ pytestmark = pytest.mark.vm
 HERE = Path(__file__).resolve().parent
 IMAGE, PACKAGE, TEST, TROUBLE, UNATTENDED = range(5)  # GRUB's menu
 DISK_SIZE = 12 * 1024**3
+MAC = "52:54:00:12:34:56"  # of QEMU's first device
+ADDRESS = "10.0.2.50/24"  # not the one that QEMU's DHCP gives
+NAMES = "10.0.2.3"  # its name server
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,7 @@ def iso(diskgen: Program, served: Registry, target: str, cache: Path) -> Path:
         "iso", f"{served.host}/os:1", "--tls-verify=false", "--target-imgref", target,
         "--installer", f"{served.host}/installer:1",
         "--packages", pool, "--package", "linux-image-cloud-amd64",
+        "--network", f"device={MAC},ip={ADDRESS},gateway={GUEST_HOST},dns={NAMES}",
         "--kickstart", kickstart, "-o", diskgen.place / "os.iso",
     )  # fmt: skip
     return Path(printed.strip())
@@ -111,6 +116,9 @@ def test_unattended_packages_by_bios(iso: Path, disk: Path, tmp_path: Path) -> N
     proof = boot(disk, "bios")
     assert proof["state"] == "running", proof.get("failed")
     assert proof["hostname"] == "installed"
+    reachable(proof)
+    assert proof["servers"] == NAMES
+    assert json.loads(proof["installed"]) == {"mode": "package"}
     assert proof["firmware"] == "bios"
     assert proof["audit"] == "0"
     assert int(proof["packages"]) > 100
@@ -138,9 +146,9 @@ def test_typed_packages_by_uefi_from_a_stick(iso: Path, disk: Path, tmp_path: Pa
 def test_a_stick_starts_by_uefi_and_nothing_is_erased(
     iso: Path, disk: Path, tmp_path: Path
 ) -> None:
-    """The last question is answered by no: the disk is as it was."""
+    """The last question is answered by no: the disk is as it was, and the network is as asked."""
     with installing(
-        iso, disk, firmware="uefi", attach="usb", network=False, log=tmp_path / "install.log"
+        iso, disk, firmware="uefi", attach="usb", log=tmp_path / "install.log"
     ) as terminal:
         terminal.pick(IMAGE)
         terminal.expect("Onto which disk?", seconds=300)
@@ -153,9 +161,9 @@ def test_a_stick_starts_by_uefi_and_nothing_is_erased(
         terminal.expect("begin again")
         terminal.send("s")
         terminal.expect("# ")
-        terminal.send("cat /run/diskgen/medium; exit")
+        terminal.send("cat /run/diskgen/medium; ip -4 -o address show scope global; exit")
         terminal.expect("/dev/sd")
-        terminal.expect("begin again")
+        assert f" {ADDRESS} " in terminal.expect("begin again")
         terminal.send("p")
         assert terminal.wait_end() == 0
     assert disk.stat().st_blocks == 0
@@ -178,11 +186,22 @@ def test_a_medium_tests_itself(iso: Path, disk: Path, tmp_path: Path) -> None:
         terminal.expect("DISKGEN-INSTALL failed")
 
 
+def reachable(proof: dict[str, str]) -> None:
+    """Check that the machine has the address that its medium was told."""
+    assert proof["addresses"] == ADDRESS
+    assert proof["routes"].startswith(f"default via {GUEST_HOST} dev ")
+    assert "dhcp" not in proof["routes"]
+
+
 def sound(proof: dict[str, str], target: str, firmware: str) -> None:
     """Check what every installed machine must say."""
     assert proof["state"] == "running", proof.get("failed")
     assert proof["firmware"] == firmware
+    reachable(proof)
     assert proof["originfile"] == f"ostree-unverified-registry:{target}"
+    installed = json.loads(proof["installed"])
+    assert (installed["mode"], installed["reference"]) == ("image", target)
+    assert installed["digest"].startswith("sha256:")
     assert proof["deployments"] == "1"
     assert proof["fsck"] == "ok"
     assert proof["version"] == "1"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,24 @@ from ..errors import DiskgenError, HostError, UsageError
 from ..events import Emit, Event
 from ..iso import mediacheck
 from ..run import Child, run, running, wait
-from . import dialogue, disks, image_mode, medium, package_mode, payload, recipe, target
+from . import (
+    connect,
+    dialogue,
+    disks,
+    image_mode,
+    links,
+    medium,
+    network,
+    origin,
+    package_mode,
+    payload,
+    recipe,
+    target,
+)
 from .console import Consoles, active
 from .dialogue import Declined
 from .disks import Disk
+from .links import Booted
 from .medium import Medium
 from .package_mode import installed_machine
 from .payload import Payload
@@ -28,6 +43,7 @@ from .target import Mounts, Target, mounts
 
 _PLACE: Final = Path("/run/diskgen")
 _LOG: Final = _PLACE / "install.log"
+_FACTS: Final = "etc/diskgen-install.json"  # as Anaconda's kickstarts leave it
 _BASE: Final = "clearpart --all --initlabel\nreqpart --add-boot\npart / --grow\n"
 _ENDS: Final = {"poweroff": "poweroff", "reboot": "reboot", "halt": "halt"}
 
@@ -79,14 +95,18 @@ def _session(consoles: Consoles) -> bool:
         consoles.say("Testing this medium ...")
         mediacheck.verify(here.device)
         consoles.say("The medium is as it was made.")
+    booted = links.of_boot(medium.cmdline())
+    _connected(consoles, Recipe(), booted)  # a kickstart may be fetched
     with mounts() as mounted:
-        task = _decide(consoles, here, given, mounted)
+        task = _decide(consoles, here, given, mounted, booted)
         _carry_out(consoles, here, task, mounted)
     _finish(consoles, task.recipe.end)
     return True
 
 
-def _decide(consoles: Consoles, here: Medium, given: Mapping[str, str], mounted: Mounts) -> Task:
+def _decide(
+    consoles: Consoles, here: Medium, given: Mapping[str, str], mounted: Mounts, booted: Booted
+) -> Task:
     """Return what is to be done and where; all that can be wrong is said here."""
     found = disks.candidates(here.device)
     if place := given.get("inst.ks"):
@@ -98,10 +118,11 @@ def _decide(consoles: Consoles, here: Medium, given: Mapping[str, str], mounted:
                 f"there is something on '{disk.name}', and the kickstart does not say to erase it",
                 hint="give it 'clearpart --all', or another disk",
             )
+        wanted = _connected(consoles, wanted, booted)
         return Task(recipe=wanted, payload=_check(consoles, wanted, here, disk), disk=disk)
     mode = dialogue.choose_mode(consoles, here, given.get("diskgen.mode", "ask"))
     text = _BASE + medium.payload_kickstart(here, mode, given.get("diskgen.ref"))
-    wanted = _parsed(text, here, f"{mode}.ks")
+    wanted = _connected(consoles, _parsed(text, here, f"{mode}.ks"), booted)
     image = _check(consoles, wanted, here)
     disk = dialogue.choose_disk(consoles, found)
     if image is not None:
@@ -118,6 +139,17 @@ def _parsed(text: str, here: Medium, name: str) -> Recipe:
     for number, script in enumerate(first, 1):
         target.run_script(script, number, None, _PLACE)
     return recipe.parse(text, here.kickstart_version, name)
+
+
+def _connected(consoles: Consoles, wanted: Recipe, booted: Booted) -> Recipe:
+    """Set up this machine's network; return the recipe with the devices as they were found.
+
+    Where a kickstart leaves them to DHCP, the kernel's command line counts. Raises HostError.
+    """
+    asked = booted.links if all(link.is_plain for link in wanted.links) else wanted.links
+    made = network.resolve(asked, connect.found(asked))
+    connect.start(made, lambda text: consoles.say(f"  warning: {text}"))
+    return replace(wanted, links=made, hostname=wanted.hostname or booted.hostname)
 
 
 def _check(
@@ -146,6 +178,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     emit, wanted, disk = _shown(consoles), task.recipe, task.disk
     arch = installed_machine()
     consoles.say(f"\nInstalling on {disk.text}\n")
+    deployed = None
     if task.payload is not None:
         deployed = image_mode.install(
             wanted, task.payload, disk, arch, _tracked(wanted, here), here.signature, emit
@@ -157,9 +190,19 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
         how = package_mode.check(wanted, MACHINES[arch], here.packages)
         installed = package_mode.install(wanted, disk, arch, how, mounted, emit)
     consoles.say("  Setting up the machine ...")
-    target.set_up(installed, wanted, lambda text: consoles.say(f"  warning: {text}"))
+
+    def warn(text: str) -> None:
+        consoles.say(f"  warning: {text}")
+
+    target.set_up(installed, wanted, warn)
+    connect.write(installed, wanted.links, network.devices(), warn)
     for number, script in enumerate(wanted.after, 1):
         target.run_script(script, number, installed, _PLACE)
+    facts = {"mode": "package"}
+    if deployed is not None and task.payload is not None:
+        updates = origin.verify(target.PHYSICAL, deployed, emit)
+        facts = {"mode": "image", "reference": updates, "digest": task.payload.digest}
+    installed.write(_FACTS, json.dumps(facts) + "\n")
     target.label(installed)
     target.copy_log(installed, _LOG)
     run(["sync"])

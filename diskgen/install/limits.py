@@ -34,7 +34,16 @@ _SCRIPTS: Final = {2: "%traceback", 3: "%pre-install", 4: "%onerror"}  # of pyki
 _CLEAR_ALL: Final = 1  # of pykickstart's constants
 _PLAIN: Final = (None, 0)
 _DISKS: Final = "it makes plain partitions for /, /boot and /boot/efi; leave the rest out"
-_LINKS: Final = "it leaves addresses to DHCP; write others by a %post script"
+_LINKS: Final = "it sets up Ethernet devices; write what is more than that by a %post script"
+# Options of 'network', as pykickstart calls what they set.
+_MORE_THAN_ETHERNET: Final = {
+    "vlanid": "--vlanid", "interfacename": "--interfacename", "bondslaves": "--bondslaves",
+    "bondopts": "--bondopts", "bridgeslaves": "--bridgeslaves", "bridgeopts": "--bridgeopts",
+    "teamslaves": "--teamslaves", "teamconfig": "--teamconfig", "essid": "--essid",
+    "wepkey": "--wepkey", "wpakey": "--wpakey", "ethtool": "--ethtool",
+    "dhcpclass": "--dhcpclass",
+}  # fmt: skip
+_PROTOCOLS: Final = ("", "dhcp", "bootp", "static")
 
 
 def check(handler: Any, scripts: list[Any], name: str) -> None:  # noqa: ANN401
@@ -81,17 +90,12 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
         if there:
             yield loader.lineno, f"bootloader {option}", None
     for link in handler.network.network:
-        for option, there in (
-            (f"--bootproto={link.bootProto}", link.bootProto not in ("", "dhcp")),
-            ("--ip", link.ip),
-            ("--ipv6", link.ipv6 not in ("", "auto", "dhcp")),
-            ("--vlanid", link.vlanid),
-            ("--bondslaves", link.bondslaves),
-            ("--bridgeslaves", link.bridgeslaves),
-            ("--teamslaves", link.teamslaves),
-            ("--essid", link.essid),
-        ):
-            if there:
+        if link.bootProto not in _PROTOCOLS:
+            yield link.lineno, f"network --bootproto={link.bootProto}", _LINKS
+        if link.device == "bootif":
+            yield link.lineno, "network --device=bootif", "name the device, or its MAC"
+        for field, option in _MORE_THAN_ETHERNET.items():
+            if getattr(link, field, None):
                 yield link.lineno, f"network {option}", _LINKS
     for user in handler.user.userList:
         if not ACCOUNT.fullmatch(user.name):

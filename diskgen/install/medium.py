@@ -69,10 +69,15 @@ def read() -> Medium:
         raise HostError(f"'{path}' cannot be read: {error}") from error
 
 
+def cmdline() -> str:
+    """Return the kernel's command line."""
+    return _CMDLINE.read_text(errors="replace")
+
+
 def words() -> Mapping[str, str]:
     """Return the kernel arguments of ours; the last of a name counts."""
     found = {}
-    for word in _CMDLINE.read_text(errors="replace").split():
+    for word in cmdline().split():
         name, _equals, value = word.partition("=")
         if name.startswith(("inst.", "diskgen.", "rd.live.")):
             found[name] = value

@@ -17,8 +17,9 @@ from pykickstart.version import makeVersion
 
 from ..errors import UsageError
 from ..layout import Role
+from ..link import Link
 from ..units import MIB
-from . import limits
+from . import limits, links
 from .limits import FILESYSTEMS
 
 _ENDS: Final = {0: "halt", 1: "reboot", 2: "poweroff"}  # of pykickstart's actions
@@ -98,6 +99,7 @@ class Recipe:
     keyboard: str | None = None
     timezone: str | None = None
     hostname: str | None = None
+    links: tuple[Link, ...] = ()
     enabled: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     groups: Mapping[str, int | None] = field(default_factory=dict)  # their numbers, where given
@@ -130,6 +132,7 @@ def parse(text: str, version: str, name: str) -> Recipe:
         keyboard=_keyboard(handler),
         timezone=handler.timezone.timezone or None,
         hostname=next((n.hostname for n in handler.network.network if n.hostname), None),
+        links=links.of_kickstart(handler, name),
         enabled=tuple(handler.services.enabled or ()),
         disabled=tuple(handler.services.disabled or ()),
         groups={group.name: group.gid for group in handler.group.groupList},

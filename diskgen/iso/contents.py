@@ -107,7 +107,7 @@ def texts(
             own = ""
             if mode == "image" or settings.packages is not None:
                 own = kickstart.payload(settings, mode=mode, offline=offline)
-            text = kickstart.merge(own, user, version, request.kickstart.name)
+            text = kickstart.merge(own, user, version, request.kickstart.name, settings.links)
             text = kickstart.named(settings) + text
             kickstart.check(text, version, name)
             made[name] = text

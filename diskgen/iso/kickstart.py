@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
@@ -21,6 +21,8 @@ from pykickstart.version import makeVersion
 from .. import resources
 from ..config import KICKSTART_VERSIONS, User
 from ..errors import UsageError
+from ..link import Link, Way, is_mac
+from ..link import named as device_named
 
 VERSIONS: Final = KICKSTART_VERSIONS  # of installers
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
@@ -31,6 +33,7 @@ _ROOM: Final = "kickstart"
 _PLACEHOLDER: Final = re.compile(r"(?<!@)@([A-Z]+)@(?!@)")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]*", re.ASCII)
+_HASH: Final = re.compile(r"\$[A-Za-z0-9./$,=_-]+")  # crypt(5)
 _PLAIN: Final = re.compile(r"[^'\"\\$`\n\0]+")
 # What is always ours in an image-mode kickstart, so that a user's own must not have it.
 _PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc")
@@ -61,6 +64,8 @@ class Settings:
     timezone: str | None = None
     hostname: str | None = None
     users: tuple[User, ...] = ()
+    root_password: str | None = None  # crypted
+    links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
     kargs: tuple[str, ...] = ()
 
@@ -125,11 +130,11 @@ def named(settings: Settings) -> str:
     return "".join(f"{line}\n" for line in _named(settings))
 
 
-def merge(own: str, user: str, version: str, name: str) -> str:
+def merge(own: str, user: str, version: str, name: str, links: Sequence[Link] = ()) -> str:
     """Return ``user``'s kickstart with the payload and the scripts of ``own`` behind it.
 
     Raises UsageError naming file and line for what the installer does not know, and for a payload
-    of the user's, which would contradict ours.
+    or for one of the devices ``links`` of the user's, which would contradict ours.
     """
     handler = check(user, version, name)
     for command in _PAYLOADS:
@@ -139,6 +144,15 @@ def merge(own: str, user: str, version: str, name: str) -> str:
                 f"'{name}' has its own '{command}' (line {data.lineno})",
                 hint="leave it out: diskgen writes that command, and what belongs to it",
                 setting="kickstart",
+            )
+    ours = {link.device for link in links}
+    for line in handler.network.network:
+        device = device_named(line.device)
+        if device in ours and (line.device or not line.hostname):
+            raise UsageError(
+                f"'{name}' sets up the device '{device or 'link'}' as well (line {line.lineno})",
+                hint="leave it out there or here",
+                setting="network",
             )
     section = re.search(r"^%packages\b", user, re.MULTILINE)
     if section is not None and any(command in own for command in _PAYLOADS):
@@ -224,9 +238,10 @@ def _machine(settings: Settings) -> Iterator[str]:
             timezone=settings.timezone or "UTC",
         )
     )
-    if not settings.hostname:
+    if not (settings.hostname or settings.links):
         yield _NETWORK
-    yield "rootpw --lock"
+    if not settings.root_password:
+        yield "rootpw --lock"
 
 
 def _named(settings: Settings) -> Iterator[str]:
@@ -237,18 +252,58 @@ def _named(settings: Settings) -> Iterator[str]:
         yield f"keyboard {_word(settings.keyboard, 'keyboard')}"
     if settings.timezone:
         yield f"timezone {_word(settings.timezone, 'timezone')} --utc"
-    if settings.hostname:
-        yield f"{_NETWORK} --hostname={_word(settings.hostname, 'hostname')}"
+    yield from _network(settings)
+    if settings.root_password:
+        crypted = _crypted(settings.root_password, "root-password-hash")
+        yield f"rootpw --iscrypted '{crypted}'"
     for user in settings.users:
         words = [f"user --name={_word(user.name, 'user')}"]
         if user.groups:
             words.append("--groups=" + ",".join(_word(group, "user") for group in user.groups))
-        words.append(
-            f"--iscrypted --password='{_crypted(user.password)}'" if user.password else "--lock"
-        )
+        if user.password:
+            crypted = _crypted(user.password, "user-password-hash")
+            words.append(f"--iscrypted --password='{crypted}'")
+        else:
+            words.append("--lock")
         yield " ".join(words)
         if user.key:
-            yield f'sshkey --username={user.name} "{_plain(user.key, "user")}"'
+            yield f'sshkey --username={user.name} "{_plain(user.key, "user-key")}"'
+
+
+def _network(settings: Settings) -> Iterator[str]:
+    """Yield a line for each device; the first one has the machine's name, too."""
+    lines = [" ".join(_device(link)) for link in settings.links]
+    if settings.hostname:
+        lines = lines or [_NETWORK]
+        lines[0] += f" --hostname={_word(settings.hostname, 'hostname')}"
+    yield from lines
+
+
+def _device(link: Link) -> Iterator[str]:
+    """Yield the words of a device's line, which mean the same to every installer."""
+    device = link.device or "link"
+    yield f"network --device={device} --activate --onboot={'on' if link.on_boot else 'off'}"
+    if is_mac(device):
+        yield "--bindto=mac"
+    v4, v6 = link.v4, link.v6
+    if v4.address is not None:
+        yield f"--bootproto=static --ip={v4.address.ip} --netmask={v4.address.netmask}"
+    else:
+        yield "--noipv4" if v4.way is Way.OFF else "--bootproto=dhcp"
+    if v6.address is not None:
+        yield f"--ipv6={v6.address}"
+    elif v6.way is not Way.AUTO:
+        yield "--noipv6" if v6.way is Way.OFF else "--ipv6=dhcp"
+    for option, value in (
+        ("gateway", v4.gateway),
+        ("ipv6gateway", v6.gateway),
+        ("nameserver", ",".join(map(str, link.servers))),
+        ("mtu", link.mtu),
+        ("ipv4-dns-search", ",".join(v4.search)),
+        ("ipv6-dns-search", ",".join(v6.search)),
+    ):
+        if value:
+            yield f"--{option}={value}"
 
 
 def _fill(name: str, **values: str) -> str:
@@ -288,5 +343,5 @@ def _package_name(text: str) -> str:
     return _matching(re.compile(r"-?@?\^?[A-Za-z0-9][A-Za-z0-9._+*-]*"), text, "packages")
 
 
-def _crypted(text: str) -> str:
-    return _matching(re.compile(r"\$[A-Za-z0-9./$,=_-]+"), text, "user")
+def _crypted(text: str, setting: str) -> str:
+    return _matching(_HASH, text, setting)

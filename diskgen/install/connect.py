@@ -1,0 +1,184 @@
+"""The network set up: on this machine while it installs, and in the installed system for good.
+
+What brings a network up is NetworkManager, systemd-networkd or ifupdown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..link import Link, is_mac
+from ..run import run, which
+from .network import Device, devices, ident, interfaces, keyfile, networkd
+from .target import Target
+
+_UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+_INTERFACES: Final = "etc/network/interfaces"
+_SOURCE: Final = "source /etc/network/interfaces.d/*\n"
+_LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
+_RESOLVED: Final = "systemd-resolved.service"
+_PATIENCE_SECONDS: Final = 15.0  # for a cable to be noticed
+_PAUSE_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Service:
+    """What brings a network up: its unit, and where its files lie."""
+
+    unit: str
+    place: str
+    running: str  # the place of files for this boot alone
+    suffix: str
+    mode: int
+    text: Callable[[Link], str]
+    reload: tuple[str, ...]
+
+
+_NETWORKD: Final = _Service(
+    unit="systemd-networkd.service",
+    place="etc/systemd/network/10-diskgen-",
+    running="run/systemd/network/10-diskgen-",
+    suffix=".network",
+    mode=0o644,
+    text=networkd,
+    reload=("networkctl", "reload"),
+)
+_MANAGER: Final = _Service(
+    unit="NetworkManager.service",
+    place="etc/NetworkManager/system-connections/diskgen-",
+    running="run/NetworkManager/system-connections/diskgen-",
+    suffix=".nmconnection",
+    mode=0o600,  # it reads no others
+    text=keyfile,
+    reload=("nmcli", "connection", "reload"),
+)
+_IFUPDOWN: Final = "networking.service"
+
+
+def found(links: Sequence[Link], *, patience: float = _PATIENCE_SECONDS) -> tuple[Device, ...]:
+    """Return this machine's devices; which one has a cable in it is waited for where it matters."""
+    deadline = time.monotonic() + patience
+    asked = any(link.device is None and not link.is_plain for link in links)
+    while True:
+        now = devices()
+        settled = not asked or len(now) < 2 or any(each.connected for each in now)
+        if settled or time.monotonic() > deadline:
+            return now
+        time.sleep(_PAUSE_SECONDS)
+
+
+def start(links: Sequence[Link], warn: Callable[[str], None]) -> None:
+    """Set up this machine's own devices, as far as they are to be active now."""
+    active = [link for link in links if link.activate]
+    if not active:
+        return
+    here = Target(Path("/"))
+    served = False
+    for service in (_NETWORKD, _MANAGER):
+        if which(service.reload[0]) is None or not _has_unit(here, service.unit):
+            continue
+        if run(["systemctl", "start", service.unit], ok=range(256)).status:
+            continue
+        prefix = here.place(service.running)
+        for path in prefix.parent.glob(f"{prefix.name}*"):
+            path.unlink()  # of what was known before
+        for link in active:
+            _write(here, service, service.running, link)
+        run(service.reload, ok=range(256))
+        if service is _MANAGER:
+            for link in active:
+                run(["nmcli", "connection", "up", "id", ident(link)], ok=range(256))
+        served = True
+    if not served:
+        warn("this installer has neither systemd-networkd nor NetworkManager for its network")
+
+
+def write(
+    target: Target, links: Sequence[Link], found: Sequence[Device], warn: Callable[[str], None]
+) -> None:
+    """Write the devices down in the installed system, for what brings its network up.
+
+    Raises HostError where a file cannot be there.
+    """
+    if not links:
+        return
+    chosen = _of_target(target)
+    if chosen == _IFUPDOWN:
+        _write_interfaces(target, links, found, warn)
+    elif isinstance(chosen, _Service):
+        for link in links:
+            _write(target, chosen, chosen.place, link)
+    else:
+        warn(
+            "the system has no NetworkManager and no other service for its network: "
+            + ", ".join(str(link.device) for link in links)
+            + " will not be set up"
+        )
+    if chosen in (_IFUPDOWN, _NETWORKD):  # NetworkManager does it itself
+        _write_servers(target, links)
+
+
+def _of_target(target: Target) -> _Service | str | None:
+    """Return what brings the target's network up: what is enabled, else what will be."""
+    known: dict[str, _Service | str] = {
+        _MANAGER.unit: _MANAGER, _NETWORKD.unit: _NETWORKD, _IFUPDOWN: _IFUPDOWN,
+    }  # fmt: skip
+    there = [unit for unit in known if _has_unit(target, unit)]
+    enabled = [unit for unit in there if _is_enabled(target, unit)]
+    # systemd brings networkd to everyone; who does not enable it does not mean it.
+    later = [unit for unit in there if unit != _NETWORKD.unit]
+    return next((known[unit] for unit in (*enabled, *later)), None)
+
+
+def _has_unit(target: Target, unit: str) -> bool:
+    mask = target.place(_UNITS[0]) / unit
+    if mask.is_symlink() and str(mask.readlink()) == "/dev/null":
+        return False
+    return any(target.place(f"{place}/{unit}").is_file() for place in _UNITS)
+
+
+def _is_enabled(target: Target, unit: str) -> bool:
+    return any(
+        (wants / unit).is_symlink()
+        for place in _UNITS
+        for wants in target.place(place).glob("*.wants")
+        if not wants.is_symlink()
+    )
+
+
+def _write(target: Target, service: _Service, place: str, link: Link) -> None:
+    path = f"{place}{ident(link)}{service.suffix}"
+    target.write(path, service.text(link), mode=service.mode)
+
+
+def _write_interfaces(
+    target: Target, links: Sequence[Link], found: Sequence[Device], warn: Callable[[str], None]
+) -> None:
+    names = {each.mac: each.name for each in found}
+    for link in links:
+        assert link.device is not None
+        name = names.get(link.device) if is_mac(link.device) else link.device
+        if name is None:
+            warn(f"the system knows devices by their names, and '{link.device}' is not here")
+            continue
+        target.write(f"etc/network/interfaces.d/{name}", interfaces(link, name))
+    path = target.place(_INTERFACES)
+    text = path.read_text(errors="replace") if path.is_file() else _LOOPBACK
+    if "interfaces.d" not in text:
+        target.write(_INTERFACES, text + _SOURCE)
+
+
+def _write_servers(target: Target, links: Sequence[Link]) -> None:
+    """Write the name servers down where nothing would take them from a device's description."""
+    servers = dict.fromkeys(server for link in links for server in link.servers)
+    search = dict.fromkeys(d for link in links for p in (link.v4, link.v6) for d in p.search)
+    place = target.folder("etc") / "resolv.conf"
+    asked = target.has("resolvconf") or _has_unit(target, _RESOLVED) or place.is_symlink()
+    if servers and not asked:
+        lines = [f"search {' '.join(search)}"] if search else []
+        lines += [f"nameserver {server}" for server in servers]
+        target.write("etc/resolv.conf", "\n".join([*lines, ""]))

@@ -1,0 +1,67 @@
+"""Where an installed machine's updates come from, read back from its disk at the very end.
+
+Format: an ostree origin is a key file; the grammar of its reference is ostree-ext's.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+from typing import Final
+
+from ..errors import UsageError, VerifyError
+from ..events import Emit, notice
+from ..reference import parse
+from .image_mode import Deployed
+
+_KEY: Final = "container-image-reference"
+_IN_REGISTRY: Final = re.compile(
+    r"(?:ostree-(?:unverified-registry|remote-registry:[^:/]+):"
+    r"|ostree-(?:unverified-image|image-signed|remote-image:[^:/]+):(?:docker://|registry:))"
+    r"(?P<name>.+)"
+)
+
+
+def verify(root: Path, deployed: Deployed, emit: Emit) -> str:
+    """Return the reference that the machine on ``root`` updates from.
+
+    A script may have chosen another one, as long as that is in a registry. Raises VerifyError.
+    """
+    place = deployed.deployment
+    return judge(
+        root / place.with_name(f"{place.name}.origin"), deployed.prepared.plan.origin, emit
+    )
+
+
+def judge(path: Path, wanted: str, emit: Emit) -> str:
+    """Return the reference that an origin file names. Raises VerifyError where that is none.
+
+    ``wanted`` is what was written there before the scripts ran.
+    """
+    found = _read(path)
+    match = _IN_REGISTRY.fullmatch(found)
+    try:
+        name = parse(f"docker://{match['name']}").name if match is not None else None
+    except UsageError:
+        name = None
+    if name is None:
+        raise VerifyError(
+            f"the machine would not update from '{wanted}': its origin says '{found}'",
+            hint=f"a %post script changed it; '{path}' must name an image in a registry",
+        )
+    if found != wanted:
+        notice(emit, f"a script chose other updates: from '{found}', not '{wanted}'")
+    return name
+
+
+def _read(path: Path) -> str:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        return parser["origin"][_KEY]
+    except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
+        raise VerifyError(
+            f"the machine does not know where its updates come from: '{path}' has no '{_KEY}'",
+            hint="a %post script removed or damaged it; see the log",
+        ) from error
