@@ -223,6 +223,9 @@ class _Stream(io.RawIOBase):
     def _bytes(self, at: int, size: int) -> bytes:
         if isinstance(self._content, Data):
             return self._content.data[at : at + size]
+        for begin, length, offset in self._content.extents:
+            if begin <= at and at + size <= begin + length:  # nearly always: not copied again
+                return self._packs.read(self._content.pack, offset + at - begin, size)
         out = bytearray(size)
         for begin, length, offset in self._content.extents:
             low, high = max(begin, at), min(begin + length, at + size)
