@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from ..errors import HostError, UsageError
 from ..run import run
@@ -62,6 +64,12 @@ def read() -> Medium:
         )
     except (OSError, ValueError, KeyError) as error:
         raise HostError(f"'{path}' cannot be read: {error}") from error
+
+
+def holds(url: str, place: Path = REPOSITORY) -> bool:
+    """Say whether what a URL names is on the medium, which is mounted at ``place``."""
+    path = os.path.normpath(unquote(url.removeprefix("file://").removeprefix("file:")))
+    return url.startswith("file:") and Path(path).is_relative_to(place)
 
 
 def words() -> Mapping[str, str]:
