@@ -34,7 +34,6 @@ _MAKERS: Final = {
     Filesystem.VFAT: ("mkfs.vfat", "-n", "{label}", "-i", "{volume:08x}"),
 }
 _OS_RELEASE: Final = Path("/etc/os-release")
-_KEYRINGS: Final = Path("/usr/share/keyrings")
 # What makes a Debian a machine, beside what %packages names; {kernel} by architecture.
 _DEBIAN: Final = (
     "systemd-sysv", "udev", "dbus", "initramfs-tools", "e2fsprogs", "kmod", "passwd", "login",

@@ -71,6 +71,7 @@ def master(output: Path, medium: Medium) -> Mastered:
         iso = pycdlib.PyCdlib()
         iso.new(
             interchange_level=3,
+            sys_ident="LINUX",
             vol_ident=medium.label[:_JOLIET_LABEL],
             app_ident_str=medium.application,
             rock_ridge="1.09",
