@@ -18,14 +18,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import image
+import media
 import rivals
 
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+MEDIA = "\n## Media\n"
 DISKGEN = Path(sys.executable).with_name("diskgen")
 PYTHON = Path(sys.executable)
 
@@ -60,15 +63,31 @@ def main() -> None:
     first, changed = image.build(image.debian_image.default_cache())
     results: dict[str, list[Figures]] = {}
     with tempfile.TemporaryDirectory(prefix="diskgen-bench-", dir="/var/tmp") as scratch:
-        cases = table(first, changed, Path(scratch))
+        media_cases = of_media(first, Path(scratch))
+        # What disks are measured beside takes long to make.
+        of_disks = set(args.only or [""]) - {case.name for case in media_cases}
+        cases = table(first, changed, Path(scratch)) if of_disks else []
         for _number in range(args.runs):  # all cases in turn: the machine's moods hit each alike
-            for case in cases:
+            for case in (*cases, *media_cases):
                 if args.only and case.name not in args.only:
                     continue
                 case.prepare()
                 results.setdefault(case.name, []).append(measure(case.argv))
                 print(f"{case.name}: {results[case.name][-1]}", file=sys.stderr)
-    report(cases, results, first)
+    middle = {name: median(runs) for name, runs in results.items()}
+    runs = max(map(len, results.values()))
+    text = RESULTS.read_text() if RESULTS.is_file() else ""
+    before, mark, after = text.partition(MEDIA)
+    if any(case.name in middle for case in cases):
+        before = report(cases, middle, first, runs)
+        (HERE / "chart.svg").write_text(
+            chart([(c, middle[c.name]) for c in cases if c.name in middle])
+        )
+    if any(case.name in middle for case in media_cases):
+        mark, after = MEDIA, report_media(media_cases, results)
+    text = before + mark + after
+    print(text)
+    RESULTS.write_text(text)
 
 
 def table(first: Path, changed: Path, place: Path) -> list[Case]:
@@ -158,6 +177,72 @@ def encapsulated(
     ]  # fmt: skip
 
 
+def of_media(layout: Path, place: Path) -> list[Case]:
+    """Return mastering by us and by others, and the whole of ``diskgen iso``."""
+    iso, cache = place / "medium.iso", place / "iso-cache"
+    checked: set[str] = set()
+
+    def folder(name: str) -> Path:
+        return place / name.replace(" ", "-")
+
+    def prepare(name: str) -> Callable[[], None]:
+        """Make the tree, and look once at what is made of it."""
+
+        def make() -> None:
+            source = media.tree(folder(name), name)
+            if name not in checked:
+                for argv in mastering(source).values():
+                    iso.unlink(missing_ok=True)
+                    subprocess.run(argv, check=True, capture_output=True)
+                    media.check(source, iso, place / "extracted")
+                checked.add(name)
+            iso.unlink(missing_ok=True)
+            os.sync()  # nobody pays for what was written before
+
+        return make
+
+    def mastering(source: Path) -> dict[str, Words]:
+        return {
+            "diskgen": [PYTHON, HERE / "media.py", source, iso],
+            "xorriso": media.xorriso(source, iso),
+        }
+
+    def build() -> list[str | Path]:
+        installer = media.installer(image.debian_image.default_cache())
+        return [DISKGEN, "iso", f"oci:{layout}", "-o", iso, "--cache-dir", cache,
+                "--target-imgref", "registry.example/os:1", "--installer", f"oci:{installer}",
+                ]  # fmt: skip
+
+    def cold() -> None:
+        shutil.rmtree(cache, ignore_errors=True)
+        iso.unlink(missing_ok=True)
+        os.sync()
+
+    def warm() -> None:
+        if not cache.is_dir():
+            subprocess.run(build(), check=True, capture_output=True)
+        iso.unlink(missing_ok=True)
+        os.sync()
+
+    cases = []
+    for name, note in (("2 GB", ""), ("4.5 GB", "one file of more than 4 GiB")):
+        for who, argv in mastering(folder(name)).items():
+            label = who if who == "diskgen" else "xorriso + implantisomd5"
+            cases.append(Case(f"{label}, {name}", argv, prepare(name),
+                              ours=who == "diskgen", note=note))  # fmt: skip
+    cases += [
+        Case(
+            "diskgen iso, cold",
+            build(),
+            cold,
+            ours=True,
+            note="the whole command: the image of the disks, a container that installs it",
+        ),
+        Case("diskgen iso, nothing changed", build(), warm, ours=True, note="the same again"),
+    ]
+    return cases
+
+
 def measure(argv: Words) -> Figures:
     """Run a command to its end."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -204,16 +289,17 @@ def _resident(top: int) -> float:
     return total
 
 
-def report(cases: Sequence[Case], results: dict[str, list[Figures]], layout: Path) -> None:
-    """Print the table and write it down."""
-    middle = {
-        name: Figures(
-            statistics.median(run.wall for run in runs),
-            statistics.median(run.cpu for run in runs),
-            max(run.peak for run in runs),
-        )
-        for name, runs in results.items()
-    }
+def median(runs: Sequence[Figures]) -> Figures:
+    """Return the middle of several runs, of memory the most."""
+    return Figures(
+        statistics.median(run.wall for run in runs),
+        statistics.median(run.cpu for run in runs),
+        max(run.peak for run in runs),
+    )
+
+
+def report(cases: Sequence[Case], middle: Mapping[str, Figures], layout: Path, runs: int) -> str:
+    """Return the table of disks."""
     floor = middle["floor"].wall if "floor" in middle else None
     cold = middle.get("diskgen raw, cold")
     size = sum(blob.stat().st_size for blob in rivals.blobs(layout)) >> 20
@@ -222,8 +308,7 @@ def report(cases: Sequence[Case], results: dict[str, list[Figures]], layout: Pat
         "",
         f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}; layers of "
         f"{size} MiB compressed, 1.5 GB of content, 40,000 files. Medians of "
-        f"{max(map(len, results.values()))} runs, in turn; anonymous memory of all processes "
-        "together, its highest.",
+        f"{runs} runs, in turn; anonymous memory of all processes together, its highest.",
         "",
         "| case | wall s | CPU s | peak MiB | of floor | of diskgen raw, cold | |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
@@ -237,10 +322,41 @@ def report(cases: Sequence[Case], results: dict[str, list[Figures]], layout: Pat
                 f"| {case.name} | {f.wall:.2f} | {f.cpu:.2f} | {f.peak:.0f} | {to_floor} "
                 f"| {to_cold} | {case.note} |"
             )
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (HERE / "RESULTS.md").write_text(text)
-    (HERE / "chart.svg").write_text(chart([(c, middle[c.name]) for c in cases if c.name in middle]))
+    return "\n".join(lines) + "\n"
+
+
+def report_media(cases: Sequence[Case], results: Mapping[str, Sequence[Figures]]) -> str:
+    """Return the table of media.
+
+    Ratios are the medians of those of each turn, to the same tree by xorriso and implantisomd5.
+    """
+    lines = [
+        "",
+        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}. Medians of "
+        f"{max(map(len, results.values()))} runs, in turn, and of the ratios of each turn. "
+        "Mastering: a tree like a medium, of contents that do not compress, becomes an image with "
+        "Rock Ridge, Joliet, El Torito for BIOS and UEFI, boot tables for a stick, and its "
+        "checksum.",
+        "",
+        "| case | wall s | CPU s | peak MiB | of xorriso's wall | of its CPU | |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for case in cases:
+        if case.name not in results:
+            continue
+        runs = results[case.name]
+        f = median(runs)
+        theirs = results.get(f"xorriso + implantisomd5, {case.name.partition(', ')[2]}", ())
+        wall, cpu = "", ""
+        if theirs:
+            pairs = list(zip(runs, theirs, strict=True))
+            wall = f"{statistics.median(one.wall / other.wall for one, other in pairs):.2f}"
+            cpu = f"{statistics.median(one.cpu / other.cpu for one, other in pairs):.2f}"
+        lines.append(
+            f"| {case.name} | {f.wall:.2f} | {f.cpu:.2f} | {f.peak:.0f} | {wall} | {cpu} "
+            f"| {case.note} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def chart(rows: Sequence[tuple[Case, Figures]]) -> str:

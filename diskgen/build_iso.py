@@ -86,7 +86,7 @@ def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
             notice(emit, warning, warning=True)
         with Workspace(request.output, force=request.force) as work:
             with writing(request.output.parent):
-                finished, md5 = write(prepared, work, emit)
+                finished, md5 = write(prepared, store, work, emit)
             preflight.check_iso_size(request, finished.stat().st_size)
             path = work.publish(finished)
     return IsoArtifact(
@@ -116,8 +116,8 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     else:
         offered = contents.offer(request, machine)
         target = _payload(request, machine, store, emit)
-        root = _root(request, machine, store, emit)
-        source = container.examine(request, machine, root)
+        root, made = _root(request, machine, store, emit)
+        source = container.examine(request, machine, root, made)
     installer = source.installer
     problems = list(_unfit(request, target, installer))
     if problems:
@@ -192,14 +192,14 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     )
 
 
-def write(prepared: Prepared, work: Workspace, emit: Emit) -> tuple[Path, str]:
+def write(prepared: Prepared, store: Store, work: Workspace, emit: Emit) -> tuple[Path, str]:
     """Write the medium into a partial file; return that and its checksum (MD5, hex)."""
     plan = prepared.plan
     source, image = prepared.installer, prepared.product_image
     if isinstance(source, Original):
         parts = remaster.parts(source, plan, prepared.ours, image)
     else:
-        parts = container.parts(source, plan, prepared.ours, image, work, emit)
+        parts = container.parts(source, plan, prepared.ours, image, store, work, emit)
     esp = None
     if parts.efi:
         esp_path = work.partial("efiboot.img")
@@ -264,13 +264,13 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
     )
 
 
-def _root(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Directory:
-    """Return the root of the container that installs."""
+def _root(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> tuple[Directory, int]:
+    """Return the root of the container that installs, and when it was made."""
     source = request.installer or request.source
     assert isinstance(source, ImageRef)
-    _image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
+    image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
     with step(emit, "flatten", "Merging the installer's layers"):
-        return flatten.flatten(indexes)
+        return flatten.flatten(indexes), commit.image_timestamp(image)
 
 
 def _unfit(request: IsoRequest, target: Payload, installer: Installer) -> Iterator[Problem]:

@@ -174,11 +174,11 @@ def cache(args: argparse.Namespace) -> int:
             )
         )  # fmt: skip
         return 0
-    lines = [f"{'size':>10}  {'last used':<10}  {'kind':<6}  {'digest':<19}  images"]
+    lines = [f"{'size':>10}  {'last used':<10}  {'kind':<7}  {'digest':<19}  images"]
     for row in sorted(rows, key=lambda r: -r.size):
         day = datetime.fromtimestamp(row.last_used, UTC).date().isoformat()
         lines.append(
-            f"{format_size(row.size):>10}  {day:<10}  {row.kind:<6}  {row.digest[:19]:<19}  "
+            f"{format_size(row.size):>10}  {day:<10}  {row.kind:<7}  {row.digest[:19]:<19}  "
             + ", ".join(row.images)
         )
     lines.append(f"{format_size(sum(row.size for row in rows)):>10}  in '{args.cache_dir}'")

@@ -48,7 +48,7 @@ def own_runtime(*without: str) -> bytes:
     tar = TarBuilder()
     for link in ("lib", "lib64", "sbin"):
         tar.symlink(link, f"usr/{link}")
-    for path, data in sorted(_programs(REAL).items()):
+    for path, data in sorted(programs(REAL).items()):
         if Path(path).name not in without:
             tar.file(path, data, mode=0o755)
     for name in FAKE:
@@ -123,7 +123,7 @@ def installer(place: Path, tar: bytes, *, arch: str = "amd64", how: str = "gzip"
     return layout.finish(layout.image([layout.layer(tar, how)], labels={}, arch=arch))
 
 
-def _programs(names: Iterable[str]) -> dict[str, bytes]:
+def programs(names: Iterable[str]) -> dict[str, bytes]:
     """Return this machine's programs with their libraries, by the paths they are found by."""
     found: dict[str, bytes] = {}
     for name in names:

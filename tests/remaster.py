@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,14 @@ def extracted(iso: Path, out: Path) -> Path:
     run("xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/", out)
     run("chmod", "-R", "u+rwX", out)
     return out
+
+
+def detected(iso: Path) -> str | None:
+    """Return the system that a medium installs, by libosinfo; None for one that is not known."""
+    said = run("osinfo-detect", iso)
+    assert "Media is bootable." in said
+    found = re.search(r"installer for OS '(.*)'", said)
+    return found[1] if found else None
 
 
 class Maker:

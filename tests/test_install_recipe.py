@@ -194,6 +194,15 @@ def test_packages() -> None:
     assert found.repositories == {"more": "https://more/"}
     assert found.names == ("@^server", "@core", "vim")
     assert found.excluded == ("nano",)
+    assert found.missing_allowed
+    assert found.weak_dependencies
+    assert found.documentation
+    more = recipe(
+        "url --url=https://m/x\n%packages --nocore --exclude-weakdeps --excludedocs\nvim\n%end\n"
+    ).packages
+    assert more is not None
+    assert more.names == ("vim",)
+    assert [more.missing_allowed, more.weak_dependencies, more.documentation] == [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -273,6 +282,16 @@ def test_how_it_ends(word: str, end: str) -> None:
         ("user --name=a:b", "line 2: this installer does not do 'user --name=a:b'"),
         ("user --name=-x", "'user --name=-x'"),
         ("repo --name=x --mirrorlist=https://x", "'repo without --baseurl'"),
+        ("repo --name=x --baseurl=https://x --includepkgs=a",
+         "line 2: this installer does not do 'repo --includepkgs'"),
+        ("url --url=https://x --noverifyssl", "'url --noverifyssl'"),
+        ('url --url="https://x http://y"', "'url --url=https://x http://y' / write one URL"),
+        ("repo --name=x --baseurl=file:///a,http://b", "'repo --baseurl=file:///a,http://b'"),
+        ("url --url=nfs://x/y", "'url --url=nfs://x/y'"),
+        ("%packages --multilib\n%end", "'mine.ks': this installer does not do '%pack"),
+        ("%packages --inst-langs=de\n%end", "'%packages --inst-langs'"),
+        ("%packages\n-@games\n%end", "'-@games' / leave out its packages by their names"),
+        ("%packages\n@games --optional\n%end", "'@games with options'"),
         ("%packages\nvim\n%end", "both 'ostreecontainer' and %packages"),
         ("nonsense", "line 2: Unknown command: nonsense"),
         ("user --groups=x", "line 2: "),

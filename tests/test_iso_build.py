@@ -413,6 +413,15 @@ def test_the_same_bytes_each_time(
     assert (tmp_path / "other-name.iso").read_bytes() == made.iso.read_bytes()
 
 
+def test_an_installer_is_packed_once(media: dict[str, Made], program: Program) -> None:
+    """Two media share theirs; what is in the cache is what is on them."""
+    found = {name: made.tree / "images/install.img" for name, made in media.items()}
+    assert found["remote"].read_bytes() == found["both"].read_bytes()
+    cached = sorted((program.cache / "v1/runtimes").iterdir())
+    assert len(cached) == 2
+    assert {path.read_bytes() for path in cached} == {p.read_bytes() for p in found.values()}
+
+
 def test_the_plan_is_what_is_made(program: Program, medium: Made) -> None:
     before = program.left_behind()
     plan = json.loads(program("plan", "iso", *medium.words, "--json"))

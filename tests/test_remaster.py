@@ -32,7 +32,7 @@ from diskgen.tree import Directory, read, regular
 from . import vendor_iso
 from .oci import EPOCH
 from .program import Program
-from .remaster import Maker, extracted, payload, run
+from .remaster import Maker, detected, extracted, payload, run
 
 OWN = os.environ.get("DISKGEN_ANACONDA_ISO")
 NAMES = [maker.__name__ for maker in vendor_iso.MAKERS] + (["yours"] if OWN else [])
@@ -106,6 +106,13 @@ def esp_files(case: Case, tmp_path: Path) -> dict[str, bytes]:
 def test_the_medium_checks_itself(case: Case) -> None:
     run("checkisomd5", case.iso)
     assert f"Volume id: {case.label}" in run("isoinfo", "-d", "-i", case.iso)
+
+
+def test_it_is_recognised_as_the_vendors_is(case: Case) -> None:
+    ours, theirs = detected(case.iso), detected(case.vendor_iso)
+    assert theirs in (None, ours)  # xorriso names no system by itself, vendors do
+    if case.label in (vendor_iso.FEDORA, vendor_iso.CENTOS):
+        assert ours is not None
 
 
 def test_what_is_the_vendors_stays(case: Case) -> None:

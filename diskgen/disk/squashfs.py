@@ -45,7 +45,7 @@ def make(
     argv: list[str | Path] = [
         "mksquashfs", "-", output, "-tar", "-quiet", "-no-progress", "-noappend",
         "-mkfs-time", str(max(timestamp, 0)), "-root-mode", f"{stat.S_IMODE(root.mode):o}",
-        "-b", "1M", *squashfs_root.OPTIONS, *COMPRESSIONS[compression],
+        *how(compression),
     ]  # fmt: skip
     with running(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE) as child:
         assert child.stdin is not None
@@ -70,6 +70,11 @@ def make(
             hint="free some space, or write the output elsewhere",
         )
     raise ToolError([str(word) for word in argv], child.returncode, said)
+
+
+def how(compression: str = "zstd") -> tuple[str, ...]:
+    """Return the options by which images are compressed."""
+    return ("-b", "1M", *squashfs_root.OPTIONS, *COMPRESSIONS[compression])
 
 
 def _check_holes(root: Directory) -> None:

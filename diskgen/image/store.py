@@ -1,7 +1,8 @@
-"""The cache: blobs by digest, layers by diff_id, and a note of which image used them when.
+"""The cache: blobs, layers, packed installers, and a note of which image used which when.
 
     v1/blobs/sha256/<digest>   as fetched, shared by all images
     v1/layers/<diff_id>.*      pack and index of a layer that was read
+    v1/runtimes/<name>         packed installers, by what they are made of
     v1/images/<digest>.json    one per image: reference, blobs, layers; its mtime is the last use
     v1/tmp/                    scratch of running builds
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -32,7 +34,7 @@ _DAY: Final = 24 * 60 * 60
 class Row:
     """One cached thing; ``size`` in bytes, ``last_used`` in seconds since 1970."""
 
-    kind: str  # blob or layer
+    kind: str  # blob, layer or runtime
     digest: str
     size: int
     last_used: float
@@ -47,6 +49,7 @@ class Store:
         self.root = root.absolute() / "v1"
         self.blobs = self.root / "blobs"
         self.layers = self.root / "layers"
+        self._runtimes = self.root / "runtimes"
         self._images = self.root / "images"
         self._scratch = self.root / "tmp"
 
@@ -54,7 +57,8 @@ class Store:
     def session(self) -> Iterator[Store]:
         """Use the cache: it exists and nothing is pruned from it while the block runs."""
         try:
-            for path in (self.blobs / "sha256", self.layers, self._images, self._scratch):
+            for path in (self.blobs / "sha256", self.layers, self._runtimes, self._images,
+                         self._scratch):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
             lock = (self.root / "lock").open("w")
         except OSError as error:
@@ -80,6 +84,18 @@ class Store:
     def blob(self, digest: str) -> Path:
         """Return where the blob of a digest is or would be."""
         return self.blobs / digest.replace(":", "/", 1)
+
+    def runtime(self, name: str) -> Path:
+        """Return where a packed installer is or would be; ``name`` is a digest (hex)."""
+        return self._runtimes / name
+
+    def used(self, runtime: Path) -> bool:
+        """Say whether a packed installer is there, and note that it was used now."""
+        try:
+            os.utime(runtime)
+        except FileNotFoundError:
+            return False
+        return True
 
     def drop_blob(self, digest: str) -> bool:
         """Remove a blob that turned out to be damaged; say whether it was ours."""
@@ -121,6 +137,8 @@ class Store:
         for path in self.layers.glob("*"):
             if not path.name.startswith(".tmp-"):
                 groups.setdefault(("layer", f"sha256:{path.stem}"), []).append(path)
+        for path in self._runtimes.glob("*"):
+            groups.setdefault(("runtime", f"sha256:{path.name}"), []).append(path)
         for (kind, digest), paths in sorted(groups.items()):
             try:
                 stats = [path.stat() for path in paths]

@@ -33,6 +33,13 @@ _PLACES: Final = ("/", "/boot", "/boot/efi", "biosboot")
 _SCRIPTS: Final = {2: "%traceback", 3: "%pre-install", 4: "%onerror"}  # of pykickstart's kinds
 _CLEAR_ALL: Final = 1  # of pykickstart's constants
 _PLAIN: Final = (None, 0)
+_DEFAULT_GROUP: Final = 1
+# Anything else would be more than one value to dnf and apt.
+_URL: Final = re.compile(r"(https?|ftp|file)://[^\s,'\"\\\[\]]+")
+_OF_SOURCES: Final = (
+    "includepkgs", "excludepkgs", "ignoregroups", "proxy", "noverifyssl", "sslcacert",
+    "sslclientcert", "sslclientkey",
+)  # fmt: skip
 _DISKS: Final = "it makes plain partitions for /, /boot and /boot/efi; leave the rest out"
 _LINKS: Final = "it sets up Ethernet devices; write what is more than that by a %post script"
 # Options of 'network', as pykickstart calls what they set.
@@ -62,8 +69,9 @@ def check(handler: Any, scripts: list[Any], name: str) -> None:  # noqa: ANN401
             hint="leave it out, or install by Anaconda",
         )
     for line, what, hint in _refused(handler):
+        where = f", line {line}" if line else ""
         raise UsageError(
-            f"'{name}', line {line}: this installer does not do '{what}'",
+            f"'{name}'{where}: this installer does not do '{what}'",
             hint=hint or "leave it out, or install by Anaconda",
         )
 
@@ -103,9 +111,36 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
         for option, value in (("--homedir", user.homedir), ("--gid", user.gid)):
             if value not in ("", None):
                 yield user.lineno, f"user {option}", None
-    for repo in handler.repo.repoList:
-        if not repo.baseurl:
-            yield repo.lineno, "repo without --baseurl", None
+    yield from _of_packages(handler)
+
+
+def _of_packages(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401
+    sources = [("url", handler.url)] if handler.url.seen else []
+    sources += [("repo", repo) for repo in handler.repo.repoList]
+    for word, source in sources:
+        if word == "repo" and not source.baseurl:
+            yield source.lineno, "repo without --baseurl", None
+        for attribute in _OF_SOURCES:
+            if getattr(source, attribute, None):
+                yield source.lineno, f"{word} --{attribute}", None
+        for attribute in ("url", "mirrorlist", "metalink", "baseurl"):
+            url = getattr(source, attribute, None)
+            if url and not _URL.fullmatch(url):
+                hint = "write one URL of http, https, ftp or file; blanks in it as %20"
+                yield source.lineno, f"{word} --{attribute}={url}", hint
+    found = handler.packages
+    for option, there in (
+        ("--default", found.default),
+        ("--inst-langs", found.instLangs is not None),
+        ("--multilib", found.multiLib),
+    ):
+        if there:
+            yield 0, f"%packages {option}", None
+    for group in found.groupList:
+        if group.include != _DEFAULT_GROUP:
+            yield 0, f"@{group.name} with options", "name the packages that you want of it"
+    for group in found.excludedGroupList:
+        yield 0, f"-@{group.name}", "leave out its packages by their names"
 
 
 def _of_storage(handler: Any) -> Iterator[tuple[int, str, object]]:  # noqa: ANN401

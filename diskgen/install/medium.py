@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import urllib.error
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from ..errors import HostError, UsageError
 from ..run import run
@@ -72,6 +74,12 @@ def read() -> Medium:
 def cmdline() -> str:
     """Return the kernel's command line."""
     return _CMDLINE.read_text(errors="replace")
+
+
+def holds(url: str, place: Path = REPOSITORY) -> bool:
+    """Say whether what a URL names is on the medium, which is mounted at ``place``."""
+    path = os.path.normpath(unquote(url.removeprefix("file://").removeprefix("file:")))
+    return url.startswith("file:") and Path(path).is_relative_to(place)
 
 
 def words() -> Mapping[str, str]:

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from ..arch import MACHINES, Machine
+from ..bootloader import grub_config
 from ..disk import table
 from ..errors import HostError, UsageError
 from ..events import Emit, step
 from ..layout import Filesystem, Layout, Partition, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
+from . import dnf, medium
 from . import target as targets
 from .disks import Disk, partition_path
 from .image_mode import reread, zero
@@ -33,7 +35,6 @@ _MAKERS: Final = {
     Filesystem.VFAT: ("mkfs.vfat", "-n", "{label}", "-i", "{volume:08x}"),
 }
 _OS_RELEASE: Final = Path("/etc/os-release")
-_KEYRINGS: Final = Path("/usr/share/keyrings")
 # What makes a Debian a machine, beside what %packages names; {kernel} by architecture.
 _DEBIAN: Final = (
     "systemd-sysv", "udev", "dbus", "initramfs-tools", "e2fsprogs", "kmod", "passwd", "login",
@@ -43,6 +44,13 @@ _DEBIAN_LOADER: Final = {
     "uefi": ("grub-efi-{kernel}", "grub-efi-{kernel}-signed", "shim-signed", "dosfstools"),
     "bios": ("grub-pc",),
 }
+# The same of the Fedora family, whose @core has neither kernel nor boot loader.
+_FEDORA: Final = ("dracut", "grub2-tools")
+_FEDORA_LOADER: Final = {
+    "uefi": ("grub2-efi-{suffix}", "shim-{suffix}", "efibootmgr", "dosfstools"),
+    "bios": ("grub2-pc",),
+}
+_CHECKERS: Final = {"ext4": "e2fsprogs", "xfs": "xfsprogs", "btrfs": "btrfs-progs"}
 _KERNELS: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _COMPONENTS: Final = "main"
 _NETWORK: Final = "[Match]\nType=ether\n[Network]\nDHCP=yes\n"
@@ -86,7 +94,7 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
             "the kickstart does not say where packages come from", hint="give it 'url --url=…'"
         )
     for url in _urls(recipe.packages):
-        if url.startswith("file:") and not Path(urlsplit(url).path).is_dir():
+        if url.startswith("file:") and not Path(unquote(urlsplit(url).path)).exists():
             raise UsageError(
                 f"the packages are to come from '{url}', which is not here",
                 hint="start the machine from the medium that holds them",
@@ -98,7 +106,10 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
             "does not have",
             hint="choose ext4",
         )
-    return family(recipe.packages, on_medium)
+    how = family(recipe.packages, on_medium)
+    if how.name == "fedora":
+        dnf.check(recipe.packages, dnf.release_version(_os_release()), dnf.keys())
+    return how
 
 
 def install(
@@ -124,10 +135,14 @@ def install(
         _partition(disk, layout)
         _mount(disk, layout, mounts)
     target = Target(PHYSICAL)
+    if how.name == "fedora":
+        mounts.enter(PHYSICAL)  # its packages' scripts look at the machine
+        target.write("etc/kernel/cmdline", _command_line(recipe, machine, layout))
     with step(emit, "packages", "Installing packages") as phase:
         (_debian if how.name == "debian" else _fedora)(recipe, machine, target)
         phase.detail = f"by {how.program}"
-    mounts.enter(PHYSICAL)
+    if how.name == "debian":
+        mounts.enter(PHYSICAL)
     mounts.bind(PHYSICAL, ROOT)
     mounts.enter(ROOT)
     target = Target(ROOT)
@@ -137,6 +152,8 @@ def install(
     target.write("etc/machine-id", "")
     with step(emit, "bootloader", "Installing the boot loader"):
         _boot_loader(target, disk, recipe, machine, how)
+        if how.name == "fedora" and targets.has_uefi():
+            point_to_menus(target, machine, layout)
     return target
 
 
@@ -216,21 +233,26 @@ def _hooks() -> list[str]:
 
 def _suite() -> str:
     """Return the suite that the runtime is of: what it installs is its own distribution."""
-    text = _OS_RELEASE.read_text(errors="replace") if _OS_RELEASE.is_file() else ""
-    match = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', text, re.MULTILINE)
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', _os_release(), re.MULTILINE)
     return match[1] if match else "stable"
 
 
+def _os_release() -> str:
+    """Return the os-release of the runtime."""
+    return _OS_RELEASE.read_text(errors="replace") if _OS_RELEASE.is_file() else ""
+
+
 def _apt_lines(source: PackageSource, suite: str) -> Iterator[str]:
-    """Yield lines of sources.list(5). A flat directory of packages has no suites."""
+    """Yield lines of sources.list(5). A flat directory of packages has no suites.
+
+    What is not on the medium is verified by the keys that this machine has.
+    """
     for url in _urls(source):
         path = Path(url.removeprefix("file://")) if url.startswith("file://") else None
-        if path is not None and not (path / "dists").is_dir():
-            yield f"deb [trusted=yes] {url.replace('file://', 'file:')} ./"
-        elif path is not None:
-            yield f"deb [trusted=yes] {url.replace('file://', 'file:')} {suite} {_COMPONENTS}"
-        else:
-            yield f"deb {url} {suite} {_COMPONENTS}"
+        flat = path is not None and not (path / "dists").is_dir()
+        trusted = "[trusted=yes] " if medium.holds(url) else ""
+        suites = "./" if flat else f"{suite} {_COMPONENTS}"
+        yield f"deb {trusted}{url.replace('file://', 'file:')} {suites}"
 
 
 def _urls(source: PackageSource) -> tuple[str, ...]:
@@ -239,34 +261,48 @@ def _urls(source: PackageSource) -> tuple[str, ...]:
 
 
 def _fedora(recipe: Recipe, machine: Machine, target: Target) -> None:
+    assert recipe.packages is not None
+    dnf.install(
+        recipe.packages,
+        rpm_names(recipe, machine, uefi=targets.has_uefi()),
+        machine,
+        target,
+        version=dnf.release_version(_os_release()),
+        trusted=dnf.keys(),
+    )
+
+
+def rpm_names(recipe: Recipe, machine: Machine, *, uefi: bool) -> tuple[str, ...]:
+    """Return what is to be installed of the Fedora family: what is named, and what starts it."""
     source = recipe.packages
     assert source is not None
-    assert source.url is not None
-    folder = target.folder("etc/yum.repos.d")
-    urls = {"installation": source.url, **source.repositories}
-    word = {"url": "baseurl"}.get(source.kind, source.kind)
-    text = "".join(
-        f"[{name}]\nname={name}\n{word if name == 'installation' else 'baseurl'}={url}\n"
-        f"enabled=1\ngpgcheck={0 if url.startswith('file:') else 1}\n"
-        for name, url in urls.items()
-    )
-    (folder / "installation.repo").write_text(text, encoding="utf-8")
-    excluded = [f"--exclude={name}" for name in source.excluded]
-    names = source.names or ("@core",)
-    run(
-        [
-            "dnf", "-y", f"--installroot={target.root}", f"--forcearch={machine.name}",
-            f"--setopt=reposdir={folder}", "--setopt=install_weak_deps=False", *excluded,
-            "install", *names,
-        ]
-    )  # fmt: skip
+    kind = recipe.storage.filesystem or Filesystem.EXT4
+    wanted = [*_FEDORA, _CHECKERS[kind], *_FEDORA_LOADER["uefi" if uefi else "bios"]]
+    if not any(name.startswith("kernel") for name in source.names):
+        wanted.insert(0, "kernel")
+    found = [name.format(suffix=machine.efi_suffix) for name in wanted]
+    return (*source.names, *(name for name in found if name not in source.excluded))
+
+
+def _command_line(recipe: Recipe, machine: Machine, layout: Layout) -> str:
+    """Return the kernel's arguments for kernel-install(8), which would take the installer's own."""
+    root = layout.partition(Role.ROOT).fs_uuid_text
+    return " ".join((f"root=UUID={root}", "ro", *machine.consoles, *recipe.kargs)) + "\n"
+
+
+def point_to_menus(target: Target, machine: Machine, layout: Layout) -> None:
+    """Tell each GRUB on the ESP, which packages put there, where its menu is."""
+    text = grub_config.stub(layout.partition(Role.BOOT).fs_uuid_text, "grub2")
+    for program in target.place("boot/efi/EFI").glob(f"*/grub{machine.efi_suffix}.efi"):
+        target.write(f"boot/efi/EFI/{program.parent.name}/grub.cfg", text)
 
 
 def _boot_loader(target: Target, disk: Disk, recipe: Recipe, machine: Machine, how: Family) -> None:
     kargs = " ".join((*machine.consoles, *recipe.kargs))
     target.write(
         "etc/default/grub.d/50-diskgen.cfg" if how.name == "debian" else "etc/default/grub",
-        f'GRUB_TIMEOUT=2\nGRUB_CMDLINE_LINUX="{kargs}"\nGRUB_CMDLINE_LINUX_DEFAULT=""\n',
+        f'GRUB_TIMEOUT=2\nGRUB_CMDLINE_LINUX="{kargs}"\nGRUB_CMDLINE_LINUX_DEFAULT=""\n'
+        + ("GRUB_ENABLE_BLSCFG=true\n" if how.name == "fedora" else ""),
     )
     program = "grub-install" if target.has("grub-install") else "grub2-install"
     if targets.has_uefi():

@@ -46,6 +46,9 @@ class PackageSource:
     repositories: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    missing_allowed: bool = False
+    weak_dependencies: bool = True
+    documentation: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,13 +190,17 @@ def _packages(handler: Any) -> PackageSource | None:  # noqa: ANN401
     url = handler.url
     kind = next((k for k in ("mirrorlist", "metalink") if getattr(url, k, None)), "url")
     names = [f"@^{found.environment}"] if found.environment else []
+    names += [] if found.nocore else ["@core"]
     names += [f"@{group.name}" for group in found.groupList]
     return PackageSource(
         url=getattr(url, kind, None) if url.seen else None,
         kind=kind,
         repositories={repo.name: repo.baseurl for repo in handler.repo.repoList if repo.baseurl},
-        names=(*names, *found.packageList),
+        names=tuple(dict.fromkeys((*names, *found.packageList))),
         excluded=tuple(found.excludedList),
+        missing_allowed=bool(found.handleMissing or found.handleBroken),
+        weak_dependencies=not found.excludeWeakdeps,
+        documentation=not found.excludeDocs,
     )
 
 

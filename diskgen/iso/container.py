@@ -8,13 +8,13 @@ from typing import Final
 from ..arch import Machine
 from ..bootloader import grub_bios
 from ..config import IsoRequest
-from ..disk import squashfs
 from ..events import Emit, step
+from ..image.store import Store
 from ..ostree.facts import os_release
 from ..tree import Directory, File, Packed, read, regular
 from ..units import format_size
 from ..workspace import Workspace
-from . import initramfs, medium, own
+from . import initramfs, medium, own, packed
 from . import runtime as runtimes
 from .kickstart import VERSIONS
 from .medium import BiosLoader, Parts
@@ -31,9 +31,10 @@ class Container:
     installer: Installer
     runtime: Runtime
     root: Directory
+    timestamp: int  # of its image
 
 
-def examine(request: IsoRequest, machine: Machine, root: Directory) -> Container:
+def examine(request: IsoRequest, machine: Machine, root: Directory, timestamp: int) -> Container:
     """Return what an installer's root brings. Raises UnfitError with all that is missing."""
     runtime = runtimes.examine(root, machine)
     release = os_release(root)
@@ -48,7 +49,7 @@ def examine(request: IsoRequest, machine: Machine, root: Directory) -> Container
         runtime_bytes=root_size(root),
         warnings=runtime.warnings,
     )
-    return Container(installer=installer, runtime=runtime, root=root)
+    return Container(installer=installer, runtime=runtime, root=root, timestamp=timestamp)
 
 
 def root_size(root: Directory | None) -> int:
@@ -62,18 +63,21 @@ def parts(
     plan: IsoPlan,
     ours: Directory,
     product_image: bytes | None,
+    store: Store,
     work: Workspace,
     emit: Emit,
 ) -> Parts:
     """Pack the runtime and return what the medium is made of. Raises DiskgenError."""
     runtime, root = container.runtime, container.root
-    stage2 = work.partial("install.img")
     if not runtime.anaconda:
         own.add_to(root)
     with step(emit, "runtime", "Packing the installer", unit="bytes") as phase:
-        squashfs.make(stage2, root, timestamp=plan.timestamp, advance=phase.advance)
+        # Of the installer's time, not the payload's: another payload does not change it.
+        stage2, known = packed.make(
+            store, root, timestamp=container.timestamp, advance=phase.advance
+        )
         size = stage2.stat().st_size
-        phase.detail = format_size(size)
+        phase.detail = format_size(size) + (", from the cache" if known else "")
     efi = {f"{_PROGRAMS}/{name}": file for name, file in runtime.efi.items()}
     if efi and runtime.font is not None:
         efi[f"{_PROGRAMS}/fonts/unicode.pf2"] = runtime.font

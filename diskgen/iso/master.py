@@ -78,6 +78,7 @@ def master(output: Path, medium: Medium) -> Mastered:
         iso = pycdlib.PyCdlib()
         iso.new(
             interchange_level=3,
+            sys_ident="LINUX",
             vol_ident=medium.label[:_JOLIET_LABEL],
             app_ident_str=medium.application,
             rock_ridge="1.09",
@@ -246,6 +247,9 @@ class _Stream(io.RawIOBase):
     def _bytes(self, at: int, size: int) -> bytes:
         if isinstance(self._content, Data):
             return self._content.data[at : at + size]
+        for begin, length, offset in self._content.extents:
+            if begin <= at and at + size <= begin + length:  # nearly always: not copied again
+                return self._packs.read(self._content.pack, offset + at - begin, size)
         out = bytearray(size)
         for begin, length, offset in self._content.extents:
             low, high = max(begin, at), min(begin + length, at + size)

@@ -24,6 +24,8 @@ _LABELS: Final = {
     "fedora": "Fedora-S-dvd-{arch}-{version}",
     "centos": "CentOS-Stream-{version}-BaseOS-{arch}",
     "rhel": "RHEL-{dashed}-0-BaseOS-{arch}",
+    "almalinux": "AlmaLinux-{dashed}-{arch}-dvd",
+    "rocky": "Rocky-{dashed}-{arch}-dvd",
 }
 _LANGUAGES: Final = {"fedora": "F{major}", "rhel": "RHEL{major}", "centos": "RHEL{major}",
                      "almalinux": "RHEL{major}", "rocky": "RHEL{major}"}  # fmt: skip

@@ -116,6 +116,11 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
 def os_release(root: Directory) -> dict[str, str]:
     """Return os-release(5) of a tree, unquoted; empty where there is none."""
     text = find_text(root, "usr/lib/os-release") or find_text(root, "etc/os-release") or ""
+    return parse_os_release(text)
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Return the assignments of an os-release(5), unquoted."""
     values = {}
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
