@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import struct
 import subprocess
 from dataclasses import replace
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from diskgen.arch import MACHINES
 from diskgen.errors import SourceError, UsageError
-from diskgen.iso import mainframe, menu, overlay
+from diskgen.iso import mainframe, medium, menu, overlay
 from diskgen.iso.menu import Choices, Entry, Submenu
-from diskgen.tree import Directory, File, regular, symlink
+from diskgen.tree import Directory, File, read, regular, symlink
 
 from .oci import mainframe_kernel
 
@@ -167,3 +169,34 @@ def test_files_for_the_service_element() -> None:
     card = mainframe.parameters(" ".join(words))
     assert all(len(line) < 80 for line in card.splitlines())
     assert card.split() == words
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_mainframes_menu(own: bool) -> None:
+    """A service element lists .ins files; what erases says so, and is not what starts by itself."""
+    empty = regular(b"runtime")
+    choices = replace(CHOICES, unattended=(("image", "vda"),))
+    root, boot = medium.tree(
+        medium.Parts(
+            machine=MACHINES["s390x"], choices=choices, product="Tiny", version="1", timestamp=1,
+            kernel=regular(bytes(loadable())), initrd=regular(b"initrd"), stage2=empty, own=own,
+        ),
+        None,
+    )  # fmt: skip
+    assert [image.path for image in boot] == ["images/cdboot.img"]
+    texts = {
+        name: read(node.content).decode()
+        for name in ("generic", "image", "package", "unattended-image")
+        if (node := root.get_file(f"{name}.ins")) and node.content
+    }
+    assert texts["unattended-image"].startswith("* ERASE vda and install in image mode")
+    for name, text in texts.items():
+        place = re.findall(r"^(images/\S+\.prm) 0x00010480$", text, re.MULTILINE)[0]
+        file = root.get_file(place)
+        assert file is not None
+        assert file.content is not None
+        line = read(file.content).decode()
+        assert max(map(len, line.splitlines())) <= 80
+        assert ("inst.ks=" in line) == (name == "unattended-image")
+        # Ours frees no devices by itself.
+        assert ("cio_ignore" in line) == (not own)

@@ -188,16 +188,23 @@ def _add_mainframe(root: Directory, parts: Parts) -> None:
     root.add(_CDBOOT, regular(mainframe.boot_image(kernel, initrd, line)))
     root.add("images/initrd.addrsize", regular(mainframe.addresses(len(initrd))))
     files = {"images/cdboot.prm": mainframe.parameters(line)}
-    cards = f"{line} {_CARDS}"
-    files["images/generic.prm"] = mainframe.parameters(cards)
-    files["images/genericdvd.prm"] = mainframe.parameters(f"{cards} rd.cmdline=ask")
+    # Anaconda frees the devices that it is told of, and lets people type more arguments.
+    cards, typed = ("", "") if parts.own else (_CARDS, "rd.cmdline=ask")
+    files["images/generic.prm"] = mainframe.parameters(f"{line} {cards}")
+    files["images/genericdvd.prm"] = mainframe.parameters(f"{line} {cards} {typed}")
     files["generic.ins"] = mainframe.instructions(parts.product, "images/genericdvd.prm")
-    for mode in modes if len(modes) > 1 else ():
-        own = " ".join(("ro", *menu.arguments(parts.choices, f"diskgen.mode={mode}"), _CARDS))
-        files[f"images/{mode}.prm"] = mainframe.parameters(own)
-        files[f"{mode}.ins"] = mainframe.instructions(
-            f"{parts.product}: {mode} mode", f"images/{mode}.prm"
-        )
+    # A service element lists these: they are its menu.
+    listed: list[tuple[str, str, tuple[str, ...]]] = [
+        (mode, f"{parts.product}: {mode} mode", (f"diskgen.mode={mode}",))
+        for mode in (modes if len(modes) > 1 else ())
+    ]  # fmt: skip
+    for mode, disk in parts.choices.unattended:
+        words = menu.unattended_words(parts.choices, mode)
+        listed.append((f"unattended-{mode}", menu.erasing_title(mode, disk), words))
+    for name, title, arguments in listed:
+        own = " ".join(("ro", *menu.arguments(parts.choices, *arguments), cards))
+        files[f"images/{name}.prm"] = mainframe.parameters(own)
+        files[f"{name}.ins"] = mainframe.instructions(title, f"images/{name}.prm")
     for path, text in files.items():
         root.add(path, regular(text.encode()))
 

@@ -78,6 +78,17 @@ def arguments(choices: Choices, *words: str) -> tuple[str, ...]:
     return (*([stage2] if choices.stage2 else []), *words, *choices.kargs)
 
 
+def unattended_words(choices: Choices, mode: str) -> tuple[str, ...]:
+    """Return the kernel arguments by which a mode installs without a question."""
+    place = f"hd:LABEL={escape_device(choices.label)}:/diskgen/unattended-{mode}.ks"
+    return f"inst.ks={place}", f"diskgen.mode={mode}"
+
+
+def erasing_title(mode: str, disk: str) -> str:
+    """Return what is said of that, wherever it can be chosen."""
+    return f"ERASE {disk} and install in {mode} mode without a question"
+
+
 def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
     """Return the menu of a medium. Raises UsageError for words that GRUB would misread."""
     image, package = "diskgen.mode=image", "diskgen.mode=package"
@@ -118,12 +129,8 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
     if choices.unattended:
         erasing = [
             Entry(
-                title=f"ERASE {disk} and install in {mode} mode without a question",
-                arguments=arguments(
-                    choices,
-                    f"inst.ks=hd:LABEL={escape_device(choices.label)}:/diskgen/unattended-{mode}.ks",
-                    f"diskgen.mode={mode}",
-                ),
+                title=erasing_title(mode, disk),
+                arguments=arguments(choices, *unattended_words(choices, mode)),
             )
             for mode, disk in choices.unattended
         ]
