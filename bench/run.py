@@ -257,10 +257,12 @@ def measure(argv: Words) -> Figures:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    _out, err = child.communicate()
-    wall = time.monotonic() - begun
-    ended.set()
-    thread.join()
+    try:
+        _out, err = child.communicate()
+    finally:  # an interrupt included
+        wall = time.monotonic() - begun
+        ended.set()
+        thread.join()
     if child.returncode:
         sys.exit(f"error: {argv[0]} failed:\n{err.decode(errors='replace')[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
