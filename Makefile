@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 IMAGE ?=
+# Emulated machines keep one processor busy each, most of the time.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: install host-packages demo test test-all test-quick lint bench clean
 
@@ -25,10 +27,10 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 test: install
-	$(BIN)/pytest tests vm-tests
+	$(PYTEST) tests vm-tests
 
 test-all: install
-	$(BIN)/pytest -m "extended or not extended" tests vm-tests
+	$(PYTEST) -m "extended or not extended" tests vm-tests
 
 test-quick: install
 	$(BIN)/pytest -n auto tests

@@ -260,7 +260,7 @@ def test_values_that_would_break_out(
     """None is written into a menu or a kickstart as it is."""
     words = [option, value]
     if option == "--user-password-hash":
-        words += ["--user", "ann"]
+        words = ["--user", "ann", *words]
     if option == "--package":
         words += ["--packages", "https://x.invalid/"]
     if option == "--product":  # only shown, so what is not plain is left out
