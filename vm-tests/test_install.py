@@ -161,7 +161,7 @@ def test_a_stick_starts_by_uefi_and_nothing_is_erased(
         terminal.expect("begin again")
         terminal.send("s")
         terminal.expect("# ")
-        terminal.send("cat /run/diskgen/medium; ip -4 -o address show scope global; exit")
+        terminal.send("cat /run/diskgen/medium; ip -4 -o address show scope global | cat; exit")
         terminal.expect("/dev/sd")
         assert f" {ADDRESS} " in terminal.expect("begin again")
         terminal.send("p")

@@ -144,6 +144,8 @@ def install(
     if how.name == "debian":
         mounts.enter(PHYSICAL)
     mounts.bind(PHYSICAL, ROOT)
+    for place in _places(layout):
+        mounts.bind(PHYSICAL / place, ROOT / place)  # what is mounted below is not shown with it
     mounts.enter(ROOT)
     target = Target(ROOT)
     target.write("etc/fstab", _fstab(layout))
@@ -179,6 +181,12 @@ def _mount(disk: Disk, layout: Layout, mounts: Mounts) -> None:
     for place in sorted(by_place):
         device = partition_path(disk.path, by_place[place].number)
         mounts.add(device, PHYSICAL / place.lstrip("/"))
+
+
+def _places(layout: Layout) -> list[str]:
+    """Return where partitions are mounted below the root, outer ones first."""
+    places = (part.mountpoint or "" for part in layout.partitions)
+    return sorted(filter(None, (place.strip("/") for place in places)))
 
 
 def _fstab(layout: Layout) -> str:
