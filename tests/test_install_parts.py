@@ -704,6 +704,33 @@ def test_an_origin_that_is_no_registry(tmp_path: Path, reference: str) -> None:
     assert WANTED in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[DEFAULT]\ncontainer-image-reference={WANTED}\n[origin]\n",
+        f"[origin]\nContainer-Image-Reference={WANTED}\n",
+        f"[origin]\ncontainer-image-reference: {WANTED}\n",
+    ],
+)
+def test_an_origin_is_read_as_glib_reads_it(tmp_path: Path, text: str) -> None:
+    with pytest.raises(VerifyError, match="has no 'container-image-reference'"):
+        judged_origin(tmp_path, text)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "directory"])
+def test_an_origin_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.origin"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":  # it would be another file on the machine itself
+        (tmp_path / "elsewhere").write_text(f"[origin]\ncontainer-image-reference={WANTED}\n")
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.mkdir()
+    with pytest.raises(VerifyError, match="has no 'container-image-reference'"):
+        origin.judge(path, WANTED, lambda _event: None)
+
+
 @pytest.mark.parametrize("text", ["", "[origin]\n", "[other]\ncontainer-image-reference=x\n",
                                   "container-image-reference=x\n", "[origin\n"])  # fmt: skip
 def test_an_origin_that_says_nothing(tmp_path: Path, text: str) -> None:
