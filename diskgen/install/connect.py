@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -71,9 +71,14 @@ def found(links: Sequence[Link], *, patience: float = _PATIENCE_SECONDS) -> tupl
         time.sleep(_PAUSE_SECONDS)
 
 
+def at_once(links: Sequence[Link]) -> tuple[Link, ...]:
+    """Return what is to be up while the machine is installed, whatever it does at boot later."""
+    return tuple(replace(link, on_boot=True) for link in links if link.activate)
+
+
 def start(links: Sequence[Link], warn: Callable[[str], None]) -> None:
     """Set up this machine's own devices, as far as they are to be active now."""
-    active = [link for link in links if link.activate]
+    active = at_once(links)
     if not active:
         return
     here = Target(Path("/"))
