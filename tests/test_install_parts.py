@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
-from diskgen.install import dialogue, disks, image_mode, origin
+from diskgen.install import dialogue, disks, image_mode, medium, origin
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
@@ -741,3 +741,15 @@ def test_an_origin_that_says_nothing(tmp_path: Path, text: str) -> None:
         origin.judge(tmp_path / "x.origin", WANTED, discard)
     with pytest.raises(VerifyError, match=r"none\.origin"):
         origin.judge(tmp_path / "none.origin", WANTED, discard)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"product": 1, "modes": 1}'])
+def test_facts_of_a_medium_that_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "medium.json").write_text(text)
+    (tmp_path / "device").write_text("")
+    monkeypatch.setattr(medium, "ROOM", tmp_path)
+    monkeypatch.setattr(medium, "_DEVICE", tmp_path / "device")
+    with pytest.raises(HostError, match=r"medium\.json' cannot be read"):
+        medium.read()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from ..arch import MACHINES, Machine
@@ -94,7 +93,8 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
             "the kickstart does not say where packages come from", hint="give it 'url --url=…'"
         )
     for url in _urls(recipe.packages):
-        if url.startswith("file:") and not Path(unquote(urlsplit(url).path)).exists():
+        path = medium.local(url)
+        if url.startswith("file:") and (path is None or not path.exists()):
             raise UsageError(
                 f"the packages are to come from '{url}', which is not here",
                 hint="start the machine from the medium that holds them",
@@ -248,7 +248,7 @@ def _apt_lines(source: PackageSource, suite: str) -> Iterator[str]:
     What is not on the medium is verified by the keys that this machine has.
     """
     for url in _urls(source):
-        path = Path(url.removeprefix("file://")) if url.startswith("file://") else None
+        path = medium.local(url)
         flat = path is not None and not (path / "dists").is_dir()
         trusted = "[trusted=yes] " if medium.holds(url) else ""
         suites = "./" if flat else f"{suite} {_COMPONENTS}"
