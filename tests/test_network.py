@@ -528,10 +528,11 @@ def test_ifupdown_knows_names_alone(tmp_path: Path) -> None:
     assert written(target, link, found=(ONE,)) == {"etc/network/interfaces.d/enp1s0": 0o644}
     before = "source-directory /etc/network/interfaces.d\n"
     assert (tmp_path / "etc/network/interfaces").read_text() == before
-    (tmp_path / "etc/network/interfaces").write_text("auto lo\n")
+    own = "# source /etc/network/interfaces.d/* is not read\nauto lo"
+    (tmp_path / "etc/network/interfaces").write_text(own)
     written(target, link, found=(ONE,))
     after = (tmp_path / "etc/network/interfaces").read_text()
-    assert after == "auto lo\nsource /etc/network/interfaces.d/*\n"
+    assert after == f"{own}\nsource /etc/network/interfaces.d/*\n"
     assert "iface enp1s0 inet static" in (tmp_path / "etc/network/interfaces.d/enp1s0").read_text()
 
 

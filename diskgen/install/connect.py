@@ -5,6 +5,7 @@ What brings a network up is NetworkManager, systemd-networkd or ifupdown.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from .target import Target
 _UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
 _INTERFACES: Final = "etc/network/interfaces"
 _SOURCE: Final = "source /etc/network/interfaces.d/*\n"
+_SOURCED: Final = re.compile(r"^\s*source(-directory)?\s.*\binterfaces\.d\b", re.MULTILINE)
 _LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
 _RESOLVED: Final = "systemd-resolved.service"
 _PATIENCE_SECONDS: Final = 15.0  # for a cable to be noticed
@@ -173,8 +175,9 @@ def _write_interfaces(
         target.write(f"etc/network/interfaces.d/{name}", interfaces(link, name))
     path = target.place(_INTERFACES)
     text = path.read_text(errors="replace") if path.is_file() else _LOOPBACK
-    if "interfaces.d" not in text:
-        target.write(_INTERFACES, text + _SOURCE)
+    if not _SOURCED.search(text):
+        ended = text if text.endswith("\n") or not text else f"{text}\n"
+        target.write(_INTERFACES, ended + _SOURCE)
 
 
 def _write_servers(target: Target, links: Sequence[Link]) -> None:
