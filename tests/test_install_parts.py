@@ -18,18 +18,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diskgen.arch import MACHINES
 from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
-from diskgen.install import dialogue, disks, image_mode, medium, origin
+from diskgen.install import dialogue, disks, image_mode, medium, origin, package_mode
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
 from diskgen.install.recipe import Account, Recipe, parse
-from diskgen.install.target import Target, copy_log, set_up
+from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log, set_up
 from diskgen.iso import elf, mediacheck
 from diskgen.iso.master import Medium as Tree
 from diskgen.iso.master import master
+from diskgen.layout import make_layout
 from diskgen.tree import Directory, regular, symlink
 from diskgen.units import GIB, MIB
 
@@ -753,3 +755,17 @@ def test_facts_of_a_medium_that_are_none(
     monkeypatch.setattr(medium, "_DEVICE", tmp_path / "device")
     with pytest.raises(HostError, match=r"medium\.json' cannot be read"):
         medium.read()
+
+
+def test_all_that_is_mounted_is_seen_by_the_boot_loader() -> None:
+    """A bind shows one filesystem alone: menus would go where no firmware looks."""
+    bound: list[tuple[Path, Path]] = []
+
+    class Recorder(Mounts):
+        def bind(self, source: Path, place: Path, *, read_only: bool = False) -> None:
+            assert not read_only
+            bound.append((source, place))
+
+    layout = make_layout(MACHINES["x86_64"], seed="s", root_content=GIB, disk_size=20 * GIB)
+    package_mode.show(layout, Recorder())
+    assert bound == [(PHYSICAL / place, ROOT / place) for place in ("", "boot", "boot/efi")]

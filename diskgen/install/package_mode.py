@@ -143,7 +143,7 @@ def install(
         phase.detail = f"by {how.program}"
     if how.name == "debian":
         mounts.enter(PHYSICAL)
-    mounts.bind(PHYSICAL, ROOT)
+    show(layout, mounts)
     mounts.enter(ROOT)
     target = Target(ROOT)
     target.write("etc/fstab", _fstab(layout))
@@ -175,10 +175,20 @@ def _spelled(word: str, part: Partition) -> str:
 
 
 def _mount(disk: Disk, layout: Layout, mounts: Mounts) -> None:
-    by_place = {part.mountpoint: part for part in layout.partitions if part.mountpoint is not None}
-    for place in sorted(by_place):
-        device = partition_path(disk.path, by_place[place].number)
-        mounts.add(device, PHYSICAL / place.lstrip("/"))
+    for place, part in _mounted(layout):
+        mounts.add(partition_path(disk.path, part.number), PHYSICAL / place)
+
+
+def show(layout: Layout, mounts: Mounts) -> None:
+    """Show what is mounted at PHYSICAL at ROOT as well: a bind shows one filesystem alone."""
+    for place, _part in _mounted(layout):
+        mounts.bind(PHYSICAL / place, ROOT / place)
+
+
+def _mounted(layout: Layout) -> list[tuple[str, Partition]]:
+    """Return the partitions with filesystems and their places below the root, parents first."""
+    return sorted((part.mountpoint.lstrip("/"), part) for part in layout.partitions
+                  if part.mountpoint is not None)  # fmt: skip
 
 
 def _fstab(layout: Layout) -> str:
