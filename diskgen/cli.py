@@ -470,7 +470,7 @@ def _add_cache(group: argparse._ActionsContainer) -> None:
         type=Path,
         default=default_cache(),
         metavar="DIR",
-        help="where fetched layers are kept (default: %(default)s)",
+        help="where layers and packed installers are kept (default: %(default)s)",
     )
 
 

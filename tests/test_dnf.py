@@ -13,7 +13,7 @@ from diskgen.arch import MACHINES
 from diskgen.errors import HostError, ToolError, UsageError
 from diskgen.install import package_mode
 from diskgen.install.dnf import check, install, keys, release_version
-from diskgen.install.medium import holds
+from diskgen.install.medium import REPOSITORY, holds, local
 from diskgen.install.recipe import PackageSource, parse
 from diskgen.install.target import Target
 from diskgen.layout import Role, make_layout
@@ -254,10 +254,22 @@ def test_the_keys_of_a_system(tmp_path: Path) -> None:
         ("http://run/install/repo", False),
         ("/run/install/repo", False),
         ("file://host/run/install/repo", False),
+        ("file://file:/run/install/repo", False),
+        ("file:///srv?/../../run/install/repo", False),  # programs differ in what its path is
+        ("file:///srv#/../../run/install/repo", False),
     ],
 )
 def test_what_is_on_the_medium(url: str, there: bool) -> None:
     assert holds(url) is there
+
+
+def test_blanks_in_the_path_of_a_url() -> None:
+    assert local("file:///run/install/repo/my%20packages") == REPOSITORY / "my packages"
+
+
+def test_keys_are_not_looked_for_in_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "etc/yum.repos.d/a.repo").mkdir(parents=True)
+    assert keys(tmp_path) == ()
 
 
 def test_sources_that_could_not_be_used() -> None:

@@ -18,18 +18,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diskgen.arch import MACHINES
 from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
-from diskgen.install import dialogue, disks, image_mode, origin
+from diskgen.install import dialogue, disks, image_mode, medium, origin, package_mode
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
 from diskgen.install.recipe import Account, Recipe, parse
-from diskgen.install.target import Target, copy_log, set_up
+from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log, set_up
 from diskgen.iso import elf, mediacheck
 from diskgen.iso.master import Medium as Tree
 from diskgen.iso.master import master
+from diskgen.layout import make_layout
 from diskgen.tree import Directory, regular, symlink
 from diskgen.units import GIB, MIB
 
@@ -704,6 +706,33 @@ def test_an_origin_that_is_no_registry(tmp_path: Path, reference: str) -> None:
     assert WANTED in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[DEFAULT]\ncontainer-image-reference={WANTED}\n[origin]\n",
+        f"[origin]\nContainer-Image-Reference={WANTED}\n",
+        f"[origin]\ncontainer-image-reference: {WANTED}\n",
+    ],
+)
+def test_an_origin_is_read_as_glib_reads_it(tmp_path: Path, text: str) -> None:
+    with pytest.raises(VerifyError, match="has no 'container-image-reference'"):
+        judged_origin(tmp_path, text)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "directory"])
+def test_an_origin_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.origin"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":  # it would be another file on the machine itself
+        (tmp_path / "elsewhere").write_text(f"[origin]\ncontainer-image-reference={WANTED}\n")
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.mkdir()
+    with pytest.raises(VerifyError, match="has no 'container-image-reference'"):
+        origin.judge(path, WANTED, lambda _event: None)
+
+
 @pytest.mark.parametrize("text", ["", "[origin]\n", "[other]\ncontainer-image-reference=x\n",
                                   "container-image-reference=x\n", "[origin\n"])  # fmt: skip
 def test_an_origin_that_says_nothing(tmp_path: Path, text: str) -> None:
@@ -714,3 +743,29 @@ def test_an_origin_that_says_nothing(tmp_path: Path, text: str) -> None:
         origin.judge(tmp_path / "x.origin", WANTED, discard)
     with pytest.raises(VerifyError, match=r"none\.origin"):
         origin.judge(tmp_path / "none.origin", WANTED, discard)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"product": 1, "modes": 1}'])
+def test_facts_of_a_medium_that_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "medium.json").write_text(text)
+    (tmp_path / "device").write_text("")
+    monkeypatch.setattr(medium, "ROOM", tmp_path)
+    monkeypatch.setattr(medium, "_DEVICE", tmp_path / "device")
+    with pytest.raises(HostError, match=r"medium\.json' cannot be read"):
+        medium.read()
+
+
+def test_all_that_is_mounted_is_seen_by_the_boot_loader() -> None:
+    """A bind shows one filesystem alone: menus would go where no firmware looks."""
+    bound: list[tuple[Path, Path]] = []
+
+    class Recorder(Mounts):
+        def bind(self, source: Path, place: Path, *, read_only: bool = False) -> None:
+            assert not read_only
+            bound.append((source, place))
+
+    layout = make_layout(MACHINES["x86_64"], seed="s", root_content=GIB, disk_size=20 * GIB)
+    package_mode.show(layout, Recorder())
+    assert bound == [(PHYSICAL / place, ROOT / place) for place in ("", "boot", "boot/efi")]

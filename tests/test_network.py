@@ -217,6 +217,8 @@ def test_a_line_that_is_refused(text: str, words: str) -> None:
          "device=e0,ip=off,ipv6=2001:db8::5/64,ipv6gateway=fe80::1", None),
         ("ip=dhcp", "ip=dhcp", None),
         ("ip=e0:dhcp6", "device=e0,ip=off,ipv6=dhcp", None),
+        ("ip=e0:dhcp:9000", "device=e0,ip=dhcp,mtu=9000", None),
+        ("ip=e0:auto6:9000:", "device=e0,ip=off,mtu=9000", None),
         ("ip=::::name:e0:dhcp", "device=e0,ip=dhcp", "name"),
         ("nameserver=192.0.2.53", "dns=192.0.2.53", None),
     ],
@@ -234,6 +236,8 @@ def test_devices_of_the_kernels_arguments(text: str, spec: str, host: str | None
     [
         "ip=", "ip=none", "ip=ibft", "ip=a:b:c", "ip=1.2.3.4:::::e0:none", "ip=[::1",
         "ip=192.0.2.5:::24::e0:none:52:54:00:12:34:56", "nameserver=x",
+        "ip=192.0.2.5:::24::e0:none:9000:52:54:00:12:34:56", "ip=192.0.2.5:::24::e0:none:9000:x",
+        "ip=e0:dhcp:9000:52:54:00:12:34:56", "ip=e0:dhcp:192.0.2.53", "ip=e0:none:9000",
         "ip=e0:dhcp6 ip=e0:auto6",
     ],
 )  # fmt: skip
@@ -507,6 +511,12 @@ def test_nothing_is_written_for_dhcp(tmp_path: Path) -> None:
     assert not WARNINGS
 
 
+def test_what_is_up_in_the_installer_need_not_be_at_boot() -> None:
+    """systemd-networkd would leave a device alone that is not brought up at boot."""
+    off, idle = replace(FULL, on_boot=False), replace(FULL, device="e1", activate=False)
+    assert connect.at_once([off, idle]) == (FULL,)
+
+
 def test_ifupdown_knows_names_alone(tmp_path: Path) -> None:
     target = system(tmp_path, networking=True)
     (tmp_path / "etc/network").mkdir()
@@ -518,10 +528,11 @@ def test_ifupdown_knows_names_alone(tmp_path: Path) -> None:
     assert written(target, link, found=(ONE,)) == {"etc/network/interfaces.d/enp1s0": 0o644}
     before = "source-directory /etc/network/interfaces.d\n"
     assert (tmp_path / "etc/network/interfaces").read_text() == before
-    (tmp_path / "etc/network/interfaces").write_text("auto lo\n")
+    own = "# source /etc/network/interfaces.d/* is not read\nauto lo"
+    (tmp_path / "etc/network/interfaces").write_text(own)
     written(target, link, found=(ONE,))
     after = (tmp_path / "etc/network/interfaces").read_text()
-    assert after == "auto lo\nsource /etc/network/interfaces.d/*\n"
+    assert after == f"{own}\nsource /etc/network/interfaces.d/*\n"
     assert "iface enp1s0 inet static" in (tmp_path / "etc/network/interfaces.d/enp1s0").read_text()
 
 

@@ -57,6 +57,19 @@ def test_the_same_tree_is_packed_once(store: Store, tmp_path: Path) -> None:
     assert row.size >= image.stat().st_size
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_what_was_damaged_is_packed_anew(store: Store, damage: str) -> None:
+    """After a power cut a file may have its name and not its content."""
+    image, _known = make(store, tree(store))
+    good = image.read_bytes()
+    bad = {"cut": good[:-1], "empty": b"", "flipped": good[:100] + b"!" + good[101:]}
+    image.write_bytes(bad[damage])
+    again, known = make(store, tree(store))
+    assert not known
+    assert again.read_bytes() == good
+    assert [row.paths for row in store.usage() if row.kind == "runtime"] == [(again,)]
+
+
 def _link(root: Directory) -> None:
     root.add("usr/bin/other", file(root, "usr/bin/tool"))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from diskgen.errors import PreflightError
 from diskgen.iso import dracut
 from diskgen.iso.runtime import examine
 from diskgen.tree import Directory, File, regular, symlink
+from diskgen.units import MIB
 
 RELEASE = "6.12.1-300.fc44.x86_64"
 
@@ -127,6 +131,29 @@ def test_dracuts_modules(compress: list[str], tmp_path: Path) -> None:
                                   b"\x1f\x8b" + b"x" * 500, b"\0" * 4000])  # fmt: skip
 def test_what_does_not_say_its_modules(data: bytes) -> None:
     assert dracut.modules(regular(data)) is None
+
+
+def test_zeros_without_end_are_passed_quickly() -> None:
+    began = time.monotonic()
+    assert dracut.modules(regular(gzip.compress(bytes(16 * MIB)))) is None
+    assert time.monotonic() - began < 10
+
+
+def test_a_name_takes_no_more_memory_than_names_have() -> None:
+    fields = (0, 0o100644, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xFFFF_FFF0, 0)
+    bomb = gzip.compress(b"070701" + b"%08X" * 13 % fields + bytes(64 * MIB))
+    tracemalloc.start()
+    try:
+        assert dracut.modules(regular(bomb)) is None
+        assert tracemalloc.get_traced_memory()[1] < 16 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_packed_twice_is_no_initramfs(tmp_path: Path) -> None:
+    """No kernel unpacks it, and it could be packed in itself without an end."""
+    made = initramfs(tmp_path, "anaconda", ["sh", "-c", "gzip | gzip"])
+    assert dracut.modules(made) is None
 
 
 def test_an_initramfs_without_anaconda(tmp_path: Path) -> None:

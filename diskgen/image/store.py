@@ -2,7 +2,7 @@
 
     v1/blobs/sha256/<digest>   as fetched, shared by all images
     v1/layers/<diff_id>.*      pack and index of a layer that was read
-    v1/runtimes/<name>         packed installers, by what they are made of
+    v1/runtimes/<name>.<sum>   packed installers, by what they are made of and what they are
     v1/images/<digest>.json    one per image: reference, blobs, layers; its mtime is the last use
     v1/tmp/                    scratch of running builds
 
@@ -12,6 +12,7 @@ Running builds hold a shared lock; pruning takes it exclusively, so it never rem
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -85,17 +86,24 @@ class Store:
         """Return where the blob of a digest is or would be."""
         return self.blobs / digest.replace(":", "/", 1)
 
-    def runtime(self, name: str) -> Path:
-        """Return where a packed installer is or would be; ``name`` is a digest (hex)."""
-        return self._runtimes / name
+    def runtime(self, name: str) -> Path | None:
+        """Return a packed installer, and note that it was used now; None where there is none.
 
-    def used(self, runtime: Path) -> bool:
-        """Say whether a packed installer is there, and note that it was used now."""
-        try:
-            os.utime(runtime)
-        except FileNotFoundError:
-            return False
-        return True
+        ``name`` is a digest (hex). What is not as it was packed is removed: no power cut and no
+        bad disk goes onto a medium.
+        """
+        for path in self._runtimes.glob(f"{name}.*"):
+            if path.suffix == f".{_sum(path)}":
+                os.utime(path)
+                return path
+            path.unlink(missing_ok=True)
+        return None
+
+    def keep_runtime(self, name: str, image: Path) -> Path:
+        """Move a packed installer, a file of :meth:`scratch`, to its place; return that."""
+        place = self._runtimes / f"{name}.{_sum(image)}"
+        image.replace(place)
+        return place
 
     def drop_blob(self, digest: str) -> bool:
         """Remove a blob that turned out to be damaged; say whether it was ours."""
@@ -138,7 +146,7 @@ class Store:
             if not path.name.startswith(".tmp-"):
                 groups.setdefault(("layer", f"sha256:{path.stem}"), []).append(path)
         for path in self._runtimes.glob("*"):
-            groups.setdefault(("runtime", f"sha256:{path.name}"), []).append(path)
+            groups.setdefault(("runtime", f"sha256:{path.stem}"), []).append(path)
         for (kind, digest), paths in sorted(groups.items()):
             try:
                 stats = [path.stat() for path in paths]
@@ -186,3 +194,8 @@ class Store:
                 if path.stat().st_mtime <= limit or older_than_days == 0:
                     path.unlink(missing_ok=True)
         return freed
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,9 +5,10 @@ What brings a network up is NetworkManager, systemd-networkd or ifupdown.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from .target import Target
 _UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
 _INTERFACES: Final = "etc/network/interfaces"
 _SOURCE: Final = "source /etc/network/interfaces.d/*\n"
+_SOURCED: Final = re.compile(r"^\s*source(-directory)?\s.*\binterfaces\.d\b", re.MULTILINE)
 _LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
 _RESOLVED: Final = "systemd-resolved.service"
 _PATIENCE_SECONDS: Final = 15.0  # for a cable to be noticed
@@ -71,9 +73,14 @@ def found(links: Sequence[Link], *, patience: float = _PATIENCE_SECONDS) -> tupl
         time.sleep(_PAUSE_SECONDS)
 
 
+def at_once(links: Sequence[Link]) -> tuple[Link, ...]:
+    """Return what is to be up while the machine is installed, whatever it does at boot later."""
+    return tuple(replace(link, on_boot=True) for link in links if link.activate)
+
+
 def start(links: Sequence[Link], warn: Callable[[str], None]) -> None:
     """Set up this machine's own devices, as far as they are to be active now."""
-    active = [link for link in links if link.activate]
+    active = at_once(links)
     if not active:
         return
     here = Target(Path("/"))
@@ -168,8 +175,9 @@ def _write_interfaces(
         target.write(f"etc/network/interfaces.d/{name}", interfaces(link, name))
     path = target.place(_INTERFACES)
     text = path.read_text(errors="replace") if path.is_file() else _LOOPBACK
-    if "interfaces.d" not in text:
-        target.write(_INTERFACES, text + _SOURCE)
+    if not _SOURCED.search(text):
+        ended = text if text.endswith("\n") or not text else f"{text}\n"
+        target.write(_INTERFACES, ended + _SOURCE)
 
 
 def _write_servers(target: Target, links: Sequence[Link]) -> None:

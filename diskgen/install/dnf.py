@@ -53,6 +53,8 @@ def keys(root: Path = Path("/")) -> tuple[str, ...]:
     """
     found: list[str] = []
     for path in sorted((root / "etc/yum.repos.d").glob("*.repo")):
+        if not path.is_file():
+            continue
         for section in re.split(r"^\[", path.read_text(errors="replace"), flags=re.MULTILINE)[1:]:
             if re.search(r"^enabled\s*=\s*(0|no|false)\s*$", section, re.MULTILINE | re.IGNORECASE):
                 continue

@@ -170,12 +170,16 @@ def _listed(text: str | None) -> list[str]:
 def _of_argument(text: str) -> tuple[Link, str | None]:
     """Return the device and the host's name of one ``ip=``."""
     fields = list(_fields(text))
-    if len(fields) <= 2:  # WAY, or DEVICE:WAY
-        device, way = ("", fields[0]) if len(fields) == 1 else fields
+    if len(fields) <= 2 or (fields[1] and fields[1] in _AUTOCONF):  # WAY, or DEVICE:WAY[:MTU]
+        device, way, *rest = ["", *fields] if len(fields) == 1 else fields
         v4, v6 = _autoconf(way)
         if v4 is Way.STATIC:
             raise UsageError(f"'{way}' takes an address")
-        return Link(device=named(device), v4=Protocol(way=v4), v6=Protocol(way=v6)), None
+        servers, mtu = _behind(rest)
+        if servers:
+            raise UsageError(f"'{servers[0]}' is no MTU")
+        made = Link(device=named(device), v4=Protocol(way=v4), v6=Protocol(way=v6), mtu=mtu)
+        return made, None
     if len(fields) < _LEAST_FIELDS:
         raise UsageError("it is too short")
     fields += [""] * (_FIELDS - len(fields))
@@ -204,10 +208,12 @@ def _static(own: str, prefix: str, gateway: str, version: int) -> Protocol:
 
 def _behind(fields: Sequence[str]) -> tuple[list[str], int | None]:
     """Return the name servers, or the MTU, that stand at the end."""
-    if fields and fields[0].isdecimal():
-        return [], number(fields[0], "MTU")
     if any(is_mac(":".join(fields[at : at + 6]).lower()) for at in range(len(fields))):
         raise UsageError("a hardware address is not taken here")
+    if fields and fields[0].isdecimal():
+        if any(fields[1:]):
+            raise UsageError(f"'{':'.join(fields[1:])}' is not understood")
+        return [], number(fields[0], "MTU")
     return [field for field in fields if field], None
 
 

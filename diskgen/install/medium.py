@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ..errors import HostError, UsageError
 from ..run import run
@@ -67,7 +67,7 @@ def read() -> Medium:
             packages=facts["packages"],
             device=Path(device).resolve() if device else None,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HostError(f"'{path}' cannot be read: {error}") from error
 
 
@@ -76,10 +76,18 @@ def cmdline() -> str:
     return _CMDLINE.read_text(errors="replace")
 
 
+def local(url: str) -> Path | None:
+    """Return the path that a URL of files names; None for other URLs."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc or "?" in url or "#" in url:
+        return None
+    return Path(os.path.normpath(unquote(parts.path)))
+
+
 def holds(url: str, place: Path = REPOSITORY) -> bool:
     """Say whether what a URL names is on the medium, which is mounted at ``place``."""
-    path = os.path.normpath(unquote(url.removeprefix("file://").removeprefix("file:")))
-    return url.startswith("file:") and Path(path).is_relative_to(place)
+    path = local(url)
+    return path is not None and path.is_relative_to(place)
 
 
 def words() -> Mapping[str, str]:

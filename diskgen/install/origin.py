@@ -55,9 +55,21 @@ def judge(path: Path, wanted: str, emit: Emit) -> str:
     return name
 
 
+class _KeyFile(configparser.RawConfigParser):
+    """GLib's kind of such files: nothing is inherited, and names are what they are."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def _read(path: Path) -> str:
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser = _KeyFile(
+        interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",),
+        default_section="",
+    )  # fmt: skip
     try:
+        if path.is_symlink() or not path.is_file():  # a pipe would be read for ever
+            raise OSError("it is no file")
         parser.read_string(path.read_text(encoding="utf-8"))
         return parser["origin"][_KEY]
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from ..arch import MACHINES, Machine
@@ -94,7 +93,8 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
             "the kickstart does not say where packages come from", hint="give it 'url --url=…'"
         )
     for url in _urls(recipe.packages):
-        if url.startswith("file:") and not Path(unquote(urlsplit(url).path)).exists():
+        path = medium.local(url)
+        if url.startswith("file:") and (path is None or not path.exists()):
             raise UsageError(
                 f"the packages are to come from '{url}', which is not here",
                 hint="start the machine from the medium that holds them",
@@ -143,9 +143,7 @@ def install(
         phase.detail = f"by {how.program}"
     if how.name == "debian":
         mounts.enter(PHYSICAL)
-    mounts.bind(PHYSICAL, ROOT)
-    for place in _places(layout):
-        mounts.bind(PHYSICAL / place, ROOT / place)  # what is mounted below is not shown with it
+    show(layout, mounts)
     mounts.enter(ROOT)
     target = Target(ROOT)
     target.write("etc/fstab", _fstab(layout))
@@ -177,16 +175,20 @@ def _spelled(word: str, part: Partition) -> str:
 
 
 def _mount(disk: Disk, layout: Layout, mounts: Mounts) -> None:
-    by_place = {part.mountpoint: part for part in layout.partitions if part.mountpoint is not None}
-    for place in sorted(by_place):
-        device = partition_path(disk.path, by_place[place].number)
-        mounts.add(device, PHYSICAL / place.lstrip("/"))
+    for place, part in _mounted(layout):
+        mounts.add(partition_path(disk.path, part.number), PHYSICAL / place)
 
 
-def _places(layout: Layout) -> list[str]:
-    """Return where partitions are mounted below the root, outer ones first."""
-    places = (part.mountpoint or "" for part in layout.partitions)
-    return sorted(filter(None, (place.strip("/") for place in places)))
+def show(layout: Layout, mounts: Mounts) -> None:
+    """Show what is mounted at PHYSICAL at ROOT as well: a bind shows one filesystem alone."""
+    for place, _part in _mounted(layout):
+        mounts.bind(PHYSICAL / place, ROOT / place)
+
+
+def _mounted(layout: Layout) -> list[tuple[str, Partition]]:
+    """Return the partitions with filesystems and their places below the root, parents first."""
+    return sorted((part.mountpoint.lstrip("/"), part) for part in layout.partitions
+                  if part.mountpoint is not None)  # fmt: skip
 
 
 def _fstab(layout: Layout) -> str:
@@ -256,7 +258,7 @@ def _apt_lines(source: PackageSource, suite: str) -> Iterator[str]:
     What is not on the medium is verified by the keys that this machine has.
     """
     for url in _urls(source):
-        path = Path(url.removeprefix("file://")) if url.startswith("file://") else None
+        path = medium.local(url)
         flat = path is not None and not (path / "dists").is_dir()
         trusted = "[trusted=yes] " if medium.holds(url) else ""
         suites = "./" if flat else f"{suite} {_COMPONENTS}"
@@ -305,13 +307,28 @@ def point_to_menus(target: Target, machine: Machine, layout: Layout) -> None:
         target.write(f"boot/efi/EFI/{program.parent.name}/grub.cfg", text)
 
 
+def grub_settings(recipe: Recipe, machine: Machine, how: Family) -> dict[str, str]:
+    """Return what grub-mkconfig is told (GRUB manual, "Simple configuration handling").
+
+    A menu on every console, in text: where there is no screen, BIOS hangs in its graphics.
+    """
+    made = {
+        "GRUB_TIMEOUT": "2",
+        "GRUB_CMDLINE_LINUX": " ".join((*machine.consoles, *recipe.kargs)),
+        "GRUB_CMDLINE_LINUX_DEFAULT": "",
+        "GRUB_TERMINAL": "console",
+    }
+    if machine.serial_grub is not None:
+        made |= {"GRUB_TERMINAL": "console serial", "GRUB_SERIAL_COMMAND": machine.serial_grub}
+    if how.name == "fedora":
+        made["GRUB_ENABLE_BLSCFG"] = "true"
+    return made
+
+
 def _boot_loader(target: Target, disk: Disk, recipe: Recipe, machine: Machine, how: Family) -> None:
-    kargs = " ".join((*machine.consoles, *recipe.kargs))
-    target.write(
-        "etc/default/grub.d/50-diskgen.cfg" if how.name == "debian" else "etc/default/grub",
-        f'GRUB_TIMEOUT=2\nGRUB_CMDLINE_LINUX="{kargs}"\nGRUB_CMDLINE_LINUX_DEFAULT=""\n'
-        + ("GRUB_ENABLE_BLSCFG=true\n" if how.name == "fedora" else ""),
-    )
+    place = "etc/default/grub.d/50-diskgen.cfg" if how.name == "debian" else "etc/default/grub"
+    settings = grub_settings(recipe, machine, how)
+    target.write(place, "".join(f'{name}="{value}"\n' for name, value in settings.items()))
     program = "grub-install" if target.has("grub-install") else "grub2-install"
     if targets.has_uefi():
         words = [f"--target={machine.efi_grub}", "--force-extra-removable", "--no-nvram"]

@@ -7,6 +7,7 @@ Format: Linux Documentation/driver-api/early-userspace/buffer-format.rst; the li
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _LISTS: Final = (b"usr/lib/dracut/modules.txt", b"lib/dracut/modules.txt")
 _MAX_UNPACKED: Final = 2 * GIB
 _MAX_LIST: Final = MIB
+_MAX_NAME: Final = 4096  # PATH_MAX of linux/limits.h
+_MAGIC: Final = 6  # bytes that tell what follows
 
 
 def modules(image: File) -> frozenset[str] | None:
@@ -62,25 +65,42 @@ def _stream(source: Iterator[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_Pieces(source), MIB)
 
 
-def _files(stream: io.BufferedReader) -> Iterator[tuple[bytes, bytes]]:
-    """Yield names and, of the lists alone, contents. Raises Damaged or ValueError."""
-    while head := stream.peek(8)[:6]:
+def _files(stream: io.BufferedReader, *, inside: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and, of the lists alone, contents; ``inside`` of what is compressed no further.
+
+    Raises Damaged or ValueError.
+    """
+    while _pass_zeros(stream):
+        head = stream.read(_MAGIC)
+        rest = itertools.chain((head,), iter(lambda: stream.read(MIB), b""))
         if head in overlay.KNOWN:
-            yield from _archive(stream)
-        elif head.startswith(b"\0"):
-            stream.read(4)  # between two archives
-        else:
-            suffix = next((s for start, s in overlay.COMPRESSED.items() if head.startswith(start)),
-                          None)  # fmt: skip
-            if suffix is None:
-                return
-            yield from _files(_stream(inflate(stream, suffix, _MAX_UNPACKED)))
-            return
+            yield from _archive(stream, head)
+            continue
+        suffix = next((s for start, s in overlay.COMPRESSED.items() if head.startswith(start)),
+                      None)  # fmt: skip
+        if suffix is not None and not inside:
+            unpacked = inflate(_stream(rest), suffix, _MAX_UNPACKED)
+            yield from _files(_stream(unpacked), inside=True)
+        return
 
 
-def _archive(stream: io.BufferedReader) -> Iterator[tuple[bytes, bytes]]:
+def _pass_zeros(stream: io.BufferedReader) -> bool:
+    """Pass what is between two archives; say whether there is more."""
+    while seen := stream.peek():
+        zeros = len(seen) - len(seen.lstrip(b"\0"))
+        stream.read(zeros)
+        if zeros < len(seen):
+            return True
+    return False
+
+
+def _archive(stream: io.BufferedReader, head: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what an archive has; ``head`` was read of it."""
     while True:
-        entry = overlay.entry(stream.read(overlay.HEAD))
+        entry = overlay.entry(head + stream.read(overlay.HEAD - len(head)))
+        head = b""
+        if entry.name_size > _MAX_NAME:
+            raise Damaged("a name in it is too long")
         length = align_up(overlay.HEAD + entry.name_size, 4) - overlay.HEAD
         name = stream.read(length)[: entry.name_size].rstrip(b"\0")
         if name == overlay.TRAILER:

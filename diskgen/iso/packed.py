@@ -25,14 +25,14 @@ def make(
 
     Raises what ``squashfs.make`` raises.
     """
-    place = store.runtime(_name(store, root, timestamp))
-    if store.used(place):
-        return place, True
+    name = _name(store, root, timestamp)
+    known = store.runtime(name)
+    if known is not None:
+        return known, True
     with store.scratch() as scratch:
         image = scratch / "image"
         squashfs.make(image, root, timestamp=timestamp, advance=advance)
-        image.replace(place)
-    return place, False
+        return store.keep_runtime(name, image), False
 
 
 def _name(store: Store, root: Directory, timestamp: int) -> str:
