@@ -40,20 +40,19 @@ MODELS = {"aarch64": debian_image.PLAIN, "s390x": debian_image.COMPOSEFS}
 _VERSION = 1  # of what this file does
 
 
-def build(cache: Path, arch: str, *, changed: bool = False, installer: bool = False) -> Path:
+def build(cache: Path, arch: str, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it.
 
-    ``installer``: an image that is able to install itself.
+    The image is able to install itself.
     """
-    base = base_layer(cache, arch, installer=installer)
-    return debian_image.assemble(base, changed=changed, arch=DEBIAN[arch])
+    return debian_image.assemble(base_layer(cache, arch), changed=changed, arch=DEBIAN[arch])
 
 
-def base_layer(cache: Path, arch: str, *, installer: bool = False) -> Path:
+def base_layer(cache: Path, arch: str) -> Path:
     """Return the base root filesystem as a tar, its kernel and initramfs in place."""
     recipe = MODELS[arch]
     model = debian_image.base_layer(cache, recipe)
-    packages = [*PACKAGES, *OWN[arch].split(), *(INSTALLER[arch].split() if installer else ())]
+    packages = [*PACKAGES, *OWN[arch].split(), *INSTALLER[arch].split()]
     code = debian_image.hashed(Path(initramfs.__file__))
     makes = repr((model.name, SOURCES[recipe.suite], packages, code, _VERSION))
     tar = cache / f"cross-{arch}-{hashlib.sha256(makes.encode()).hexdigest()[:16]}.tar"

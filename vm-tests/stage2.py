@@ -1,7 +1,8 @@
 """What finds an installer's runtime on a medium and starts it: an initramfs, and such a runtime.
 
 The initramfs is made by Debian's dracut in a chroot, with a module of ours in the place of
-Anaconda's (``stage2/dracut``). It needs root once, and is kept in the cache like the images are.
+Anaconda's (``stage2/dracut``) that has its name. It needs root once, and is kept in the cache like
+the images are.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ PACKAGES = (
     " curl iproute2 dmsetup isomd5sum cpio xz-utils bzip2 gzip busybox-static bash-static"
 ).split()
 MODULE = HERE / "stage2/dracut"
-_PLACE = "usr/lib/dracut/modules.d/90diskgen-stage2"
+_PLACE = "usr/lib/dracut/modules.d/90anaconda"
 _DRACUT = (
     "dracut --force --no-hostonly --no-hostonly-cmdline --reproducible --zstd --kver {kernel}"
     " --modules 'systemd systemd-initrd base fs-lib kernel-modules rootfs-block udev-rules"
     " dracut-systemd systemd-udevd systemd-journald systemd-tmpfiles systemd-sysusers"
-    " systemd-networkd shutdown diskgen-stage2'"
+    " systemd-networkd shutdown anaconda'"
     " --drivers 'virtio_pci virtio_scsi sd_mod sr_mod xhci_pci usb_storage uas ahci isofs squashfs"
     " overlay loop'"
     " /initramfs.img"

@@ -32,9 +32,7 @@ FIRMWARE = {"aarch64": "uefi", "s390x": "ipl"}
 @pytest.fixture(scope="module")
 def reference(served: Registry, cache: Path) -> str:
     """One index of images that can install themselves."""
-    images = {
-        MACHINES[arch].oci: cross_image.build(cache, arch, installer=True) for arch in FIRMWARE
-    }
+    images = {MACHINES[arch].oci: cross_image.build(cache, arch) for arch in FIRMWARE}
     served.push_index(images, "self", "1")
     return f"{served.host}/self:1"
 

@@ -15,7 +15,7 @@ import runtime_image
 from conftest import GUEST_HOST
 from derive import derive
 from guest import boot
-from terminal import answer, installing
+from terminal import Terminal, answer, installing
 
 from tests.oci import TarBuilder
 from tests.program import Program
@@ -54,21 +54,37 @@ def trusting() -> bytes:
     return tar.finish()
 
 
-def test_image_mode_from_the_network(
-    diskgen: Program, served: Registry, cache: Path, tmp_path: Path
-) -> None:
-    target = f"{GUEST_HOST}:{served.port}/os:1"
-    served.push(derive(runtime_image.build(cache), tmp_path / "installer", trusting()), "net", "1")
+@pytest.fixture(scope="module")
+def target(served: Registry) -> str:
+    return f"{GUEST_HOST}:{served.port}/os:1"
+
+
+@pytest.fixture(scope="module")
+def tree(
+    diskgen: Program, served: Registry, target: str, cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    """The files of a medium that holds no image."""
+    place = tmp_path_factory.mktemp("net")
+    served.push(derive(runtime_image.build(cache), place / "installer", trusting()), "net", "1")
     iso = diskgen(
         "iso", f"{served.host}/os:1", "--tls-verify=false", "--target-imgref", target,
         "--installer", f"{served.host}/net:1", "--remote-payload", "--mode", "image",
         "-o", diskgen.place / "net.iso",
     ).strip()  # fmt: skip
-    tree = tmp_path / "tree"
-    subprocess.run(["xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/", tree], check=True,
-                   capture_output=True)  # fmt: skip
+    argv = ["xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/", place / "tree"]
+    subprocess.run(argv, check=True, capture_output=True)
     Path(iso).unlink()
-    disk = tmp_path / "disk"
+    return place / "tree"
+
+
+@contextmanager
+def started(tree: Path, place: Path) -> Iterator[tuple[Terminal, Path]]:
+    """Start a machine with an empty disk from the network, and choose what its menu offers first.
+
+    Give it when it has found the image in its registry.
+    """
+    disk = place / "disk"
     with disk.open("wb") as file:
         file.truncate(DISK_SIZE)
     with serving(tree) as (port, asked):
@@ -76,20 +92,33 @@ def test_image_mode_from_the_network(
         card = ("-netdev", f"user,id=net,bootfile={url}",
                 "-device", "virtio-net-pci,netdev=net,bootindex=0")  # fmt: skip
         with installing(
-            None, disk, firmware="bios", network=False, log=tmp_path / "install.log",
+            None, disk, firmware="bios", network=False, log=place / "install.log",
             extra=("-machine", "graphics=off", *card),
         ) as terminal:  # fmt: skip
             terminal.expect("image mode (recommended)", seconds=120)  # iPXE's menu
             terminal.send("")
-            answer(terminal)
-            terminal.expect("installation is complete", seconds=900)
-            terminal.expect("Press Enter")
-            terminal.send("p")
-            assert terminal.wait_end() == 0
-    assert asked == [
-        "/diskgen/boot.ipxe", "/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img",
-        "/images/install.img",
-    ]  # fmt: skip
+            terminal.expect("sha256:", seconds=400)
+            assert asked == [
+                "/diskgen/boot.ipxe", "/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img",
+                "/images/install.img",
+            ]  # fmt: skip
+            yield terminal, disk
+
+
+def test_the_installer_starts_and_finds_the_image(tree: Path, tmp_path: Path) -> None:
+    with started(tree, tmp_path) as (terminal, disk):
+        terminal.expect("Onto which disk?")
+        assert disk.stat().st_blocks == 0
+
+
+@pytest.mark.extended
+def test_image_mode_from_the_network(tree: Path, target: str, tmp_path: Path) -> None:
+    with started(tree, tmp_path) as (terminal, disk):
+        answer(terminal)
+        terminal.expect("installation is complete", seconds=900)
+        terminal.expect("Press Enter")
+        terminal.send("p")
+        assert terminal.wait_end() == 0
     proof = boot(disk, "bios", action="poweroff")
     assert proof["state"] == "running", proof.get("failed")
     assert proof["originfile"] == f"ostree-unverified-registry:{target}"

@@ -100,6 +100,7 @@ def populate(
         ],
     }
     env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
+    env["TMPDIR"] = os.fspath(scratch.absolute())  # where QEMU leaves files when it is ended
     argv: list[str | Path] = [guestfs.python, "-I", _WORKER, json.dumps(job)]
     with running(argv, stdin=PIPE, stderr=PIPE, env=env) as worker:
         assert worker.stdin is not None
