@@ -13,6 +13,7 @@ import pytest
 from tests.program import Program, installed
 from tests.registry import Registry, registry
 
+DISK_SIZE = 12 * 1024**3  # of what is installed on
 GUEST_HOST = "10.0.2.2"  # what QEMU's user network calls the machine outside
 
 
@@ -53,3 +54,12 @@ def diskgen() -> Iterator[Program]:
     program.own(program.home)
     yield program
     shutil.rmtree(place)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """An empty disk to install on."""
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.truncate(DISK_SIZE)
+    return path

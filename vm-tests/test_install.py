@@ -24,7 +24,6 @@ pytestmark = pytest.mark.vm
 
 HERE = Path(__file__).resolve().parent
 IMAGE, PACKAGE, TEST, TROUBLE, UNATTENDED = range(5)  # GRUB's menu
-DISK_SIZE = 12 * 1024**3
 MAC = "52:54:00:12:34:56"  # of QEMU's first device
 ADDRESS = "10.0.2.50/24"  # not the one that QEMU's DHCP gives
 NAMES = "10.0.2.3"  # its name server
@@ -51,14 +50,6 @@ def iso(diskgen: Program, served: Registry, target: str, cache: Path) -> Path:
         "--kickstart", kickstart, "-o", diskgen.place / "os.iso",
     )  # fmt: skip
     return Path(printed.strip())
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Path:
-    path = tmp_path / "disk"
-    with path.open("wb") as file:
-        file.truncate(DISK_SIZE)
-    return path
 
 
 @pytest.mark.extended

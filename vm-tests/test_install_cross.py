@@ -25,7 +25,6 @@ pytestmark = pytest.mark.vm
 EXTENDED = pytest.mark.extended
 KICKSTART = Path(__file__).resolve().parent / "installer/unattended.ks"
 UNATTENDED = 3  # of the menu without packages
-DISK_SIZE = 12 * 1024**3
 FIRMWARE = {"aarch64": "uefi", "s390x": "ipl"}
 
 
@@ -40,14 +39,6 @@ def reference(served: Registry, cache: Path) -> str:
 @pytest.fixture(scope="module")
 def target(served: Registry) -> str:
     return f"{GUEST_HOST}:{served.port}/self:1"
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Path:
-    path = tmp_path / "disk"
-    with path.open("wb") as file:
-        file.truncate(DISK_SIZE)
-    return path
 
 
 def make(diskgen: Program, reference: str, target: str, arch: str, *words: str | Path) -> Path:

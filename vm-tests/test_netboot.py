@@ -23,8 +23,6 @@ from tests.registry import Registry
 
 pytestmark = pytest.mark.vm
 
-DISK_SIZE = 12 * 1024**3
-
 
 @contextmanager
 def serving(place: Path) -> Iterator[tuple[int, list[str]]]:
@@ -79,20 +77,17 @@ def tree(
 
 
 @contextmanager
-def started(tree: Path, place: Path) -> Iterator[tuple[Terminal, Path]]:
+def started(tree: Path, disk: Path) -> Iterator[Terminal]:
     """Start a machine with an empty disk from the network, and choose what its menu offers first.
 
     Give it when it has found the image in its registry.
     """
-    disk = place / "disk"
-    with disk.open("wb") as file:
-        file.truncate(DISK_SIZE)
     with serving(tree) as (port, asked):
         url = f"http://{GUEST_HOST}:{port}/diskgen/boot.ipxe"
         card = ("-netdev", f"user,id=net,bootfile={url}",
                 "-device", "virtio-net-pci,netdev=net,bootindex=0")  # fmt: skip
         with installing(
-            None, disk, firmware="bios", network=False, log=place / "install.log",
+            None, disk, firmware="bios", network=False, log=disk.with_name("install.log"),
             extra=("-machine", "graphics=off", *card),
         ) as terminal:  # fmt: skip
             terminal.expect("image mode (recommended)", seconds=120)  # iPXE's menu
@@ -102,18 +97,18 @@ def started(tree: Path, place: Path) -> Iterator[tuple[Terminal, Path]]:
                 "/diskgen/boot.ipxe", "/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img",
                 "/images/install.img",
             ]  # fmt: skip
-            yield terminal, disk
+            yield terminal
 
 
-def test_the_installer_starts_and_finds_the_image(tree: Path, tmp_path: Path) -> None:
-    with started(tree, tmp_path) as (terminal, disk):
+def test_the_installer_starts_and_finds_the_image(tree: Path, disk: Path) -> None:
+    with started(tree, disk) as terminal:
         terminal.expect("Onto which disk?")
         assert disk.stat().st_blocks == 0
 
 
 @pytest.mark.extended
-def test_image_mode_from_the_network(tree: Path, target: str, tmp_path: Path) -> None:
-    with started(tree, tmp_path) as (terminal, disk):
+def test_image_mode_from_the_network(tree: Path, target: str, disk: Path) -> None:
+    with started(tree, disk) as terminal:
         answer(terminal)
         terminal.expect("installation is complete", seconds=900)
         terminal.expect("Press Enter")
