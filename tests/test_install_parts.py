@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from diskgen.arch import MACHINES
 from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
+from diskgen.install import __main__ as installer
 from diskgen.install import dialogue, disks, image_mode, medium, origin, package_mode
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
@@ -230,6 +231,28 @@ def test_the_end_of_a_file_ends_no_console(typist: Typist) -> None:
 
     with doing(type_it):
         assert consoles.ask("Name: ") == "ann"
+
+
+def test_a_shell_on_every_console(typist: Typist) -> None:
+    """Each has its own; when one is left, all end and the installer is heard as before."""
+    other = Typist()
+    consoles = Consoles([typist.path, other.path])
+    other.type("echo sum $((40 + 2)); exit\r")
+    installer.shell(consoles)
+    consoles.say("here again")
+    assert "sum 42" in other.read("here again")
+    assert "sum 42" not in typist.read("here again")
+    other.hang_up()
+
+
+def test_a_console_is_opened_anew(typist: Typist) -> None:
+    """A terminal that was hung up is dead to who had it open, not to who opens it."""
+    consoles = Consoles([typist.path])
+    consoles._drop(next(iter(consoles._open)))
+    assert consoles.paths == ()
+    consoles.reopen()
+    consoles.say("here again")
+    typist.read("here again")
 
 
 def test_progress_is_lines(typist: Typist) -> None:

@@ -89,7 +89,7 @@ def _session(consoles: Consoles) -> bool:
     here = medium.read()
     consoles.say(f"\n{here.product}: diskgen's installer\n")
     if "inst.rescue" in given:
-        _shell(consoles)
+        shell(consoles)
         return False
     if "rd.live.check" in given and here.device is not None:
         consoles.say("Testing this medium ...")
@@ -219,7 +219,7 @@ def _finish(consoles: Consoles, end: str | None) -> None:
     if end is None:
         answer = consoles.ask("Press Enter to restart (p: power off, s: shell): ")
         if answer == "s":
-            _shell(consoles)
+            shell(consoles)
         end = "poweroff" if answer == "p" else "reboot"
     _end(end)
 
@@ -230,7 +230,7 @@ def _again(consoles: Consoles) -> bool:
         answer = consoles.ask("s: shell, a: begin again, r: restart, p: power off [s]: ")
         if answer in ("a", "r", "p"):
             break
-        _shell(consoles)
+        shell(consoles)
     if answer != "a":
         _end("reboot" if answer == "r" else "poweroff")
     return answer == "a"
@@ -240,12 +240,13 @@ def _end(how: str) -> None:
     run(["systemctl", "--no-block", _ENDS[how]], ok=range(256))
 
 
-def _shell(consoles: Consoles) -> None:
+def shell(consoles: Consoles) -> None:
     """Give a shell on every console until one of them is left."""
     consoles.say("\nThis is a shell in the installer; 'exit' goes back.\n")
     children: list[Child] = []
     # One after the other is started; the first to end ends all.
     _shells(list(consoles.paths), children)
+    consoles.reopen()  # a terminal whose session has ended is dead to all who had it open
 
 
 def _shells(paths: list[Path], children: list[Child]) -> None:
@@ -254,16 +255,15 @@ def _shells(paths: list[Path], children: list[Child]) -> None:
             with suppress(Exception):
                 children[0].wait(0.5)
         return
-    with paths[0].open("r+b", buffering=0) as terminal:
-        number = terminal.fileno()
-        argv = ["setsid", "--wait", "--ctty", "sh", "-i"]
-        with running(argv, stdin=number, stdout=number, stderr=number) as child:
-            try:
-                _shells(paths[1:], [*children, child])
-            finally:
-                if child.poll() is None:
-                    child.kill()
-                wait(child)
+    # It leads a session of its own, and the terminal that it opens becomes that one's.
+    argv: list[str | Path] = ["sh", "-c", 'exec sh -i <"$1" >"$1" 2>&1', "sh", paths[0]]
+    with running(argv, stdout=None, stderr=None) as child:
+        try:
+            _shells(paths[1:], [*children, child])
+        finally:
+            if child.poll() is None:
+                child.kill()
+            wait(child)
 
 
 def _log(text: str) -> None:

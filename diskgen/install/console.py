@@ -27,10 +27,17 @@ class Consoles:
     """The terminals; those that turn out to be dead are dropped."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = tuple(paths)
         self._open: dict[int, Path] = {}
         self._pending: dict[int, bytes] = {}
         self._reported = 0.0
-        for path in paths:
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open all of them anew, those that were dropped too."""
+        for fd in tuple(self._open):
+            self._drop(fd)
+        for path in self._paths:
             with suppress(OSError):
                 fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
                 self._open[fd] = path
