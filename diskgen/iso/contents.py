@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -177,17 +177,10 @@ def room(
         "reference": settings.reference,
         "digest": settings.digest,
         "payload": request.payload,
-        "modes": list(_modes(choices)),
+        "modes": list(choices.modes),
         "origin": f"{settings.rule}{settings.reference}",
         "kickstart_version": version,
         "packages": offered.source.kind if offered.source is not None else None,
     }
     root.add(FACTS, regular((json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()))
     return root
-
-
-def _modes(choices: Choices) -> Iterator[str]:
-    if choices.image:
-        yield "image"
-    if choices.packages:
-        yield "package"

@@ -182,7 +182,7 @@ def _add_netboot(parts: Parts) -> None:
 def _add_mainframe(root: Directory, parts: Parts) -> None:
     """Add what s390x starts by: El Torito, the service element's files, z/VM's parameters."""
     kernel, initrd = _bytes(parts.kernel), _bytes(parts.initrd)
-    modes = ["image"] * parts.choices.image + ["package"] * parts.choices.packages
+    modes = parts.choices.modes
     ask = "ask" if len(modes) > 1 else modes[0]
     line = " ".join(("ro", *menu.arguments(parts.choices, f"diskgen.mode={ask}")))
     root.add(_CDBOOT, regular(mainframe.boot_image(kernel, initrd, line)))
@@ -202,8 +202,8 @@ def _add_mainframe(root: Directory, parts: Parts) -> None:
         words = menu.unattended_words(parts.choices, mode)
         listed.append((f"unattended-{mode}", menu.erasing_title(mode, disk), words))
     for name, title, arguments in listed:
-        own = " ".join(("ro", *menu.arguments(parts.choices, *arguments), cards))
-        files[f"images/{name}.prm"] = mainframe.parameters(own)
+        typed_line = " ".join(("ro", *menu.arguments(parts.choices, *arguments), cards))
+        files[f"images/{name}.prm"] = mainframe.parameters(typed_line)
         files[f"{name}.ins"] = mainframe.instructions(title, f"images/{name}.prm")
     for path, text in files.items():
         root.add(path, regular(text.encode()))

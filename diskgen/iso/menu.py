@@ -63,6 +63,11 @@ class Choices:
     kargs: tuple[str, ...] = ()
     console: str = "ttyS0,115200"
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What diskgen.mode may be, the default first."""
+        return ("image",) * self.image + ("package",) * self.packages
+
 
 def escape_device(label: str) -> str:
     r"""Return a label as udev names its link: ``\xNN`` for what is not plain (libblkid)."""

@@ -31,7 +31,7 @@ def script(choices: Choices, paths: tuple[str, str], stage2: str, *, own: bool) 
     """
     kernel, initrd = (f"/{path}" for path in paths)
     offered = _without_medium(choices, own=own)
-    if not (offered.image or offered.packages):
+    if not offered.modes:
         return None
     made = menu.make(offered, kernel=kernel, initrd=initrd, bios=False)
     entries = list(_entries(made.entries))
@@ -48,8 +48,7 @@ def script(choices: Choices, paths: tuple[str, str], stage2: str, *, own: bool) 
     name = PurePosixPath(initrd).name
     for number, entry in enumerate(entries):
         words = " ".join([f"initrd={name}", *([] if own else [_STAGE2]), *entry.arguments])
-        lines += [f":entry{number}", f"kernel ${{base}}{kernel} {words}"]
-        lines.append("goto load")
+        lines += [f":entry{number}", f"kernel ${{base}}{kernel} {words}", "goto load"]
     lines += [":load", f"initrd ${{base}}{initrd}"]
     if own:
         lines.append(f"initrd ${{base}}/{stage2} {RUNTIME}")
@@ -74,8 +73,7 @@ def example(choices: Choices, paths: tuple[str, str], stage2: str, *, own: bool)
     else:
         lines.append(f"# Serve {stage2} (and product.img beside it) at the URL of inst.stage2.")
     common = [*([] if own else ["inst.stage2=http://SERVER/PATH"]), *choices.kargs]
-    modes = ["image"] * choices.image + ["package"] * choices.packages
-    modes += ["ask"] * (len(modes) > 1)
+    modes = (*choices.modes, *["ask"] * (len(choices.modes) > 1))
     lines += [" ".join([*common, f"diskgen.mode={mode}"]) for mode in modes]
     return "\n".join(lines) + "\n"
 
