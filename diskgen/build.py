@@ -11,14 +11,14 @@ from .arch import MACHINES, Machine
 from .bootloader import choose
 from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
-from .disk import appliance, ext4, fat, table
+from .disk import appliance, ext4, fat, room, table
 from .events import Emit, notice, step
 from .formats import FORMATS
 from .image import fetch, layers
 from .image.index import LayerIndex
 from .image.model import BrokenBlob, Image
 from .image.store import Store
-from .layout import Filesystem, Partition, Role, derive_uuid
+from .layout import Content, Filesystem, Partition, Role, derive_uuid
 from .ostree import commit, deploy, facts, kargs, kernel, labelling, stack
 from .ostree.installconfig import InstallConfig
 from .ostree.stack import Stack
@@ -62,7 +62,7 @@ def build(request: Request, emit: Emit) -> Artifact:
     with Store(request.cache).session() as store:
         prepared = prepare(request, store, emit)
         preflight.check_plan(prepared.plan)
-        for warning in prepared.plan.image.warnings:
+        for warning in prepared.plan.warnings:
             notice(emit, warning, warning=True)
         with Workspace(request.output, force=request.force) as work:
             disk = work.partial("disk")
@@ -212,8 +212,11 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         ostree_karg=sysroot.ostree_karg,
         commit=sysroot.commit,
         origin=origin,
-        root_bytes=_root_bytes(sysroot.root, root_filesystem),
-        boot_bytes=ext4.minimum_size(ext4.required(sysroot.boot)),
+        content=Content(
+            root=_root_bytes(sysroot.root, root_filesystem),
+            boot=room.of_boot(sysroot.boot),
+            esp=room.of_esp(esp),
+        ),
         esp_bytes=sum(map(len, esp.values())),
     )
     return Prepared(plan=plan, loader=loader, root=sysroot.root, boot=sysroot.boot, esp=esp)

@@ -13,13 +13,13 @@ from .arch import MACHINES, Machine
 from .bootloader import choose
 from .bootloader.bootupd import read_payload
 from .config import IsoRequest
-from .disk import fat
+from .disk import fat, room
 from .errors import Problem, UsageError
 from .events import Emit, notice, step
 from .image import fetch, flatten
 from .image.model import Image
 from .image.store import Store
-from .iso import container, contents, hybrid, mediacheck, medium, payload, remaster
+from .iso import container, contents, hybrid, mediacheck, medium, partitions, payload, remaster
 from .iso import plan as iso_plan
 from .iso.container import Container
 from .iso.hybrid import Bios, Esp
@@ -29,8 +29,8 @@ from .iso.medium import Parts
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
-from .layout import BIOS_SECTOR, derive_uuid
-from .ostree import commit, facts
+from .layout import BIOS_SECTOR, Content, derive_uuid
+from .ostree import commit, deploy, facts
 from .reference import ImageRef
 from .tree import Directory, File, Packed
 from .units import format_size
@@ -50,6 +50,7 @@ class Payload:
     stateroot: str = "default"
     graphical: bool = False
     bootupd: bool = True  # False: it is known that there is no data for it
+    content: Content = field(default_factory=Content)  # as far as it was read
     image: Image | None = None
     warnings: tuple[str, ...] = ()
 
@@ -146,6 +147,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         links=request.links,
         graphical=target.graphical,
         kargs=request.install_kargs,
+        boot=partitions.commands(target.content if anaconda else Content()),
     )
     texts = contents.texts(
         request, settings, version, "xfs" if anaconda else "ext4", installer.repository
@@ -161,7 +163,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         kargs=(*installer.kargs, *request.kargs),
         console=medium.console(machine),
     )
-    room = contents.room(request, settings, texts, choices, target.image, offered, version)
+    ours = contents.room(request, settings, texts, choices, target.image, offered, version)
     plan = IsoPlan(
         request=request,
         machine=machine,
@@ -176,16 +178,20 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         choices=choices,
         kickstarts=tuple(sorted(texts)),
         timestamp=target.timestamp,
-        payload_bytes=container.root_size(room.get_dir("container")),
+        payload_bytes=container.root_size(ours.get_dir("container")),
         package_bytes=offered.source.size if offered.source is not None else 0,
         runtime_bytes=installer.runtime_bytes,
         base_bytes=installer.base_bytes,
-        warnings=(*target.warnings, *installer.warnings),
+        warnings=(
+            *target.warnings,
+            *installer.warnings,
+            *contents.doubts(request, texts, version, target.content),
+        ),
     )
     return Prepared(
         plan=plan,
         installer=source,
-        ours=room,
+        ours=ours,
         product_image=contents.product_image(texts, target.timestamp, installer.overlay)
         if anaconda
         else None,
@@ -259,6 +265,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         stateroot=tree.config.stateroot,
         graphical=facts.is_graphical(stacked.merged),
         bootupd=machine.bootloader != "grub" or read_payload(stacked.merged) is not None,
+        content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),
         image=image,
         warnings=(*tree.warnings, *stacked.warnings),
     )

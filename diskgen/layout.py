@@ -6,8 +6,8 @@ same disk and ``root=UUID=`` is known before the disk exists.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid5
@@ -21,8 +21,10 @@ _NAMESPACE: Final = UUID("b1d69346-4a27-5d0e-9a68-3f5d9a7f7a35")  # of all ident
 DEFAULT_DISK_SIZE: Final = 10 * GIB
 ROOT_FACTOR: Final = 2  # room for a second deployment beside the first
 ROOT_FLOOR: Final = 3 * GIB
-BOOT_SIZE: Final = GIB
-ESP_SIZE: Final = 501 * MIB
+BOOT_SIZE: Final = GIB  # at least
+ESP_SIZE: Final = 501 * MIB  # at least
+MOST_DEPLOYMENTS: Final = 3  # on one machine: the one it runs, the one before, a new one
+_FILLED: Final = (9, 10)  # how much of a partition may be taken: what comes next may be larger
 BIOS_SECTOR: Final = 512  # bytes; BIOS starts from no other
 
 
@@ -78,6 +80,27 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a disk is to hold: bytes that the filesystems need, their metadata included.
+
+    ``boot`` and ``esp`` are what they need with one deployment on the machine, with two and so on;
+    the last number stands for more of them. Empty: it is not known.
+    """
+
+    root: int = 0  # with one
+    boot: Sequence[int] = ()
+    esp: Sequence[int] = ()
+
+    def least(self, role: Role, deployments: int) -> int:
+        """Return the least size of a partition, bytes; 0 where nothing is known."""
+        known = {Role.BOOT: self.boot, Role.ESP: self.esp}.get(role, ())
+        if not known:
+            return 0
+        filled, of = _FILLED
+        return align_up(-(-known[min(deployments, len(known)) - 1] * of // filled), GRAIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """The whole disk; ``size`` in bytes, ``sector_size`` in bytes."""
 
@@ -85,6 +108,7 @@ class Layout:
     size: int
     sector_size: int
     partitions: tuple[Partition, ...]
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def partition(self, role: Role) -> Partition:
         """Return the partition of a role. Raises KeyError."""
@@ -164,11 +188,16 @@ def specs(
     return tuple(table)
 
 
+def preferred_size(role: Role, content: Content, deployments: int = MOST_DEPLOYMENTS) -> int:
+    """Return the bytes that /boot or the ESP get where nobody says how many."""
+    return max(_DEFAULTS[role], content.least(role, deployments))
+
+
 def make_layout(
     machine: Machine,
     *,
     seed: str,
-    root_content: int,
+    content: Content,
     disk_size: int | None,
     sector_size: int = 512,
     root_filesystem: Filesystem = Filesystem.EXT4,
@@ -176,19 +205,26 @@ def make_layout(
 ) -> Layout:
     """Place the default table on a disk; ``sizes`` (bytes) are those that differ from it.
 
-    ``root_content`` is what the root filesystem must hold, in bytes, its metadata included. Without
-    ``disk_size`` the root gets twice that, at least 3 GiB, and the disk is at least 10 GiB. Raises
-    UsageError when a given ``disk_size`` is too small to hold the content once.
+    Without ``disk_size`` the root gets twice its content, at least 3 GiB, and the disk is at least
+    10 GiB. Boot partitions have room for the kernels of three deployments where they and two roots
+    fit on the disk, else for two, else for one. Raises UsageError when ``disk_size`` or one of
+    ``sizes`` is too small to hold the content once.
     """
     wanted = sizes or {}
-    table = tuple(
-        replace(spec, size=align_up(wanted.get(spec.role, spec.size), GRAIN))
-        for spec in specs(machine, root_filesystem, sector_size)
-    )
-    fixed = GRAIN + sum(spec.size for spec in table) + GRAIN  # first grain: GPT; last: its backup
-    wanted_root = align_up(max(ROOT_FACTOR * root_content, ROOT_FLOOR), GRAIN)
-    least = fixed + align_up(root_content, GRAIN)
-    size = disk_size if disk_size is not None else max(DEFAULT_DISK_SIZE, fixed + wanted_root)
+    _check_sizes(wanted, content)
+    table = specs(machine, root_filesystem, sector_size)
+    twice = align_up(ROOT_FACTOR * content.root, GRAIN)
+    once = align_up(content.root, GRAIN)
+    most = _sized(table, wanted, content, MOST_DEPLOYMENTS)
+    ample = _fixed(most) + max(twice, align_up(ROOT_FLOOR, GRAIN))
+    if disk_size is None or disk_size >= _fixed(most) + twice:
+        table = most
+    else:
+        table = _sized(table, wanted, content, 2)
+        if disk_size < _fixed(table) + once:
+            table = _sized(table, wanted, content, 1)
+    least = _fixed(table) + once
+    size = disk_size if disk_size is not None else max(DEFAULT_DISK_SIZE, ample)
     if size % sector_size:
         raise UsageError(
             f"the disk size '{size}' is not a multiple of the sector size {sector_size}",
@@ -198,13 +234,66 @@ def make_layout(
         raise UsageError(
             f"a disk of {format_size(size)} is too small: this image needs "
             f"{format_size(align_up(least, GRAIN))}",
-            hint=f"{format_size(align_up(fixed + wanted_root, GIB))} leave room for updates",
+            hint=f"{format_size(align_up(ample, GIB))} leave room for updates",
             setting="disk-size",
         )
+    partitions = _place(table, seed, align_down(size - GRAIN, GRAIN))
+    return Layout(
+        disk_guid=derive_uuid(seed, "disk"),
+        size=size,
+        sector_size=sector_size,
+        partitions=partitions,
+        warnings=tuple(_doubts(partitions, content, wanted, align_up(ample, GIB))),
+    )
+
+
+def fixed_size_doubts(sizes: Mapping[Role, int], content: Content) -> Iterator[str]:
+    """Yield why partitions of sizes that somebody chose (bytes) will not do for updates."""
+    for role, size in sizes.items():
+        need = content.least(role, 2)
+        if size < need:
+            yield (
+                f"an update may fail: {_TITLES[role]} of {format_size(size)} has no room for the "
+                f"files of a second deployment; give it at least {need // MIB} MiB"
+            )
+
+
+_DEFAULTS: Final = {Role.BOOT: BOOT_SIZE, Role.ESP: ESP_SIZE}
+_TITLES: Final = {Role.BOOT: "the boot partition", Role.ESP: "the EFI system partition"}
+
+
+def _sized(
+    table: Sequence[_Spec], sizes: Mapping[Role, int], content: Content, deployments: int
+) -> tuple[_Spec, ...]:
+    """Return a table with room for the boot files of some deployments."""
+    chosen = {role: preferred_size(role, content, deployments) for role in _DEFAULTS} | {**sizes}
+    return tuple(
+        replace(spec, size=align_up(chosen.get(spec.role, spec.size), GRAIN)) for spec in table
+    )
+
+
+def _fixed(table: Sequence[_Spec]) -> int:
+    """Return the bytes that all but the root take; the first grain is the GPT's, the last too."""
+    return GRAIN + sum(spec.size for spec in table) + GRAIN
+
+
+def _check_sizes(sizes: Mapping[Role, int], content: Content) -> None:
+    for role, size in sizes.items():
+        need = content.least(role, 1)
+        if size < need:
+            raise UsageError(
+                f"{_TITLES[role]} of {format_size(size)} is too small for what this image puts "
+                "there",
+                hint=f"give it at least {content.least(role, 2) // MIB} MiB, which leave room for "
+                "updates",
+            )
+
+
+def _place(table: Sequence[_Spec], seed: str, end: int) -> tuple[Partition, ...]:
     partitions = []
     at = GRAIN
     for number, spec in enumerate(table, 1):
-        length = spec.size or align_down(size - GRAIN, GRAIN) - at
+        length = spec.size or end - at
         partitions.append(
             Partition(
                 role=spec.role,
@@ -222,9 +311,22 @@ def make_layout(
             )
         )
         at += length
-    return Layout(
-        disk_guid=derive_uuid(seed, "disk"),
-        size=size,
-        sector_size=sector_size,
-        partitions=tuple(partitions),
-    )
+    return tuple(partitions)
+
+
+def _doubts(
+    partitions: Sequence[Partition], content: Content, sizes: Mapping[Role, int], ample: int
+) -> Iterator[str]:
+    """Yield what an update will have no room for, and which disk has it."""
+    yield from fixed_size_doubts(sizes, content)
+    for part in partitions:
+        if part.role is Role.ROOT and part.size < ROOT_FACTOR * content.root:
+            yield (
+                f"an update may fail: the root filesystem of {format_size(part.size)} has no room "
+                f"for two deployments; a disk of {format_size(ample)} has it"
+            )
+        elif part.role not in sizes and part.size < content.least(part.role, 2):
+            yield (
+                f"an update will fail: {_TITLES[part.role]} of {format_size(part.size)} has no "
+                f"room for a second deployment; a disk of {format_size(ample)} has it"
+            )

@@ -12,8 +12,7 @@ from uuid import UUID
 
 from .arch import Machine
 from .config import PLATFORMS, Request
-from .errors import UsageError
-from .layout import Filesystem, Layout, Role, derive_uuid, make_layout
+from .layout import Content, Filesystem, Layout, Role, derive_uuid, make_layout
 from .units import MIB, format_size
 
 SCHEMA_VERSION: Final = 1
@@ -76,6 +75,11 @@ class DiskPlan:
     boot_bytes: int
     esp_bytes: int
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the image gives rise to, then what the disk does."""
+        return (*self.image.warnings, *self.layout.warnings)
+
 
 def identify(digest: str) -> Identity:
     """Return the filesystem identifiers of every disk made from the image with this digest."""
@@ -113,27 +117,22 @@ def make_plan(
     ostree_karg: str,
     commit: str,
     origin: str,
-    root_bytes: int,
-    boot_bytes: int,
+    content: Content,
     esp_bytes: int,
 ) -> DiskPlan:
-    """Place everything. Raises UsageError when the disk the user wants cannot hold it."""
+    """Place everything; ``esp_bytes`` are those of its files alone.
+
+    Raises UsageError when the disk the user wants cannot hold it.
+    """
     layout = make_layout(
         machine,
         seed=image.digest,
-        root_content=root_bytes,
+        content=content,
         disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
         sector_size=request.sector_size,
         sizes={Role(role): size for role, size in request.sizes.items()},
     )
-    for role, need in ((Role.BOOT, boot_bytes), (Role.ESP, esp_bytes)):
-        if layout.has(role) and need > layout.partition(role).size * 9 // 10:
-            raise UsageError(
-                f"the {role} partition of {format_size(layout.partition(role).size)} is too small "
-                f"for the {format_size(need)} this image puts there",
-                hint="make the kernel, initramfs or EFI files of the image smaller",
-            )
     return DiskPlan(
         request=request,
         image=image,
@@ -143,8 +142,8 @@ def make_plan(
         ostree_karg=ostree_karg,
         commit=commit,
         origin=origin,
-        root_bytes=root_bytes,
-        boot_bytes=boot_bytes,
+        root_bytes=content.root,
+        boot_bytes=content.boot[0],
         esp_bytes=esp_bytes,
     )
 
@@ -199,7 +198,7 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
                 for part in layout.partitions
             ],
         },
-        "warnings": list(image.warnings),
+        "warnings": list(plan.warnings),
     }
 
 
@@ -236,8 +235,8 @@ def to_text(plan: DiskPlan) -> str:
         f"  {way.name:<11} {'yes' if way.works else 'no'}: {way.reason}" for way in image.ways
     ]
     lines.append(f"  {'menu':<11} {image.menu}")
-    if image.warnings:
-        lines += ["", "Warnings", *(f"  {warning}" for warning in image.warnings)]
+    if plan.warnings:
+        lines += ["", "Warnings", *(f"  {warning}" for warning in plan.warnings)]
     return "\n".join(lines) + "\n"
 
 

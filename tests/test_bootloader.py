@@ -14,7 +14,7 @@ from diskgen.bootloader import grub, grub_bios, grub_config
 from diskgen.bootloader.grub_config import Menu
 from diskgen.bootloader.loader import ForDisk
 from diskgen.errors import SourceError
-from diskgen.layout import Role, make_layout
+from diskgen.layout import Content, Role, make_layout
 from diskgen.tree import Directory, read, regular
 from diskgen.units import MIB
 
@@ -167,7 +167,7 @@ def test_bios_code_is_embedded(tmp_path: Path) -> None:
     root.add(f"{modules}/boot.img", regular(b"\xeb" * 512))
     facts = grub.inspect(root, X86)
     assert ways(facts)["bios"]
-    layout = make_layout(X86, seed="sha256:" + "0" * 64, root_content=MIB, disk_size=None)
+    layout = make_layout(X86, seed="sha256:" + "0" * 64, content=Content(root=MIB), disk_size=None)
     disk = tmp_path / "disk"
     with disk.open("wb") as file:
         file.truncate(layout.size)

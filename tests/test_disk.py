@@ -15,7 +15,7 @@ from diskgen.errors import DiskgenError, VerifyError
 from diskgen.events import discard
 from diskgen.formats import FORMATS
 from diskgen.formats.qcow2 import CLUSTER
-from diskgen.layout import Layout, make_layout
+from diskgen.layout import Content, Layout, make_layout
 from diskgen.reference import parse
 from diskgen.units import MIB
 
@@ -28,7 +28,7 @@ FILES = {
 
 
 def layout() -> Layout:
-    return make_layout(X86, seed="sha256:" + "1" * 64, root_content=MIB, disk_size=None)
+    return make_layout(X86, seed="sha256:" + "1" * 64, content=Content(root=MIB), disk_size=None)
 
 
 def blank(path: Path, size: int) -> Path:
@@ -67,7 +67,7 @@ def test_a_damaged_table_is_found(disk: Path, where: str) -> None:
 
 
 def test_another_layout_is_noticed(disk: Path) -> None:
-    other = make_layout(X86, seed="sha256:" + "2" * 64, root_content=MIB, disk_size=None)
+    other = make_layout(X86, seed="sha256:" + "2" * 64, content=Content(root=MIB), disk_size=None)
     with pytest.raises(VerifyError):
         table.verify(disk, other)
     gpt.set_identifiers(disk, other)

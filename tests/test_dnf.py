@@ -16,7 +16,7 @@ from diskgen.install.dnf import check, install, keys, release_version
 from diskgen.install.medium import REPOSITORY, holds, local
 from diskgen.install.recipe import PackageSource, parse
 from diskgen.install.target import Target
-from diskgen.layout import Role, make_layout
+from diskgen.layout import Content, Role, make_layout
 from diskgen.units import GIB
 
 from . import rpm_sources
@@ -310,7 +310,8 @@ def test_a_machine_is_more_than_what_is_named(
 
 
 def test_grub_is_pointed_to_its_menu(tmp_path: Path) -> None:
-    layout = make_layout(MACHINES["x86_64"], seed="s", root_content=GIB, disk_size=20 * GIB)
+    content = Content(root=GIB)
+    layout = make_layout(MACHINES["x86_64"], seed="s", content=content, disk_size=20 * GIB)
     for name in ("fedora/grubx64.efi", "fedora/shimx64.efi", "BOOT/BOOTX64.EFI"):
         path = tmp_path / "boot/efi/EFI" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log, set
 from diskgen.iso import elf, mediacheck
 from diskgen.iso.master import Medium as Tree
 from diskgen.iso.master import master
-from diskgen.layout import make_layout
+from diskgen.layout import Content, make_layout
 from diskgen.tree import Directory, regular, symlink
 from diskgen.units import GIB, MIB
 
@@ -789,6 +789,7 @@ def test_all_that_is_mounted_is_seen_by_the_boot_loader() -> None:
             assert not read_only
             bound.append((source, place))
 
-    layout = make_layout(MACHINES["x86_64"], seed="s", root_content=GIB, disk_size=20 * GIB)
+    content = Content(root=GIB)
+    layout = make_layout(MACHINES["x86_64"], seed="s", content=content, disk_size=20 * GIB)
     package_mode.show(layout, Recorder())
     assert bound == [(PHYSICAL / place, ROOT / place) for place in ("", "boot", "boot/efi")]

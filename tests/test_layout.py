@@ -6,14 +6,22 @@ from hypothesis import strategies as st
 
 from diskgen.arch import MACHINES, machine
 from diskgen.errors import UsageError
-from diskgen.layout import DEFAULT_DISK_SIZE, GRAIN, Filesystem, Role, derive_uuid, make_layout
+from diskgen.layout import (
+    DEFAULT_DISK_SIZE,
+    GRAIN,
+    Content,
+    Filesystem,
+    Role,
+    derive_uuid,
+    make_layout,
+)
 from diskgen.units import GIB, MIB
 
 X86 = MACHINES["x86_64"]
 
 
 def test_default_table_of_x86_64() -> None:
-    layout = make_layout(X86, seed="sha256:00", root_content=400 * MIB, disk_size=None)
+    layout = make_layout(X86, seed="sha256:00", content=Content(root=400 * MIB), disk_size=None)
     assert layout.size == DEFAULT_DISK_SIZE
     assert [(p.role, p.number, p.start // MIB, p.size // MIB) for p in layout.partitions] == [
         (Role.BIOS_BOOT, 1, 1, 1),
@@ -27,9 +35,9 @@ def test_default_table_of_x86_64() -> None:
 
 
 def test_identifiers_follow_the_seed_and_nothing_else() -> None:
-    one = make_layout(X86, seed="a", root_content=GIB, disk_size=None)
-    two = make_layout(X86, seed="a", root_content=2 * GIB, disk_size=20 * GIB)
-    other = make_layout(X86, seed="b", root_content=GIB, disk_size=None)
+    one = make_layout(X86, seed="a", content=Content(root=GIB), disk_size=None)
+    two = make_layout(X86, seed="a", content=Content(root=2 * GIB), disk_size=20 * GIB)
+    other = make_layout(X86, seed="b", content=Content(root=GIB), disk_size=None)
     assert one.disk_guid == two.disk_guid != other.disk_guid
     assert [p.uuid for p in one.partitions] == [p.uuid for p in two.partitions]
     assert not {p.uuid for p in one.partitions} & {p.uuid for p in other.partitions}
@@ -39,14 +47,14 @@ def test_identifiers_follow_the_seed_and_nothing_else() -> None:
 
 
 def test_fat_is_named_by_its_volume_number() -> None:
-    esp = make_layout(X86, seed="a", root_content=GIB, disk_size=None).partition(Role.ESP)
+    esp = make_layout(X86, seed="a", content=Content(root=GIB), disk_size=None).partition(Role.ESP)
     assert esp.filesystem is Filesystem.VFAT
     assert esp.fs_uuid_text == f"{esp.volume_id >> 16:04X}-{esp.volume_id & 0xFFFF:04X}"
 
 
 def test_a_disk_too_small_is_refused_with_the_size_it_takes() -> None:
     with pytest.raises(UsageError) as caught:
-        make_layout(X86, seed="a", root_content=3 * GIB, disk_size=2 * GIB)
+        make_layout(X86, seed="a", content=Content(root=3 * GIB), disk_size=2 * GIB)
     assert "2 GiB is too small" in caught.value.message
     assert caught.value.setting == "disk-size"
     assert caught.value.hint is not None
@@ -62,7 +70,9 @@ def test_partitions_never_overlap_and_hold_the_content(
     arch: str, content: int, disk_size: int | None
 ) -> None:
     try:
-        layout = make_layout(MACHINES[arch], seed="x", root_content=content, disk_size=disk_size)
+        layout = make_layout(
+            MACHINES[arch], seed="x", content=Content(root=content), disk_size=disk_size
+        )
     except UsageError:
         assert disk_size is not None
         return

@@ -40,7 +40,7 @@ def make(
     It is FAT32, or FAT16 below 64 MiB. ``files`` maps paths such as ``EFI/BOOT/BOOTX64.EFI`` to
     contents. Raises UsageError when they do not fit, ToolError when a tool fails.
     """
-    need = sum(len(data) + 4 * KIB for data in files.values())
+    need = required(files)
     if need > size * 9 // 10:
         raise UsageError(
             f"the boot files need {format_size(need)}, the ESP has {format_size(size)}"
@@ -72,6 +72,11 @@ def make(
             os.utime(source, (timestamp, timestamp))
             run(["mcopy", "-m", "-i", image, source, f"::/{path}"], env=env)
     _set_times(disk, offset, timestamp)
+
+
+def required(files: Mapping[str, bytes]) -> int:
+    """Return the bytes of a filesystem that files take, each in whole clusters."""
+    return sum(len(data) + 4 * KIB for data in files.values())
 
 
 def _set_times(disk: Path, offset: int, timestamp: int) -> None:

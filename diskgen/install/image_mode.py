@@ -21,7 +21,7 @@ from ..config import Request
 from ..disk import tarball
 from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError
-from ..events import Emit, step
+from ..events import Emit, notice, step
 from ..image.store import Store
 from ..layout import Filesystem, Partition, Role
 from ..reference import parse
@@ -96,6 +96,8 @@ def install(
         )
         with Store(cache).session() as store:
             prepared = build.prepare(request, store, emit)
+            for warning in prepared.plan.layout.warnings:
+                notice(emit, warning, warning=True)
             _write(prepared, disk, cache, emit)
     return Deployed(
         prepared=prepared,

@@ -15,7 +15,7 @@ from ..bootloader import grub_config
 from ..disk import table
 from ..errors import HostError, UsageError
 from ..events import Emit, step
-from ..layout import Filesystem, Layout, Partition, Role, make_layout
+from ..layout import Content, Filesystem, Layout, Partition, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
 from . import dnf, medium
@@ -125,7 +125,7 @@ def install(
     layout = make_layout(
         machine,
         seed=str(uuid4()),  # each machine is another one
-        root_content=_LEAST,
+        content=Content(root=_LEAST),  # its kernels are not known before they are installed
         disk_size=align_down(disk.size, MIB),
         sector_size=disk.sector_size,
         root_filesystem=kind,

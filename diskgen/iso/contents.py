@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,9 @@ from ..arch import Machine
 from ..config import IsoRequest
 from ..errors import SourceError, UsageError
 from ..image.model import Image
+from ..layout import Content
 from ..tree import Directory, regular
-from . import kickstart, overlay, packages, payload
+from . import kickstart, overlay, packages, partitions, payload
 from .kickstart import MEDIUM, Packages, Settings, Unattended
 from .menu import Choices
 from .packages import Source
@@ -123,6 +124,19 @@ def _read(path: Path) -> str:
         raise UsageError(
             f"'{path}' cannot be read: {error.strerror}", setting="kickstart"
         ) from error
+
+
+def doubts(
+    request: IsoRequest, made: Mapping[str, str], version: str, content: Content
+) -> Iterator[str]:
+    """Yield what machines will lack that a user's kickstart makes; ``content`` is for image mode.
+
+    Raises UsageError where pykickstart does not understand it.
+    """
+    text = made.get("unattended-image.ks")
+    if request.kickstart is not None and text is not None:
+        name = request.kickstart.name
+        yield from partitions.doubts(name, kickstart.check(text, version, name), content)
 
 
 def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -68,6 +68,7 @@ class Settings:
     links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
     kargs: tuple[str, ...] = ()
+    boot: str = "reqpart --add-boot"  # the commands that make it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,7 @@ def unattended(
         "storage.ks",
         DISK=_word(how.disk.removeprefix("/dev/"), "disk"),
         DISKLABEL="--disklabel=gpt" if how.gpt else "",
+        BOOT=settings.boot,
         FILESYSTEM=_word(how.filesystem, "rootfs"),
     )
     lines = ["text", *_machine(settings), "poweroff"]

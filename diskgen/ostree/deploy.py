@@ -200,6 +200,13 @@ def _var(var: Directory, merged: Directory, *, has_tmpfiles: bool) -> None:
     var.add(".ostree-selabeled", regular(b""))
 
 
+def kernels(kernel: Kernel) -> Directory:
+    """Return the tree of a /boot with one deployment's kernel and no boot loader's files."""
+    boot = Directory()
+    _kernel(boot.make_dirs("ostree/kernel"), kernel, None)
+    return boot
+
+
 def _kernel(place: Directory, kernel: Kernel, objects: ObjectSet | None) -> None:
     """Put the kernel's files into their directory of /boot; with objects, as hard links."""
     names = boot_files(kernel)

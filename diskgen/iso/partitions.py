@@ -1,0 +1,33 @@
+"""Partitions that kickstarts on a medium ask for, and the room that updates need in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ..layout import BOOT_SIZE, Content, Role, fixed_size_doubts, preferred_size
+from ..units import MIB
+
+_ROLES: Final = {"/boot": Role.BOOT, "/boot/efi": Role.ESP}
+
+
+def commands(content: Content) -> str:
+    """Return the commands for what firmware needs, and for /boot.
+
+    Anaconda makes /boot of 1 GiB or more by itself; it is told where that does not suffice.
+    """
+    size = preferred_size(Role.BOOT, content)
+    if size <= BOOT_SIZE:
+        return "reqpart --add-boot"
+    return f"reqpart\npart /boot --size={size // MIB}"
+
+
+def doubts(name: str, handler: Any, content: Content) -> Iterator[str]:  # noqa: ANN401
+    """Yield what partitions of a kickstart's own sizes will not do, by pykickstart's handler."""
+    sizes: Mapping[Role, int] = {
+        _ROLES[part.mountpoint]: part.size * MIB
+        for part in handler.partition.partitions
+        if part.mountpoint in _ROLES and part.size and not part.grow
+    }
+    for doubt in fixed_size_doubts(sizes, content):
+        yield f"'{name}': {doubt}"
