@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,10 @@ from . import build, preflight
 from .arch import MACHINES, Machine
 from .bootloader import choose
 from .bootloader.bootupd import read_payload
+from .budgets import CONFIG_BYTES
 from .config import IsoRequest
 from .disk import fat, room
+from .documents import load_object
 from .errors import Problem, UsageError
 from .events import Emit, notice, step
 from .image import fetch, flatten
@@ -243,7 +244,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
     if request.payload == "remote" and request.installer is not None:
         with step(emit, "describe", "Reading the image's description"):
             found = fetch.describe(request.source, machine, request.access)
-        config = json.loads(found.config)
+        config = load_object(found.config, CONFIG_BYTES)
         labels = (config.get("config") or {}).get("Labels") or {}
         problems = list(facts.kind_problems(labels))
         if problems:

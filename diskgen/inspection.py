@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from .arch import MACHINES, Machine
+from .budgets import CONFIG_BYTES
 from .config import SECTOR_SIZES, AccessOptions
 from .disk import gpt
+from .documents import load_object
 from .errors import SourceError, VerifyError
 from .events import Emit, step
 from .formats import qcow2_reader
@@ -25,7 +26,7 @@ def of_image(ref: ImageRef, machine: Machine, access: AccessOptions, emit: Emit)
     """Return what an image says of itself; its layers are not fetched. Raises SourceError."""
     with step(emit, "inspect", "Asking for the manifest"):
         found = fetch.describe(ref, machine, access)
-    config = json.loads(found.config)
+    config = load_object(found.config, CONFIG_BYTES)
     labels = (config.get("config") or {}).get("Labels") or {}
     return {
         "version": SCHEMA_VERSION,

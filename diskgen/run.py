@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from .errors import HostError, ToolError
+from . import budgets
+from .errors import DiskgenError, HostError, ToolError
 from .interrupt import check, waiting, whole
+from .watchdog import Watchdog
 
 Child = subprocess.Popen[bytes]  # the handle of a running program
 PIPE: Final = subprocess.PIPE
@@ -90,11 +92,13 @@ def running(
     stderr: int | None = subprocess.PIPE,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    idle: float | None = budgets.IDLE_SECONDS.limit,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program and give its handle; when the block is left, the program has ended.
 
-    Leaving by an exception (an interrupt included) ends the program's whole process group.
-    Raises HostError when there is no such program.
+    Leaving by an exception (an interrupt included) ends the program's whole process group. One that
+    makes no progress for ``idle`` seconds is ended too (ToolError with status -SIGKILL); None is
+    for programs that wait for people. Raises HostError when there is no such program.
     """
     words = [os.fspath(word) for word in argv]
     found = which(words[0])
@@ -112,10 +116,13 @@ def running(
         pass_fds=pass_fds,
         start_new_session=True,
     )
+    dog = Watchdog(child.pid, idle, lambda: stop(child)) if idle is not None else None
     try:
         yield child
-    except BaseException:
+    except BaseException as error:
         stop(child)
+        if dog is not None and dog.barked and isinstance(error, (OSError, DiskgenError)):
+            raise _stuck(words, idle) from error
         raise
     finally:
         while child.poll() is None:
@@ -123,11 +130,15 @@ def running(
                 stop(child)
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=_POLL_SECONDS)
+        if dog is not None:
+            dog.close()
         for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
                 with suppress(BrokenPipeError):  # what it did not read it does not need any more
                     stream.close()
     check()
+    if dog is not None and dog.barked:
+        raise _stuck(words, idle)
 
 
 @contextmanager
@@ -165,6 +176,11 @@ def stop(child: subprocess.Popen[bytes]) -> None:
             continue
 
 
+def _stuck(words: Sequence[str], idle: float | None) -> ToolError:
+    text = f"no progress for {idle:.0f} s (budget '{budgets.IDLE_SECONDS.name}')"
+    return ToolError(words, -signal.SIGKILL, text)
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -173,15 +189,17 @@ def run(
     ok: Sequence[int] = (0,),
     poll: Callable[[], None] | None = None,
     timeout: float | None = None,
+    idle: float | None = budgets.IDLE_SECONDS.limit,
 ) -> Completed:
     """Run a program to its end and return its output.
 
     ``poll`` is called about five times a second meanwhile (progress of tools that have none).
     Raises ToolError for an exit status outside ``ok``, HostError when the program is missing. A
-    program that outlives ``timeout`` seconds is ended: ToolError with status -SIGKILL.
+    program that outlives ``timeout`` seconds, or makes no progress for ``idle`` seconds, is ended:
+    ToolError with status -SIGKILL.
     """
     source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-    with running(argv, stdin=source, env=env) as child:
+    with running(argv, stdin=source, env=env, idle=idle) as child:
         out, err = _collect(child, stdin, poll=poll, timeout=timeout)
     status = child.returncode
     stderr = err.decode(errors="replace")

@@ -291,7 +291,7 @@ def test_a_manifest_of_10_mb(diskgen: Program, images: Path) -> None:
     layout = Layout(images / "huge")
     huge = layout.image([layout.layer(bootable_tar())], annotations={"x": "y" * 10_000_000})
     layout.finish(huge)
-    assert "are the limit" in complaint(diskgen, 3, f"oci:{layout.place}")
+    assert "budget 'manifest-bytes'" in complaint(diskgen, 3, f"oci:{layout.place}")
 
 
 def test_no_such_layout(diskgen: Program, images: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ..documents import load_object
 from ..errors import SourceError
 from ..ostree.lookup import text_at
 from ..tree import Directory, File, read
@@ -141,10 +142,10 @@ def _static(root: Directory) -> StaticConfig | None:
 
 def _metadata(path: str, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = load_object(text)
         if not isinstance(value["timestamp"], str) or not isinstance(value["version"], str):
             raise TypeError
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         raise SourceError(
             f"'/{path}' of the image is broken: it is not bootupd's metadata",
             hint="let 'bootupctl backend generate-update-metadata' write it in the image's build",

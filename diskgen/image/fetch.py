@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..arch import Machine
+from ..budgets import CONFIG_BYTES, MANIFEST_BYTES, Budget
 from ..config import AccessOptions
+from ..documents import load_object
 from ..errors import SourceError
 from ..events import Emit, Step, step
 from ..reference import ImageRef
 from ..units import format_size
-from .manifest import MAX_CONFIG, MAX_MANIFEST, Manifest, choose, parse_any, parse_config
+from .manifest import Manifest, choose, parse_any, parse_config
 from .model import Image, Layer
 from .skopeo import skopeo
 from .store import Store
@@ -133,7 +134,9 @@ def _copied(
     )
     config = image.config
     if config is None:
-        config = _verified(store.blob(image.parsed.config.digest), image.parsed.config.digest)
+        config = _verified(
+            store.blob(image.parsed.config.digest), image.parsed.config.digest, CONFIG_BYTES
+        )
     made = _image(image.ref, machine, image.digest, image.manifest, image.parsed, config, store)
     store.record(made)
     return made
@@ -150,12 +153,12 @@ def _converted(
             phase.update(_partial_bytes(scratch))
 
         _copy(ref, scratch, machine, access, store, what=what, poll=poll)
-        listed = json.loads((scratch / "layout/index.json").read_bytes())
+        listed = load_object((scratch / "layout/index.json").read_bytes(), MANIFEST_BYTES)
         digest = listed["manifests"][0]["digest"]
-        data = _verified(store.blob(digest), digest)
+        data = _verified(store.blob(digest), digest, MANIFEST_BYTES)
     parsed = parse_any(data, what)
     assert isinstance(parsed, Manifest)
-    config = _verified(store.blob(parsed.config.digest), parsed.config.digest)
+    config = _verified(store.blob(parsed.config.digest), parsed.config.digest, CONFIG_BYTES)
     made = _image(ref, machine, digest, data, parsed, config, store)
     store.record(made)
     phase.detail = f"{len(made.layers)} layers, {format_size(sum(x.size for x in made.layers))}"
@@ -239,14 +242,14 @@ def _found(ref: ImageRef, machine: Machine) -> _Local:
         )
     descriptor = named[0].descriptor if len(named) == 1 else choose(tuple(named), machine, what)
     for _level in range(3):
-        data = _verified(_inside(directory, descriptor.digest), descriptor.digest)
+        data = _verified(_inside(directory, descriptor.digest), descriptor.digest, MANIFEST_BYTES)
         parsed = parse_any(data, what)
         if isinstance(parsed, Manifest):
             break
         descriptor = choose(parsed, machine, what)
     else:
         raise SourceError(f"'{what}' nests indexes too deeply")
-    config = _verified(_inside(directory, parsed.config.digest), parsed.config.digest)
+    config = _verified(_inside(directory, parsed.config.digest), parsed.config.digest, CONFIG_BYTES)
     parse_config(config, len(parsed.layers), machine, what)
     return _Local(directory, descriptor.digest, data, parsed, config)
 
@@ -285,7 +288,7 @@ def _accepts_anything(access: AccessOptions) -> bool:
     for path in candidates:
         if path.is_file():
             try:
-                policy = json.loads(path.read_bytes())
+                policy = load_object(path.read_bytes())
                 return bool(
                     policy["default"] == [{"type": "insecureAcceptAnything"}]
                     and "oci" not in policy.get("transports", {})
@@ -312,16 +315,16 @@ def _raw(ref: ImageRef, access: AccessOptions, what: str) -> bytes:
     return skopeo("inspect", ["--raw", str(ref)], access, what=what).stdout
 
 
-def _small(path: Path, limit: int = MAX_MANIFEST) -> bytes:
-    if path.stat().st_size > limit:
-        raise SourceError(f"'{path}' has {path.stat().st_size} bytes, {limit} are the limit")
+def _small(path: Path, limit: Budget = MANIFEST_BYTES) -> bytes:
+    if path.stat().st_size > limit.limit:
+        raise SourceError(f"'{path}' has {limit.exceeded}")
     return path.read_bytes()
 
 
-def _verified(path: Path, digest: str) -> bytes:
+def _verified(path: Path, digest: str, limit: Budget) -> bytes:
     if not path.is_file():
         raise SourceError(f"blob '{digest}' is missing from '{path.parent}'")
-    data = _small(path, MAX_CONFIG)
+    data = _small(path, limit)
     if _sha256(data) != digest:
         raise _mismatch(str(path), digest, _sha256(data))
     return data

@@ -6,17 +6,14 @@ Version 2, Schema 2".
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..arch import Machine
+from ..budgets import CONFIG_BYTES, LAYERS, MANIFEST_BYTES, Budget
+from ..documents import DocumentError, load_object
 from ..errors import SourceError
 from ..reference import is_digest
-
-MAX_MANIFEST: Final = 4 * 1024 * 1024  # what registries and other clients accept
-MAX_CONFIG: Final = 8 * 1024 * 1024
-_MAX_LAYERS: Final = 500
 
 _INDEXES: Final = frozenset(
     {
@@ -72,11 +69,7 @@ class Platform:
 
 def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
     """Return a manifest, or the platforms of an index. Raises SourceError naming ``what``."""
-    if len(data) > MAX_MANIFEST:
-        raise SourceError(
-            f"the manifest of '{what}' has {len(data)} bytes, {MAX_MANIFEST} are the limit"
-        )
-    value = _object(data, f"the manifest of '{what}'")
+    value = _object(data, f"the manifest of '{what}'", MANIFEST_BYTES)
     kind = value.get("mediaType")
     if kind is None:  # optional in OCI: the members tell
         kind = (
@@ -97,8 +90,8 @@ def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
     layers = tuple(_descriptor(item, what) for item in _list(value, "layers", what))
     if not layers:
         raise SourceError(f"'{what}' has no layers")
-    if len(layers) > _MAX_LAYERS:
-        raise SourceError(f"'{what}' has {len(layers)} layers, {_MAX_LAYERS} are the limit")
+    if len(layers) > LAYERS.limit:
+        raise SourceError(f"'{what}' has {LAYERS.exceeded}: {len(layers)}")
     for layer in layers:
         if layer.media_type not in _LAYERS:
             raise SourceError(
@@ -126,9 +119,7 @@ def choose(platforms: tuple[Platform, ...], machine: Machine, what: str) -> Desc
 
 def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple[str, ...]:
     """Return the diff_ids of a config after checking it. Raises SourceError."""
-    if len(data) > MAX_CONFIG:
-        raise SourceError(f"the config of '{what}' has {len(data)} bytes, {MAX_CONFIG} are allowed")
-    value = _object(data, f"the config of '{what}'")
+    value = _object(data, f"the config of '{what}'", CONFIG_BYTES)
     found = value.get("architecture")
     if found != machine.oci:
         raise SourceError(
@@ -157,14 +148,11 @@ def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple
     return tuple(diff_ids)
 
 
-def _object(data: bytes, what: str) -> dict[str, Any]:
+def _object(data: bytes, what: str, limit: Budget) -> dict[str, Any]:
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise SourceError(f"{what} is no JSON") from None
-    if not isinstance(value, dict):
-        raise SourceError(f"{what} is no JSON object")
-    return value
+        return load_object(data, limit)
+    except DocumentError as error:
+        raise SourceError(f"{what} cannot be used: {error}") from None
 
 
 def _list(value: dict[str, Any], key: str, what: str) -> list[Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..budgets import CONFIG_BYTES, MANIFEST_BYTES
+from ..documents import load_object
 from ..errors import SourceError
 from ..reference import ImageRef
 
@@ -38,13 +39,11 @@ class Image:
 
     @property
     def manifest_json(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.manifest)
-        return value
+        return load_object(self.manifest, MANIFEST_BYTES)
 
     @property
     def config_json(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.config)
-        return value
+        return load_object(self.config, CONFIG_BYTES)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..documents import load_object
 from ..errors import HostError
 from ..interrupt import whole
 from .model import Image
@@ -131,7 +132,7 @@ class Store:
         used: dict[str, float] = {}
         for path in self._images.glob("*.json"):
             try:
-                note = json.loads(path.read_text())
+                note = load_object(path.read_bytes())
                 when = path.stat().st_mtime
             except (OSError, ValueError):
                 continue

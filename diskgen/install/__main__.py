@@ -257,7 +257,7 @@ def _shells(paths: list[Path], children: list[Child]) -> None:
         return
     # It leads a session of its own, and the terminal that it opens becomes that one's.
     argv: list[str | Path] = ["sh", "-c", 'exec sh -i <"$1" >"$1" 2>&1', "sh", paths[0]]
-    with running(argv, stdout=None, stderr=None) as child:
+    with running(argv, stdout=None, stderr=None, idle=None) as child:
         try:
             _shells(paths[1:], [*children, child])
         finally:

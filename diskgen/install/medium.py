@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from ..documents import load_object
 from ..errors import HostError, UsageError
 from ..run import run
 from .target import Mounts
@@ -55,7 +55,7 @@ def read() -> Medium:
     """Return what this machine was started from. Raises HostError."""
     path = ROOM / "medium.json"
     try:
-        facts = json.loads(path.read_bytes())
+        facts = load_object(path.read_bytes())
         device = _DEVICE.read_text().strip()
         return Medium(
             product=facts["product"],

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..arch import MACHINES
+from ..budgets import CONFIG_BYTES
 from ..config import AccessOptions
+from ..documents import load_object
 from ..errors import DiskgenError, HostError, SourceError, UsageError
 from ..events import Emit, step
 from ..image import fetch
@@ -64,7 +65,7 @@ def look(
         access = AccessOptions(policy=policy)
     with step(emit, "describe", f"Looking for '{ref.short}'") as phase:
         found = _described(ref, arch, access, patience)
-        labels = (json.loads(found.config).get("config") or {}).get("Labels") or {}
+        labels = (load_object(found.config, CONFIG_BYTES).get("config") or {}).get("Labels") or {}
         problems = list(facts.kind_problems(labels))
         if problems:
             raise SourceError(problems[0].message, hint=problems[0].hint)

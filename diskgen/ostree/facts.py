@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ..documents import load_object
 from ..errors import PreflightError, Problem, SourceError
 from ..tree import Directory
 from .installconfig import InstallConfig, read_config
@@ -151,7 +151,7 @@ def doubt_policy(root: Directory) -> Iterator[str]:
         )
         return
     try:
-        default = json.loads(text).get("default", [])
+        default = load_object(text).get("default", [])
         kinds = {rule.get("type") for rule in default}
     except (ValueError, AttributeError, TypeError):
         yield "'/etc/containers/policy.json' of the image is broken: updates will be refused"

@@ -6,12 +6,12 @@ Formats: bootc-install-config(5) and bootc's "Kernel arguments" documentation.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..config import ROOT_FILESYSTEMS
+from ..documents import DocumentError, load_toml
 from ..errors import SourceError
 from ..tree import Directory
 from .lookup import find_dir, find_text
@@ -136,8 +136,8 @@ def _documents(root: Directory, places: tuple[str, ...]) -> list[tuple[str, _Tab
         if text is None:
             raise _bad(path, "it is no regular file")
         try:
-            documents.append((path, tomllib.loads(text)))
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            documents.append((path, load_toml(text)))
+        except DocumentError as error:
             raise _bad(path, str(error)) from None
     return documents
 

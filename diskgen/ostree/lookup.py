@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..budgets import DOCUMENT_BYTES
 from ..errors import SourceError
 from ..tree import Directory, File, Node, read
 
-_SMALL: Final = 1024 * 1024  # of configuration files, bytes
 _MAX_LINKS: Final = 40  # as the kernel has it
 
 
@@ -74,10 +74,10 @@ def _text(node: Node | None, path: str | bytes) -> str | None:
     if not isinstance(node, File) or node.content is None:
         return None
     shown = path if isinstance(path, str) else path.decode(errors="backslashreplace")
-    if node.content.size > _SMALL:
+    if node.content.size > DOCUMENT_BYTES.limit:
         raise SourceError(
-            f"'/{shown}' of the image has {node.content.size} bytes, which is too large for "
-            "a configuration file"
+            f"'/{shown}' of the image has {DOCUMENT_BYTES.exceeded}, which is too large for a "
+            "configuration file"
         )
     try:
         return read(node.content).decode()

@@ -34,7 +34,7 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
             "Ctrl-A X ends the machine, Ctrl-A C is QEMU's own prompt; what it writes is "
             + ("kept" if vm.write else "thrown away (--write keeps it)"),
         )
-        with _terminal(), run.running(argv, stdin=0, stdout=None, stderr=None) as child:
+        with _terminal(), run.running(argv, stdin=0, stdout=None, stderr=None, idle=None) as child:
             return run.wait(child)
 
 

@@ -6,13 +6,13 @@ first that fits, ordered by file name, is the distribution's choice.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..documents import load_object
 from ..errors import HostError
 from ..hosttools import distribution_hint
 
@@ -62,11 +62,9 @@ def _descriptors() -> Iterator[dict[str, Any]]:
             found.setdefault(path.name, path)
     for _name, path in sorted(found.items()):
         try:
-            value = json.loads(path.read_bytes())
+            yield load_object(path.read_bytes())
         except (OSError, ValueError):
             continue  # an empty file masks a descriptor
-        if isinstance(value, dict):
-            yield value
 
 
 def _fitting(value: dict[str, Any], arch: str, *, enrolled: bool) -> Firmware | None:
