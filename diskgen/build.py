@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 from . import preflight
 from .arch import MACHINES, Machine
@@ -18,8 +19,8 @@ from .image import fetch, layers
 from .image.index import LayerIndex
 from .image.model import BrokenBlob, Image
 from .image.store import Store
-from .layout import Content, Filesystem, Partition, Role, derive_uuid
-from .ostree import commit, deploy, facts, kargs, kernel, labelling, stack
+from .layout import DISK, Content, Filesystem, Partition, Role, derive_uuid
+from .ostree import commit, deploy, facts, firstboot, kargs, kernel, labelling, stack
 from .ostree.installconfig import InstallConfig
 from .ostree.stack import Stack
 from .plan import DiskPlan, ImageFacts, console_kargs, identify, ignition_kargs, make_plan
@@ -132,7 +133,10 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             phase.detail = f"policy '{tree.policy.name}'"
         tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
     loader = choose.inspect(stacked.merged, machine, request.sector_size)
-    identity = identify(image.digest)
+    root_filesystem = Filesystem(
+        request.root_filesystem or tree.config.root_filesystem or Filesystem.EXT4
+    )
+    identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree))
     options = kargs.combine(
         root_uuid=str(identity.root_uuid),
         boot_uuid=str(identity.boot_uuid),
@@ -178,9 +182,6 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
         esp = loader.esp_files(for_disk)
     labels = image.labels
-    root_filesystem = Filesystem(
-        request.root_filesystem or tree.config.root_filesystem or Filesystem.EXT4
-    )
     plan = make_plan(
         request,
         ImageFacts(
@@ -208,6 +209,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             ),
         ),
         machine,
+        identity,
         kargs=options,
         ostree_karg=sysroot.ostree_karg,
         commit=sysroot.commit,
@@ -220,6 +222,12 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         esp_bytes=sum(map(len, esp.values())),
     )
     return Prepared(plan=plan, loader=loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
+
+
+def _renewed(root: Directory, tree: facts.TreeFacts) -> Mapping[str, UUID]:
+    """Return the identifiers that the first boot replaces, and that nothing else names."""
+    found = firstboot.renewed(root, {}) if tree.ignition else {}
+    return {what: value for what, value in found.items() if what == DISK}
 
 
 def _root_bytes(root: Directory, kind: Filesystem) -> int:
@@ -327,7 +335,7 @@ def _write_ext4(
             size=part.size,
             uuid=part.fs_uuid,
             label=part.label,
-            hash_seed=derive_uuid(plan.image.digest, f"hash seed {part.role}"),
+            hash_seed=derive_uuid(plan.identity.seed, f"hash seed {part.role}"),
             timestamp=plan.image.timestamp,
             verity=part.role is Role.ROOT,
         )

@@ -30,7 +30,7 @@ from .iso.medium import Parts
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
-from .layout import BIOS_SECTOR, Content, derive_uuid
+from .layout import BIOS_SECTOR, Content, derive_uuid, identity_seed
 from .ostree import commit, deploy, facts
 from .reference import ImageRef
 from .tree import Directory, File, Packed
@@ -332,7 +332,7 @@ def _write_esp(path: Path, parts: Parts, plan: IsoPlan) -> File:
 
 
 def _seed(plan: IsoPlan) -> str:
-    return f"{plan.digest} {plan.label} {plan.machine.name}"
+    return identity_seed(f"{plan.digest} {plan.label} {plan.machine.name}", plan.request.seed)
 
 
 def _file(path: Path) -> File:

@@ -93,6 +93,7 @@ def request_of(args: argparse.Namespace) -> Request:
         karg_deletes=tuple(args.karg_delete),
         console=not args.no_console,
         compression=getattr(args, "compression", "zstd"),
+        seed=args.seed,
         access=access_of(args),
         cache=args.cache_dir,
     )
@@ -124,6 +125,7 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         unattended=args.unattended,
         kickstart_version=args.kickstart_version,
         max_size=parse_size(args.max_size, setting="max-size") if args.max_size else None,
+        seed=args.seed,
         kargs=tuple(args.karg),
         install_kargs=tuple(args.install_karg),
         users=_users(args.accounts),
@@ -294,6 +296,16 @@ def _add_disk(command: argparse.ArgumentParser) -> None:
         help="add no console= arguments (by default screen and serial line, unless the image "
         "names consoles)",
     )
+    _add_seed(group)
+
+
+def _add_seed(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--seed",
+        metavar="TEXT",
+        help="derive all identifiers from the image's digest and TEXT, so that disks of one image "
+        "can be told apart (default: from the digest alone)",
+    )
 
 
 def _add_iso(commands: Any) -> None:  # noqa: ANN401
@@ -351,6 +363,7 @@ def _add_medium(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-size", metavar="SIZE", help="refuse to make a larger medium, such as 4.7G"
     )
+    _add_seed(group)
     group.add_argument(
         "--karg",
         action="append",

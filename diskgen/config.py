@@ -51,6 +51,7 @@ class Request:
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's consoles where the image names none
     compression: str = "zstd"
+    seed: str | None = None  # gives other identifiers than those of the image's digest alone
     access: AccessOptions = field(default_factory=AccessOptions)
     cache: Path = Path()
 
@@ -79,6 +80,7 @@ class Request:
             )
         if self.signature is not None:
             check_signature(self.signature)
+        _check_seed(self.seed)
         for karg in (*self.kargs, *self.karg_deletes):
             if not karg.strip() or "\n" in karg or "\0" in karg:
                 raise UsageError(f"'{karg}' is not a kernel argument", setting="karg")
@@ -130,6 +132,7 @@ class IsoRequest:
     unattended: str | None = None  # the disk that unattended entries erase
     kickstart_version: str | None = None  # None: the installer's
     max_size: int | None = None  # bytes the medium may have
+    seed: str | None = None  # as a disk's
     kargs: tuple[str, ...] = ()  # of the installer
     install_kargs: tuple[str, ...] = ()  # of the installed system
     users: tuple[User, ...] = ()
@@ -154,6 +157,7 @@ class IsoRequest:
                     setting=setting,
                 )
         check_signature(self.signature)
+        _check_seed(self.seed)
         check_devices(self.links)
         names = [user.name for user in self.users]
         for name in names:
@@ -183,6 +187,11 @@ class IsoRequest:
     def tracked(self) -> ImageRef:
         """The reference the installed machine updates from."""
         return self.target or self.source
+
+
+def _check_seed(seed: str | None) -> None:
+    if seed is not None and (not seed.strip() or not seed.isprintable()):
+        raise UsageError(f"'{seed}' is no seed", hint="give it a text on one line", setting="seed")
 
 
 def default_output(source: ImageRef, format_name: str) -> Path:

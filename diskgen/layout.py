@@ -1,7 +1,7 @@
 """Where everything lies on the disk: partition specs and sizes in, byte offsets out.
 
-Arithmetic only. Identifiers derive from a seed (the image's digest), so the same image gives the
-same disk and ``root=UUID=`` is known before the disk exists.
+Arithmetic only. Identifiers derive from a seed (the image's digest, and what the user adds to it),
+so the same request gives the same disk and ``root=UUID=`` is known before the disk exists.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BOOT_SIZE: Final = GIB  # at least
 ESP_SIZE: Final = 501 * MIB  # at least
 MOST_DEPLOYMENTS: Final = 3  # on one machine: the one it runs, the one before, a new one
 _FILLED: Final = (9, 10)  # how much of a partition may be taken: what comes next may be larger
+DISK: Final = "disk"  # what the identifier of the table is called
 BIOS_SECTOR: Final = 512  # bytes; BIOS starts from no other
 
 
@@ -138,6 +139,16 @@ def derive_uuid(seed: str, role: str) -> UUID:
     return uuid5(uuid5(_NAMESPACE, seed), role)
 
 
+def identity_seed(digest: str, text: str | None) -> str:
+    """Return the seed for an image's digest, and the text that a user may add."""
+    return digest if text is None else f"{digest} {text}"
+
+
+def filesystem_name(role: Role) -> str:
+    """Return what the identifier of a role's filesystem is called, to be derived or given."""
+    return f"filesystem {role}"
+
+
 def specs(
     machine: Machine, root: Filesystem = Filesystem.EXT4, sector_size: int = BIOS_SECTOR
 ) -> tuple[_Spec, ...]:
@@ -202,8 +213,11 @@ def make_layout(
     sector_size: int = 512,
     root_filesystem: Filesystem = Filesystem.EXT4,
     sizes: Mapping[Role, int] | None = None,
+    given: Mapping[str, UUID] | None = None,
 ) -> Layout:
     """Place the default table on a disk; ``sizes`` (bytes) are those that differ from it.
+
+    Identifiers derive from ``seed`` but for those that are ``given``, by DISK or filesystem_name.
 
     Without ``disk_size`` the root gets twice its content, at least 3 GiB, and the disk is at least
     10 GiB. Boot partitions have room for the kernels of three deployments where they and two roots
@@ -237,9 +251,10 @@ def make_layout(
             hint=f"{format_size(align_up(ample, GIB))} leave room for updates",
             setting="disk-size",
         )
-    partitions = _place(table, seed, align_down(size - GRAIN, GRAIN))
+    known = given or {}
+    partitions = _place(table, seed, known, align_down(size - GRAIN, GRAIN))
     return Layout(
-        disk_guid=derive_uuid(seed, "disk"),
+        disk_guid=known.get(DISK) or derive_uuid(seed, DISK),
         size=size,
         sector_size=sector_size,
         partitions=partitions,
@@ -289,11 +304,14 @@ def _check_sizes(sizes: Mapping[Role, int], content: Content) -> None:
             )
 
 
-def _place(table: Sequence[_Spec], seed: str, end: int) -> tuple[Partition, ...]:
+def _place(
+    table: Sequence[_Spec], seed: str, given: Mapping[str, UUID], end: int
+) -> tuple[Partition, ...]:
     partitions = []
     at = GRAIN
     for number, spec in enumerate(table, 1):
         length = spec.size or end - at
+        name = filesystem_name(spec.role)
         partitions.append(
             Partition(
                 role=spec.role,
@@ -304,7 +322,7 @@ def _place(table: Sequence[_Spec], seed: str, end: int) -> tuple[Partition, ...]
                 uuid=derive_uuid(seed, f"partition {spec.role}"),
                 name=spec.name,
                 filesystem=spec.filesystem,
-                fs_uuid=derive_uuid(seed, f"filesystem {spec.role}") if spec.filesystem else None,
+                fs_uuid=(given.get(name) or derive_uuid(seed, name)) if spec.filesystem else None,
                 label=spec.label,
                 mountpoint=spec.mountpoint,
                 legacy_bootable=spec.legacy_bootable,

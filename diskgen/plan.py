@@ -5,14 +5,23 @@ Pure: the same request and facts give the same plan. ``diskgen plan`` prints it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from .arch import Machine
 from .config import PLATFORMS, Request
-from .layout import Content, Filesystem, Layout, Role, derive_uuid, make_layout
+from .layout import (
+    Content,
+    Filesystem,
+    Layout,
+    Role,
+    derive_uuid,
+    filesystem_name,
+    identity_seed,
+    make_layout,
+)
 from .units import MIB, format_size
 
 SCHEMA_VERSION: Final = 1
@@ -53,10 +62,25 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Identifiers that are known before sizes are."""
+    """Identifiers that are known before sizes are.
 
-    root_uuid: UUID
-    boot_uuid: UUID
+    All derive from ``seed`` but for ``renewed``, which the first boot replaces.
+    """
+
+    seed: str
+    renewed: Mapping[str, UUID]  # by layout.DISK or layout.filesystem_name
+
+    @property
+    def root_uuid(self) -> UUID:
+        return self._filesystem(Role.ROOT)
+
+    @property
+    def boot_uuid(self) -> UUID:
+        return self._filesystem(Role.BOOT)
+
+    def _filesystem(self, role: Role) -> UUID:
+        name = filesystem_name(role)
+        return self.renewed.get(name) or derive_uuid(self.seed, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +90,7 @@ class DiskPlan:
     request: Request
     image: ImageFacts
     machine: Machine
+    identity: Identity
     layout: Layout
     kargs: tuple[str, ...]  # without ostree=, which follows from the commit
     ostree_karg: str
@@ -81,12 +106,13 @@ class DiskPlan:
         return (*self.image.warnings, *self.layout.warnings)
 
 
-def identify(digest: str) -> Identity:
-    """Return the filesystem identifiers of every disk made from the image with this digest."""
-    return Identity(
-        root_uuid=derive_uuid(digest, f"filesystem {Role.ROOT}"),
-        boot_uuid=derive_uuid(digest, f"filesystem {Role.BOOT}"),
-    )
+def identify(digest: str, text: str | None, renewed: Mapping[str, UUID]) -> Identity:
+    """Return the identifiers of every disk made from an image by its digest and the user's text.
+
+    ``renewed`` are those that the image's first boot replaces. A text means that the user wants
+    these very identifiers, so that nothing is left to the first boot.
+    """
+    return Identity(seed=identity_seed(digest, text), renewed=renewed if text is None else {})
 
 
 def console_kargs(
@@ -112,6 +138,7 @@ def make_plan(
     request: Request,
     image: ImageFacts,
     machine: Machine,
+    identity: Identity,
     *,
     kargs: tuple[str, ...],
     ostree_karg: str,
@@ -126,7 +153,8 @@ def make_plan(
     """
     layout = make_layout(
         machine,
-        seed=image.digest,
+        seed=identity.seed,
+        given=identity.renewed,
         content=content,
         disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
@@ -137,6 +165,7 @@ def make_plan(
         request=request,
         image=image,
         machine=machine,
+        identity=identity,
         layout=layout,
         kargs=kargs,
         ostree_karg=ostree_karg,
@@ -180,6 +209,8 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
             "size": layout.size,
             "sector_size": layout.sector_size,
             "guid": str(layout.disk_guid),
+            "seed": plan.request.seed,
+            "renewed_at_first_boot": sorted(plan.identity.renewed),
             "partitions": [
                 {
                     "number": part.number,
@@ -222,6 +253,7 @@ def to_text(plan: DiskPlan) -> str:
             f" as {plan.request.format}"
             + (f" in {plan.request.output}" if plan.request.output else "")
         ),
+        *(f"  {line}" for line in _identity(plan)),
         "  no  name        start       size        filesystem  identifier",
     ]
     for part in layout.partitions:
@@ -238,6 +270,15 @@ def to_text(plan: DiskPlan) -> str:
     if plan.warnings:
         lines += ["", "Warnings", *(f"  {warning}" for warning in plan.warnings)]
     return "\n".join(lines) + "\n"
+
+
+def _identity(plan: DiskPlan) -> Iterator[str]:
+    """Yield what is unusual about the disk's identifiers."""
+    if plan.request.seed is not None:
+        yield f"identifiers of the digest and '{plan.request.seed}'"
+    if plan.identity.renewed:
+        names = ", ".join(sorted(plan.identity.renewed))
+        yield f"identifiers that the first boot replaces: {names}"
 
 
 def _content(plan: DiskPlan) -> Mapping[Role, int]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from .. import build
 from ..config import Request
@@ -91,6 +92,7 @@ def install(
             root_filesystem=recipe.storage.filesystem,
             sizes={str(role): size for role, size in recipe.storage.sizes.items()},
             kargs=recipe.kargs,
+            seed=str(uuid4()),  # each machine is another one
             access=payload.access,
             cache=cache,
         )

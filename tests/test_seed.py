@@ -1,0 +1,128 @@
+"""Identifiers of disks: their own by ``--seed``, and those that a first boot replaces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from diskgen.iso import hybrid
+from diskgen.layout import Filesystem, Role, identity_seed
+from diskgen.ostree import firstboot
+from diskgen.tree import Directory, regular
+
+from .oci import Layout, TarBuilder, bootable, bootable_tar
+from .program import Program, fingerprint
+
+GUID = "00000000-0000-4000-a000-000000000001"
+BOOT = "96d15588-3596-4b3c-adca-a2ff7279ea63"
+ROOT = "910678ff-f77e-4a7d-8d53-86f2ac47a823"
+MODULES = "usr/lib/dracut/modules.d"
+RENEWING = {
+    f"{MODULES}/35coreos-ignition/coreos-gpt-setup.sh": f"UNINITIALIZED_GUID='{GUID}'\n",
+    f"{MODULES}/40ignition-ostree/ignition-ostree-firstboot-uuid": f"b={BOOT}\nr={ROOT}\n",
+}
+
+
+def said(*argv: str | Path) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def identifiers(disk: Path) -> list[str]:
+    """Return all identifiers of a disk, as sfdisk, blkid and dumpe2fs name them."""
+    table = json.loads(said("sfdisk", "--json", disk))["partitiontable"]
+    found = [table["id"].lower()]
+    for part in table["partitions"]:
+        found.append(part["uuid"].lower())
+        offset, size = part["start"] * 512, part["size"] * 512
+        probed = subprocess.run(
+            ["blkid", "--probe", "-o", "export", f"--offset={offset}", f"--size={size}", disk],
+            check=False, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        values = dict(line.split("=", 1) for line in probed.splitlines() if "=" in line)
+        found += [values["UUID"]] if "UUID" in values else []
+        if values.get("TYPE") == "ext4":
+            shown = said("dumpe2fs", "-h", f"{disk}?offset={offset}")
+            found += [line.split()[-1] for line in shown.splitlines() if "Hash Seed" in line]
+    return found
+
+
+def test_disks_with_seeds_have_no_identifier_in_common(diskgen: Program, images: Path) -> None:
+    source = f"oci:{bootable(images / 'os')}"
+    seeds = {"none": (), "one": ("--seed", "one"), "again": ("--seed", "one"),
+             "two": ("--seed", "two")}  # fmt: skip
+    found = {}
+    for name, words in seeds.items():
+        diskgen("raw", source, "-o", f"{name}.raw", *words)
+        found[name] = identifiers(diskgen.place / f"{name}.raw")
+    # The table, four partitions, three filesystems, two hash seeds.
+    assert [len(set(ids)) for ids in found.values()] == [10] * 4
+    assert found["one"] == found["again"]
+    prints = {name: fingerprint(diskgen.place / f"{name}.raw") for name in seeds}
+    assert prints["one"] == prints["again"] != prints["two"]
+    assert len({*found["none"], *found["one"], *found["two"]}) == 30
+    plan = json.loads(diskgen("plan", "raw", source, "--seed", "one", "--json"))
+    assert plan["disk"]["seed"] == "one"
+    assert {plan["disk"]["guid"]} < set(found["one"])
+    assert f"root=UUID={found['one'][8]}" in plan["deployment"]["kargs"]
+    assert "identifiers of the digest and 'one'" in diskgen("plan", "raw", source, "--seed", "one")
+
+
+def test_a_seed_is_a_text_on_one_line(diskgen: Program) -> None:
+    for text in ("", " ", "a\nb", "\x1b[31m"):
+        done = diskgen.run("plan", "raw", "oci:nowhere", "--seed", text)
+        assert done.returncode == 2
+        assert "--seed" in done.stderr
+
+
+def coreos(images: Path, programs: dict[str, str]) -> str:
+    tar = TarBuilder()
+    tar.directory(f"{MODULES}/30ignition")
+    for path, text in programs.items():
+        tar.file(path, text.encode(), mode=0o755)
+    layout = Layout(images / f"coreos-{len(programs)}")
+    layers = [layout.layer(bootable_tar()), layout.layer(tar.finish())]
+    return f"oci:{layout.finish(layout.image(layers))}"
+
+
+def test_what_the_first_boot_replaces_is_as_it_expects(diskgen: Program, images: Path) -> None:
+    """As root= and boot= name their filesystems, the table's identifier alone may change."""
+    source = coreos(images, RENEWING)
+    diskgen("raw", source, "-o", "os.raw")
+    table = json.loads(said("sfdisk", "--json", diskgen.place / "os.raw"))["partitiontable"]
+    assert table["id"].lower() == GUID
+    text = diskgen("plan", "raw", source)
+    assert "identifiers that the first boot replaces: disk" in text
+    seeded = json.loads(diskgen("plan", "raw", source, "--seed", "x", "--json"))
+    assert seeded["disk"]["guid"] != GUID
+    assert seeded["disk"]["renewed_at_first_boot"] == []
+    plain = json.loads(diskgen("plan", "raw", coreos(images, {}), "--json"))
+    assert plain["disk"]["guid"] != GUID
+
+
+def test_a_first_boot_that_replaces_nothing_is_told_from_one_that_does() -> None:
+    kinds = {Role.BOOT: Filesystem.EXT4, Role.ROOT: Filesystem.XFS}
+
+    def renewed(texts: dict[str, str], root: Filesystem = Filesystem.XFS) -> set[str]:
+        tree = Directory()
+        for path, text in texts.items():
+            tree.add(path, regular(text.encode()))
+        return set(firstboot.renewed(tree, {**kinds, Role.ROOT: root}))
+
+    assert renewed(RENEWING) == {"disk", "filesystem boot", "filesystem root"}
+    assert renewed(RENEWING, Filesystem.EXT4) == {"disk", "filesystem boot"}
+    assert renewed({}) == set()
+    assert renewed(dict.fromkeys(RENEWING, "other identifiers")) == set()
+
+
+def test_media_with_seeds_have_another_table(tmp_path: Path) -> None:
+    """What a medium's table and its ESP are named by follows the seed."""
+    found = []
+    for text in (None, "one", "two"):
+        iso = tmp_path / f"{text}.iso"
+        iso.write_bytes(bytes(4 * 1024**2))
+        esp = hybrid.Esp(start=1024**2, size=1024**2)
+        hybrid.make(iso, seed=identity_seed("sha256:1 LABEL x86_64", text), bios=None, esp=esp)
+        table = json.loads(said("sfdisk", "--json", iso))["partitiontable"]
+        found += [table["id"], table["partitions"][0]["uuid"]]
+    assert len(set(found)) == 6
