@@ -22,6 +22,7 @@ from .image.model import Image
 from .image.store import Store
 from .iso import container, contents, hybrid, mediacheck, medium, partitions, payload, remaster
 from .iso import plan as iso_plan
+from .iso.anaconda import BUILD_STAMP, build_stamp
 from .iso.container import Container
 from .iso.hybrid import Bios, Esp
 from .iso.kickstart import Settings
@@ -33,7 +34,7 @@ from .iso.remaster import Original
 from .layout import BIOS_SECTOR, Content, derive_uuid, identity_seed
 from .ostree import commit, deploy, facts
 from .reference import ImageRef
-from .tree import Directory, File, Packed
+from .tree import Directory, File, Packed, regular
 from .units import format_size
 from .workspace import Workspace, writing
 
@@ -162,6 +163,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         packages_need_network=offered.needs_network,
         unattended=contents.erased(request, texts),
         kargs=(*installer.kargs, *request.kargs),
+        fips=installer.fips,
         console=medium.console(machine),
     )
     ours = contents.room(request, settings, texts, choices, target.image, offered, version)
@@ -189,13 +191,13 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
             *contents.doubts(request, texts, version, target.content),
         ),
     )
+    added = Directory()
+    if not installer.stamped:
+        stamp = build_stamp(product, plan.version, machine, target.timestamp)
+        added.add(BUILD_STAMP, regular(stamp))
+    overlay = contents.product_image(texts, target.timestamp, added, installer.overlay)
     return Prepared(
-        plan=plan,
-        installer=source,
-        ours=ours,
-        product_image=contents.product_image(texts, target.timestamp, installer.overlay)
-        if anaconda
-        else None,
+        plan=plan, installer=source, ours=ours, product_image=overlay if anaconda else None
     )
 
 

@@ -30,6 +30,13 @@ FAKE = ("chroot", "mke2fs", "e2fsck", "resize2fs", "mkfs.vfat", "mcopy", "grub-m
         "python3")  # fmt: skip
 DRIVERS = ("fs/isofs/isofs", "fs/squashfs/squashfs", "fs/overlayfs/overlay", "drivers/block/loop")
 RELEASE = "6.17.0-1.fc44.x86_64"
+# What Anaconda does not start without, and what it brings for who makes a medium of it.
+ANACONDA = (
+    "usr/lib/systemd/systemd", "usr/lib/systemd/system-generators/anaconda-generator",
+    "usr/lib/systemd/system/anaconda.target", "usr/lib/systemd/system/anaconda-shell@.service",
+    "usr/lib/systemd/user/pipewire.service", "usr/share/anaconda/list-harddrives-stub",
+    "usr/bin/tmux", "usr/bin/ostree", "usr/bin/skopeo",
+)  # fmt: skip
 _META = {"timestamp": "2026-01-02T03:04:05Z", "version": "grub2-1:2.12-40,shim-15.8-3"}
 
 
@@ -77,6 +84,11 @@ def anaconda(*without: str, kernels: Iterable[str] = (RELEASE,), real: bool = Tr
     tar = TarBuilder()
     files = {
         "usr/bin/anaconda": b"#!/usr/bin/python3\n",
+        **dict.fromkeys(ANACONDA, b"#!/bin/sh\n"),
+        "etc/passwd": b"root:x:0:0:root:/root:/bin/bash\n",
+        "etc/shadow": b"root:!locked::0:99999:7:::\n",
+        "etc/yum.repos.d/fedora.repo": b"[fedora]\n",
+        "etc/selinux/config": b"SELINUX=enforcing\nSELINUXTYPE=targeted\n",
         "usr/lib/os-release": b'ID=fedora\nVERSION_ID=44\nPRETTY_NAME="Fedora Linux 44"\n',
         "boot/efi/EFI/fedora/shimx64.efi": signed(),
         "boot/efi/EFI/fedora/mmx64.efi": signed(),

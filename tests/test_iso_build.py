@@ -358,11 +358,11 @@ def test_starts_from_the_network(media: dict[str, Made]) -> None:
     assert "inst.stage2" not in own
     assert "traditional, package by package (needs the network)" in both
     kernels = re.findall(r"^kernel .*$", both, re.MULTILINE)
-    assert len(kernels) == 6
+    assert len(kernels) == 7
     assert all(" initrd=initrd.img inst.stage2=${base} " in line for line in kernels)
     example = media["own"].text("diskgen/pxe-example.cfg")
     assert "newc:install.img:/images/install.img" in example
-    assert "inst.stage2=http://SERVER/PATH diskgen.mode=ask" in (
+    assert "inst.stage2=http://SERVER/PATH enforcing=0 diskgen.mode=ask" in (
         media["both"].text("diskgen/pxe-example.cfg")
     )
 
@@ -453,6 +453,7 @@ def test_another_architecture(diskgen: Program, images: Path) -> None:
         "usr/lib/modules/6.1/initramfs.img": b"initramfs",
         "usr/lib/efi/x/EFI/f/shimaa64.efi": b"MZ",
         "usr/lib/efi/x/EFI/f/gcdaa64.efi": b"MZ",
+        **dict.fromkeys(installers.ANACONDA, b""),
     }  # fmt: skip
     for path, data in files.items():
         tar.file(path, data)

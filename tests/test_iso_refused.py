@@ -51,7 +51,7 @@ def by(layouts: Path, name: str = "os", installer: str = "anaconda") -> tuple[st
 
 
 CONTAINERS = {
-    "no initramfs": (("initramfs",), "has no initramfs beside it", "--add anaconda"),
+    "no initramfs": (("initramfs",), "has no initramfs beside it", "--add 'anaconda fips'"),
     "no kernel": (("vmlinuz",), "this one has none", "install one kernel"),
     "no shim": (("shimx64",), "no 'shimx64.efi' below", "shim-x64"),
     "no GRUB": (("gcdx64",), "no 'gcdx64.efi'", "grub2-efi-x64-cdboot"),

@@ -169,7 +169,7 @@ def test_the_chooser_refuses(tmp_path: Path, arguments: str, word: str) -> None:
 def test_the_origin_is_corrected(tmp_path: Path, works: bool) -> None:
     """``bootc switch`` does it, or fails and is replaced; the result is checked in both cases."""
     text = fragments(SETTINGS, "F44")["image-offline.ks"]
-    (script,) = re.findall(r"^%post.*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
+    script, _done = re.findall(r"^%post.*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
     deploy = tmp_path / "ostree/deploy/default/deploy"
     deploy.mkdir(parents=True)
     origin = deploy / "abc.0.origin"

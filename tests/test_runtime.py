@@ -18,6 +18,8 @@ from diskgen.iso.runtime import examine
 from diskgen.tree import Directory, File, regular, symlink
 from diskgen.units import MIB
 
+from .installers import ANACONDA
+
 RELEASE = "6.12.1-300.fc44.x86_64"
 
 
@@ -29,7 +31,7 @@ def installer(*without: str, newer: bool = False) -> Directory:
         f"usr/lib/modules/{RELEASE}/initramfs.img", f"{efi}/shimx64.efi", f"{efi}/mmx64.efi",
         f"{efi}/gcdx64.efi", "usr/lib/grub/i386-pc/boot_hybrid.img",
         "usr/lib/grub/i386-pc/cdboot.img", "usr/lib/grub/i386-pc/iso9660.mod",
-        "usr/share/grub/unicode.pf2",
+        "usr/share/grub/unicode.pf2", *ANACONDA,
     ]  # fmt: skip
     root = Directory()
     root.make_dirs("proc")
@@ -68,8 +70,12 @@ def regular_content(name: str, *, newer: bool) -> object:
     [
         ("proc", "no directory '/proc'", "mkdir -p /proc"),
         ("vmlinuz", "this one has none", "one kernel"),
-        ("initramfs", "has no initramfs beside it", "--add anaconda"),
+        ("initramfs", "has no initramfs beside it", "--add 'anaconda fips'"),
         ("shimx64", "no 'shimx64.efi' below '/boot/efi/EFI' or '/usr/lib/efi'", "shim-x64"),
+        ("lib/systemd/systemd", "it lacks '/usr/lib/systemd/systemd' (systemd)", "anaconda"),
+        ("-generator", "system-generators/anaconda-generator' (anaconda-core)", "anaconda, "),
+        ("anaconda.target", "'/usr/lib/systemd/system/anaconda.target' (anaconda-core)", "-deps"),
+        ("tmux", "it lacks 'tmux' (anaconda-install-img-deps)", "grub2-efi-x64-cdboot, shim-x64"),
         ("gcdx64", "no 'gcdx64.efi'", "grub2-efi-x64-cdboot"),
         ("cdboot.img", "no '/usr/lib/grub/i386-pc/cdboot.img'", "grub2-pc-modules"),
     ],
@@ -166,4 +172,4 @@ def test_an_initramfs_without_anaconda(tmp_path: Path) -> None:
         examine(root, MACHINES["x86_64"])
     (problem,) = caught.value.problems
     assert "without dracut's module 'anaconda'" in problem.message
-    assert "dracut --no-hostonly --add anaconda" in str(problem.hint)
+    assert "dracut --no-hostonly --add 'anaconda fips'" in str(problem.hint)

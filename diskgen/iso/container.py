@@ -14,7 +14,7 @@ from ..ostree.facts import os_release
 from ..tree import Directory, File, Packed, read, regular
 from ..units import format_size
 from ..workspace import Workspace
-from . import initramfs, medium, own, packed
+from . import anaconda, initramfs, medium, own, packed
 from . import runtime as runtimes
 from .kickstart import VERSIONS
 from .medium import BiosLoader, Parts
@@ -45,7 +45,9 @@ def examine(request: IsoRequest, machine: Machine, root: Directory, timestamp: i
         kernel=runtime.release,
         language=request.kickstart_version or language,
         release=release,
-        kargs=() if runtime.anaconda else machine.consoles,
+        kargs=anaconda.arguments(root) if runtime.anaconda else machine.consoles,
+        fips=runtime.anaconda and runtime.fips,
+        stamped=root.get(anaconda.BUILD_STAMP) is not None,
         runtime_bytes=root_size(root),
         warnings=runtime.warnings,
     )
@@ -69,8 +71,7 @@ def parts(
 ) -> Parts:
     """Pack the runtime and return what the medium is made of. Raises DiskgenError."""
     runtime, root = container.runtime, container.root
-    if not runtime.anaconda:
-        own.add_to(root)
+    (anaconda if runtime.anaconda else own).add_to(root)
     with step(emit, "runtime", "Packing the installer", unit="bytes") as phase:
         # Of the installer's time, not the payload's: another payload does not change it.
         stage2, known = packed.make(

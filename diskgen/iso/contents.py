@@ -13,7 +13,7 @@ from ..config import IsoRequest
 from ..errors import SourceError, UsageError
 from ..image.model import Image
 from ..layout import Content
-from ..tree import Directory, regular
+from ..tree import Directory, File, regular
 from . import kickstart, overlay, packages, partitions, payload
 from .kickstart import MEDIUM, Packages, Settings, Unattended
 from .menu import Choices
@@ -148,16 +148,21 @@ def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str
     return tuple((mode, what) for mode in request.modes if f"unattended-{mode}.ks" in made)
 
 
-def product_image(made: Mapping[str, str], timestamp: int, base: Directory | None = None) -> bytes:
+def product_image(
+    made: Mapping[str, str], timestamp: int, added: Directory, base: Directory | None = None
+) -> bytes:
     """Return what Anaconda's initramfs unpacks over the runtime: the chooser and what it needs.
 
-    They replace what a vendor's overlay, ``base``, has there. Raises SourceError for one in which
-    they have no place.
+    They and the files of ``added`` replace what a vendor's overlay, ``base``, has there. Raises
+    SourceError for one in which they have no place.
     """
     tree = base if base is not None else Directory()
     try:
         tree.add(_CHOOSER, regular(made["chooser.ks"].encode()))
         tree.add(_REMOTE, regular(made["image-remote.ks"].encode()))
+        for path, node in added.walk():
+            if isinstance(node, File):
+                tree.add(path, node)
     except NotADirectoryError as error:
         raise SourceError(
             "the medium's 'product.img' has a file where Anaconda's directories are",

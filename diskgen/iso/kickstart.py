@@ -200,7 +200,7 @@ def check(text: str, version: str, name: str) -> BaseHandler:
 def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
     head = "".join(f"{line}\n" for line in _image_lines(settings))
     verified = settings.rule != UNVERIFIED_ORIGIN and transport == "registry"
-    return head + _fill(
+    text = _fill(
         "image.ks",
         TRANSPORT=transport,
         URL=url if url == _LATER else _word(url, "image"),
@@ -210,6 +210,7 @@ def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
         RULE=_word(settings.rule, "target-signature"),
         DIGEST=_word(settings.digest, "image"),
     )
+    return head + text + _fill("done.ks")
 
 
 def _image_lines(settings: Settings) -> Iterator[str]:
@@ -227,7 +228,8 @@ def _package(settings: Settings) -> str:
     if source.kind not in ("url", "mirrorlist", "metalink"):
         raise UsageError(f"'{source.kind}' is no kind of a package source", setting="packages")
     names = "\n".join(_package_name(name) for name in source.names)
-    return _fill("package.ks", SOURCE=f'url --{source.kind}="{_url(source.url)}"', PACKAGES=names)
+    text = _fill("package.ks", SOURCE=f'url --{source.kind}="{_url(source.url)}"', PACKAGES=names)
+    return text + _fill("done.ks")
 
 
 def _machine(settings: Settings) -> Iterator[str]:

@@ -61,6 +61,7 @@ class Choices:
     packages_need_network: bool = True
     unattended: tuple[tuple[str, str], ...] = ()  # (mode, disk) of kickstarts on the medium
     kargs: tuple[str, ...] = ()
+    fips: bool = False  # the installer knows what fips=1 takes
     console: str = "ttyS0,115200"
 
     @property
@@ -122,6 +123,11 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
         Entry(
             title="Install over the serial line",
             arguments=arguments(choices, f"console={choices.console}", "inst.text", ask),
+        ),
+        *(
+            [Entry(title="Install in FIPS mode", arguments=arguments(choices, "fips=1", ask))]
+            if choices.fips
+            else []
         ),
         Entry(title="Rescue an installed system", arguments=arguments(choices, "inst.rescue")),
     ]

@@ -16,9 +16,10 @@ import pykickstart
 
 from .. import resources
 from ..arch import Machine
-from ..errors import Problem, SourceError
+from ..errors import Problem
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File, regular, symlink
+from .roots import changes, directory, mask, start_by
 
 PYTHON_PATH: Final = "usr/lib/diskgen/python"
 _OLDEST: Final = (3, 11)
@@ -38,7 +39,6 @@ _UPDATES: Final = (
     "ldconfig.service", "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
     "systemd-update-done.service",
 )  # fmt: skip
-_GENERATORS: Final = ("systemd-gpt-auto-generator", "lvm2-activation-generator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +107,8 @@ def has_program(root: Directory, *names: str) -> bool:
 
 def add_to(root: Directory) -> None:
     """Add our installer to a root that is to be a medium's runtime. Raises SourceError."""
-    try:
+    with changes():
         _add(root)
-    except NotADirectoryError as error:
-        raise SourceError(
-            f"something in '/{error}' of the installer's image is no directory",
-            hint="remove it from the image",
-            setting="installer",
-        ) from error
 
 
 def _add(root: Directory) -> None:
@@ -124,19 +118,14 @@ def _add(root: Directory) -> None:
         root.add(f"usr/lib/systemd/system/{name}", regular(resources.data("installer", name)))
     network = regular(resources.data("installer", _NETWORK))
     root.add(f"usr/lib/systemd/network/{_NETWORK}", network)
-    units = _directory(root, "etc/systemd/system")
-    units.add("default.target", symlink(f"/usr/lib/systemd/system/{_UNITS[0]}"))
-    for name in (*_MASKED, *_UPDATES):
-        units.add(name, symlink("/dev/null"))
-    generators = _directory(root, "etc/systemd/system-generators")
-    for name in _GENERATORS:
-        generators.add(name, symlink("/dev/null"))
-    etc = _directory(root, "etc")
+    start_by(root, _UNITS[0])
+    mask(root, "system", *_MASKED, *_UPDATES)
+    etc = directory(root, "etc")
     etc.add("fstab", regular(b""))
     etc.add("machine-id", regular(b""))
     etc.add("resolv.conf", symlink("../run/systemd/resolve/stub-resolv.conf"))
     if find_dir(root, "etc/selinux") is not None:
-        _directory(root, "etc/selinux").add("config", regular(b"SELINUX=disabled\n"))
+        directory(root, "etc/selinux").add("config", regular(b"SELINUX=disabled\n"))
     for name, mode in (("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755),
                        ("mnt", 0o755), ("tmp", 0o1777), ("var", 0o755)):  # fmt: skip
         if find(root, name) is None and name.encode() not in root.entries:
@@ -149,11 +138,6 @@ def _add_sources(root: Directory, package: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
             where = f"{PYTHON_PATH}/{package.name}/{path.relative_to(package)}"
             root.add(where, regular(path.read_bytes()))
-
-
-def _directory(root: Directory, path: str) -> Directory:
-    found = find_dir(root, path)
-    return found if found is not None else root.make_dirs(path)
 
 
 def _python(root: Directory) -> tuple[int, int] | None:

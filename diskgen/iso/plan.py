@@ -42,6 +42,8 @@ class Installer:
     label: str | None = None  # of the vendor's medium; None: by what is installed
     release: Mapping[str, str] = field(default_factory=dict)  # os-release
     kargs: tuple[str, ...] = ()
+    fips: bool = False  # can be started in FIPS mode
+    stamped: bool = True  # Anaconda knows its name
     repository: Packages | None = None  # what lies on the vendor's medium
     runtime_bytes: int = 0
     base_bytes: int = 0

@@ -162,6 +162,7 @@ def _installer(
         language=request.kickstart_version or language,
         label=label,
         kargs=kargs,
+        fips=True,
         repository=Packages(url=_MEDIUM, names=request.package_names or _CORE)
         if found.packages
         else None,

@@ -19,6 +19,7 @@ from ..errors import Problem, SourceError
 from ..ostree.facts import UnfitError
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File
+from . import anaconda as anaconda_kind
 from . import dracut, own
 
 STAGE2: Final = "images/install.img"  # where dracut looks for the runtime on a medium
@@ -33,8 +34,9 @@ DEBIAN_MARK: Final = ".disk/info"
 _BIOS: Final = ("boot_hybrid.img", "cdboot.img", "iso9660.mod")
 _MENU_FONT: Final = "usr/share/grub/unicode.pf2"
 _DRACUT: Final = "anaconda"
+_FIPS: Final = "fips"
 _MAKE: Final = (
-    "make one in its build: dracut --no-hostonly --add anaconda "
+    "make one in its build: dracut --no-hostonly --add 'anaconda fips' "
     f"/{_MODULES}/{{release}}/initramfs.img {{release}}"
 )
 _RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~-]*")
@@ -53,6 +55,7 @@ class Runtime:
     release: str  # of the kernel
     kernel: File
     initrd: File | None
+    fips: bool = True  # its initramfs tests the kernel, as far as it is known
     efi: Mapping[str, File] = field(default_factory=dict)
     menus: tuple[str, ...] = ()
     bios: Directory | None  # GRUB's modules for BIOS; None: does not start by BIOS
@@ -66,10 +69,8 @@ def examine(root: Directory, machine: Machine) -> Runtime:
     Raises UnfitError with everything that is missing at once.
     """
     anaconda = any(isinstance(find(root, path), File) for path in _ANACONDA)
-    problems: list[Problem] = []
-    if not anaconda:
-        problems += own.problems(root, machine)
-    elif find_dir(root, "proc") is None:
+    problems = list((anaconda_kind if anaconda else own).problems(root, machine))
+    if anaconda and find_dir(root, "proc") is None:
         problems.append(
             missing(
                 "this image has no directory '/proc', by which an initramfs tells a root from "
@@ -77,7 +78,8 @@ def examine(root: Directory, machine: Machine) -> Runtime:
                 "add 'RUN mkdir -p /proc' to its build",
             )
         )
-    release, kernel, initrd = _kernel(root, problems, anaconda=anaconda)
+    release, kernel, initrd = _kernel(root, problems)
+    modules = _modules(initrd, release, problems) if anaconda and kernel is not None else None
     efi, menus = _efi(root, machine, problems)
     bios = _bios(root, machine, problems, needed=anaconda or not efi)
     if problems:
@@ -95,6 +97,7 @@ def examine(root: Directory, machine: Machine) -> Runtime:
         release=release,
         kernel=kernel,
         initrd=initrd if anaconda else None,
+        fips=modules is None or _FIPS in modules,
         efi=efi,
         menus=menus,
         bios=bios,
@@ -103,9 +106,7 @@ def examine(root: Directory, machine: Machine) -> Runtime:
     )
 
 
-def _kernel(
-    root: Directory, problems: list[Problem], *, anaconda: bool
-) -> tuple[str, File | None, File | None]:
+def _kernel(root: Directory, problems: list[Problem]) -> tuple[str, File | None, File | None]:
     folder = find_dir(root, _MODULES)
     releases = [
         name
@@ -125,25 +126,29 @@ def _kernel(
     release = releases[0].decode()
     assert folder is not None
     kernel = folder.get_file(releases[0] + b"/vmlinuz")
-    initrd = folder.get_file(releases[0] + b"/initramfs.img")
-    if anaconda and (initrd is None or not initrd.size):
+    return release, kernel, folder.get_file(releases[0] + b"/initramfs.img")
+
+
+def _modules(initrd: File | None, release: str, problems: list[Problem]) -> frozenset[str] | None:
+    """Return dracut's modules in Anaconda's initramfs; None where it does not say."""
+    if initrd is None or not initrd.size:
         problems.append(
             missing(
                 f"kernel '{release}' of the installer's image has no initramfs beside it",
                 _MAKE.format(release=release),
             )
         )
-    elif anaconda and initrd is not None:
-        made_with = dracut.modules(initrd)
-        if made_with is not None and _DRACUT not in made_with:
-            problems.append(
-                missing(
-                    f"the initramfs of the installer's kernel '{release}' was made without "
-                    f"dracut's module '{_DRACUT}', so it would not find the installer",
-                    f"{_MAKE.format(release=release)}, with the package anaconda-dracut installed",
-                )
+        return None
+    made_with = dracut.modules(initrd)
+    if made_with is not None and _DRACUT not in made_with:
+        problems.append(
+            missing(
+                f"the initramfs of the installer's kernel '{release}' was made without "
+                f"dracut's module '{_DRACUT}', so it would not find the installer",
+                f"{_MAKE.format(release=release)}, with the package anaconda-dracut installed",
             )
-    return release, kernel, initrd
+        )
+    return made_with
 
 
 def _efi(
