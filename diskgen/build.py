@@ -17,7 +17,8 @@ from .events import Emit, notice, step
 from .formats import FORMATS
 from .image import fetch, layers
 from .image.index import LayerIndex
-from .image.model import BrokenBlob, Image
+from .image.model import Image
+from .image.repair import repairing
 from .image.store import Store
 from .layout import DISK, Content, Filesystem, Partition, Role, derive_uuid
 from .ostree import commit, deploy, facts, firstboot, kargs, kernel, labelling, stack
@@ -58,21 +59,25 @@ class Artifact:
 
 def build(request: Request, emit: Emit) -> Artifact:
     """Make the artifact that a request asks for. Raises DiskgenError and leaves nothing then."""
-    assert request.output is not None
     preflight.check_request(request)
     with Store(request.cache).session() as store:
-        prepared = prepare(request, store, emit)
-        preflight.check_plan(prepared.plan)
-        for warning in prepared.plan.warnings:
-            notice(emit, warning, warning=True)
-        with Workspace(request.output, force=request.force) as work:
-            disk = work.partial("disk")
-            with writing(request.output.parent):
-                write_disk(prepared, disk, work, emit)
-            finished = work.partial(request.format)
-            with writing(request.output.parent):
-                FORMATS[request.format].write(disk, finished, request, emit)
-            path = work.publish(finished)
+        return repairing(store, emit, lambda: _build(request, store, emit))
+
+
+def _build(request: Request, store: Store, emit: Emit) -> Artifact:
+    assert request.output is not None
+    prepared = prepare(request, store, emit)
+    preflight.check_plan(prepared.plan)
+    for warning in prepared.plan.warnings:
+        notice(emit, warning, warning=True)
+    with Workspace(request.output, force=request.force) as work:
+        disk = work.partial("disk")
+        with writing(request.output.parent):
+            write_disk(prepared, disk, work, emit)
+        finished = work.partial(request.format)
+        with writing(request.output.parent):
+            FORMATS[request.format].write(disk, finished, request, emit)
+        path = work.publish(finished)
     return Artifact(
         path=path,
         format=request.format,
@@ -87,7 +92,7 @@ def plan_only(request: Request, emit: Emit) -> DiskPlan:
     """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
     preflight.check_request(request)
     with Store(request.cache).session() as store:
-        return prepare(request, store, emit).plan
+        return repairing(store, emit, lambda: prepare(request, store, emit).plan)
 
 
 def read_image(
@@ -110,15 +115,13 @@ def fetch_layers(
 
     A blob of the cache that turns out to be damaged is fetched again, once.
     """
-    image = fetch.fetch(source, machine, access, store, emit)
-    try:
-        return image, layers.index_layers(image, store.layers, emit)
-    except BrokenBlob as broken:
-        if not store.drop_blob(broken.digest):
-            raise
-        notice(emit, f"{broken.message}; fetching it again", warning=True)
+
+    def fetched() -> tuple[Image, tuple[LayerIndex, ...]]:
         image = fetch.fetch(source, machine, access, store, emit)
+        image.check_sizes()
         return image, layers.index_layers(image, store.layers, emit)
+
+    return repairing(store, emit, fetched)
 
 
 def prepare(request: Request, store: Store, emit: Emit) -> Prepared:

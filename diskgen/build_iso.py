@@ -19,6 +19,7 @@ from .errors import Problem, UsageError
 from .events import Emit, notice, step
 from .image import fetch, flatten
 from .image.model import Image
+from .image.repair import repairing
 from .image.store import Store
 from .iso import container, contents, hybrid, mediacheck, medium, partitions, payload, remaster
 from .iso import plan as iso_plan
@@ -80,18 +81,22 @@ class IsoArtifact:
 
 def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
     """Make the medium a request asks for. Raises DiskgenError and leaves nothing then."""
-    assert request.output is not None
     preflight.check_iso_request(request)
     with Store(request.cache).session() as store:
-        prepared = prepare(request, store, emit)
-        preflight.check_iso_plan(prepared.plan)
-        for warning in prepared.plan.warnings:
-            notice(emit, warning, warning=True)
-        with Workspace(request.output, force=request.force) as work:
-            with writing(request.output.parent):
-                finished, md5 = write(prepared, store, work, emit)
-            preflight.check_iso_size(request, finished.stat().st_size)
-            path = work.publish(finished)
+        return repairing(store, emit, lambda: _build(request, store, emit))
+
+
+def _build(request: IsoRequest, store: Store, emit: Emit) -> IsoArtifact:
+    assert request.output is not None
+    prepared = prepare(request, store, emit)
+    preflight.check_iso_plan(prepared.plan)
+    for warning in prepared.plan.warnings:
+        notice(emit, warning, warning=True)
+    with Workspace(request.output, force=request.force) as work:
+        with writing(request.output.parent):
+            finished, md5 = write(prepared, store, work, emit)
+        preflight.check_iso_size(request, finished.stat().st_size)
+        path = work.publish(finished)
     return IsoArtifact(
         path=path,
         size=path.stat().st_size,
@@ -105,7 +110,7 @@ def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
     """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
     preflight.check_iso_request(request)
     with Store(request.cache).session() as store:
-        return prepare(request, store, emit).plan
+        return repairing(store, emit, lambda: prepare(request, store, emit).plan)
 
 
 def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:

@@ -6,11 +6,14 @@ Names, targets and xattrs are bytes, as the kernel has them. Two directory entri
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from .packsums import PackSums
 
 _PIECE: Final = 1024 * 1024
 BLOCK: Final = 4096  # contents in a pack start at multiples of this
@@ -34,12 +37,14 @@ class Packed:
 
     ``extents`` are (offset in file, length, offset in pack) triples in file order; both offsets are
     multiples of 4096, lengths are too except that of the last extent. What no extent covers is a
-    hole and reads as zeros. A file without holes has exactly one extent.
+    hole and reads as zeros. A file without holes has exactly one extent. Whoever reads the pack
+    asks ``sums`` first, where there are any.
     """
 
     pack: Path
     size: int
     extents: tuple[tuple[int, int, int], ...]
+    sums: PackSums | None = field(default=None, compare=False, repr=False)
 
 
 Content = Data | Packed
@@ -153,16 +158,20 @@ def symlink(target: str | bytes) -> File:
 
 
 def read(content: Content) -> bytes:
-    """Return a content's bytes, holes as zeros. Meant for small files; raises OSError."""
+    """Return a content's bytes, holes as zeros. Meant for small files.
+
+    Raises OSError, and DamagedEntry for a pack that is not as it was written.
+    """
     if isinstance(content, Data):
         return content.data
     out = bytearray(content.size)
     with content.pack.open("rb") as pack:
         for at, length, offset in content.extents:
+            _check(content, pack.fileno(), offset, length)
             pack.seek(offset)
             chunk = pack.read(length)
             if len(chunk) != length:
-                raise OSError(f"'{content.pack}' is shorter than its index says")
+                raise _short(content)
             out[at : at + length] = chunk
     return bytes(out)
 
@@ -170,7 +179,8 @@ def read(content: Content) -> bytes:
 def pieces(content: Content, *, holes: bool = True) -> Iterator[bytes]:
     """Yield a content's bytes, at most 1 MiB at a time; holes as zeros, or not at all.
 
-    Raises OSError, also for a pack that is shorter than its index says.
+    Raises OSError, also for a pack that is shorter than its index says, and DamagedEntry for one
+    that is not as it was written.
     """
     if isinstance(content, Data):
         yield content.data
@@ -183,14 +193,25 @@ def pieces(content: Content, *, holes: bool = True) -> Iterator[bytes]:
             pack.seek(offset)
             left = length
             while left:
-                piece = pack.read(min(left, _PIECE))
+                size = min(left, _PIECE)
+                _check(content, pack.fileno(), offset + length - left, size)
+                piece = pack.read(size)
                 if not piece:
-                    raise OSError(f"'{content.pack}' is shorter than its index says")
+                    raise _short(content)
                 yield piece
                 left -= len(piece)
             reached = at + length
     if holes:
         yield from _zeros(content.size - reached)
+
+
+def _check(content: Packed, fd: int, offset: int, length: int) -> None:
+    if content.sums is not None:
+        content.sums.check(fd, offset, length)
+
+
+def _short(content: Packed) -> OSError:
+    return OSError(errno.EIO, "it is shorter than it was", str(content.pack))
 
 
 def _zeros(count: int) -> Iterator[bytes]:

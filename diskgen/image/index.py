@@ -1,24 +1,33 @@
 """The index of one layer: what is in it, and where its contents lie in the pack file.
 
-Stored as columns of JSON under a checksum: quick to load, harmless when damaged, and readable by
-anyone who wonders what is in the cache.
+Stored as columns under a checksum: quick to load, little while it is, and harmless when damaged. It
+names the layer by its diff_id and seals the pack with the sums of its pieces, so neither file is
+taken for another layer's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from ..packsums import PackSums
 from ..tree import Content, Data, Packed, Xattrs
+from . import private
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 REPOSITORY: Final = b"sysroot/ostree/repo/"  # in the layers of an encapsulated image
+_MAGIC: Final = f"diskgen layer index {FORMAT} ".encode()
 _EMPTY: Final = Data(b"")
+_FACTS_LENGTH: Final = 4096  # bytes of the line with facts, at most
 
 
 class Kind(IntEnum):
@@ -59,6 +68,8 @@ class LayerIndex:
     diff_id: str
     entries: tuple[Entry, ...]
     pack: Path
+    names_bytes: int = 0  # of all paths and link targets
+    attributes_bytes: int = 0  # of all different sets of attributes
 
 
 def kind_of(mode: int) -> Kind:
@@ -68,78 +79,184 @@ def kind_of(mode: int) -> Kind:
     )
 
 
-def dump(index: LayerIndex, pack_size: int) -> bytes:
-    """Return the index as the bytes of its file."""
+# The columns with one number for each entry: fields of Entry, and type codes of arrays.
+_COLUMNS: Final = {"mode": "I", "uid": "I", "gid": "I", "mtime": "q"}
+_NO_CONTENT: Final = -1
+
+
+def dump(index: LayerIndex, pack_size: int, sums: array[int]) -> bytes:
+    """Return the index as the bytes of its file; ``sums`` are those of the pack's pieces."""
     rows = index.entries
     sets: dict[Xattrs, int] = {}
-    extents = {}
-    for number, entry in enumerate(rows):
-        sets.setdefault(entry.xattrs, len(sets))
-        if isinstance(entry.content, Packed):
-            extents[str(number)] = entry.content.extents
-    body = json.dumps(
-        {
-            "diff_id": index.diff_id,
-            "pack_size": pack_size,
-            "path": b"\0".join(entry.path for entry in rows).decode("latin-1"),
-            "target": b"\0".join(entry.target for entry in rows).decode("latin-1"),
-            "mode": [entry.mode for entry in rows],
-            "uid": [entry.uid for entry in rows],
-            "gid": [entry.gid for entry in rows],
-            "mtime": [entry.mtime for entry in rows],
-            "size": [entry.content.size if entry.content else -1 for entry in rows],
-            "checksum": b"".join(entry.checksum or bytes(32) for entry in rows).hex(),
-            "xattrs": [sets[entry.xattrs] for entry in rows],
-            "xattr_sets": [
-                [[name.decode("latin-1"), value.hex()] for name, value in xattrs] for xattrs in sets
-            ],
-            "extents": extents,
-        },
-        separators=(",", ":"),
-    ).encode()
-    digest = hashlib.sha256(body).hexdigest()
-    return f"diskgen layer index {FORMAT} {digest}\n".encode() + body
+    numbers = array("I", (sets.setdefault(entry.xattrs, len(sets)) for entry in rows))
+    places = [entry.content.extents if isinstance(entry.content, Packed) else () for entry in rows]
+    pairs = [(name, value) for xattrs in sets for name, value in xattrs]
+    columns = [
+        *(array(code, (getattr(row, key) for row in rows)) for key, code in _COLUMNS.items()),
+        array("q", (entry.content.size if entry.content else _NO_CONTENT for entry in rows)),
+        numbers,
+        array("I", map(len, places)),
+        array("Q", (number for place in places for extent in place for number in extent)),
+        array("I", map(len, sets)),
+        array("I", (len(text) for pair in pairs for text in pair)),
+        sums,
+    ]
+    texts = [
+        b"".join(text for pair in pairs for text in pair),
+        b"\0".join(entry.path for entry in rows),
+        b"\0".join(entry.target for entry in rows),
+        b"".join(entry.checksum or b"" for entry in rows),
+    ]
+    facts = {
+        "diff_id": index.diff_id,
+        "pack_size": pack_size,
+        "entries": len(rows),
+        "columns": [[column.typecode, len(column)] for column in columns],
+        "texts": [len(text) for text in texts],
+    }
+    parts = [json.dumps(facts).encode() + b"\n", *map(_little, columns), *texts]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return b"".join([_MAGIC + f"{digest.hexdigest()}\n".encode(), *parts])
+
+
+def is_sound(path: Path, pack: Path, diff_id: str) -> bool:
+    """Say whether :func:`load` would return an index."""
+    return _checked(path, pack, diff_id) is not None
+
+
+def is_claimed(path: Path) -> bool:
+    """Say whether a file says that it is an index of this format, damaged or not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 def load(path: Path, pack: Path, diff_id: str) -> LayerIndex | None:
-    """Return the index in a file, or None where it is missing, damaged or of another format."""
+    """Return the index in a file.
+
+    None where it is missing, damaged, another's, of another format, or not written by ourselves.
+    The pack is compared with its sums when it is read.
+    """
+    found = _checked(path, pack, diff_id)
+    if found is None:
+        return None
+    facts, body = found
+    columns, texts = _parts(facts, body)
+    del found, body
+    mode, uid, gid, mtime, size, numbers, counts, places, set_sizes, lengths, sums = columns
+    blob, names, targets, checksums = texts
+    seal = PackSums(pack, facts["pack_size"], sums)
+    entries = tuple(
+        _entries(
+            names.split(b"\0") if facts["entries"] else [],
+            targets.split(b"\0") if facts["entries"] else [],
+            [mode, uid, gid, mtime],
+            _contents(pack, seal, size, counts, places),
+            _attributes(numbers, set_sizes, lengths, blob),
+            checksums,
+        )
+    )
+    return LayerIndex(
+        diff_id, entries, pack, names_bytes=len(names) + len(targets), attributes_bytes=len(blob)
+    )
+
+
+def _checked(path: Path, pack: Path, diff_id: str) -> tuple[dict[str, Any], memoryview] | None:
+    """Return an index's facts and columns where it is ours, whole, and of this layer and pack."""
     try:
-        head, _newline, body = path.read_bytes().partition(b"\n")
-        pack_size = pack.stat().st_size
+        with path.open("rb") as file:
+            if not private.is_ours(os.fstat(file.fileno())):
+                return None
+            data = memoryview(file.read())
+        status = pack.stat()
     except OSError:
         return None
-    digest = hashlib.sha256(body).hexdigest()
-    if head != f"diskgen layer index {FORMAT} {digest}".encode():
+    at = bytes(data[:128]).find(b"\n") + 1
+    digest = hashlib.sha256(data[at:]).hexdigest()
+    if bytes(data[:at]) != _MAGIC + f"{digest}\n".encode():
         return None
-    value = json.loads(body)
-    if value["diff_id"] != diff_id or value["pack_size"] != pack_size:
+    line = bytes(data[at : at + _FACTS_LENGTH]).partition(b"\n")[0]
+    facts = json.loads(line)
+    whole = facts["diff_id"] == diff_id and facts["pack_size"] == status.st_size
+    if not whole or not stat.S_ISREG(status.st_mode) or not private.is_ours(status):
         return None
-    count = len(value["mode"])
-    paths = value["path"].encode("latin-1").split(b"\0") if count else []
-    targets = value["target"].encode("latin-1").split(b"\0") if count else []
-    sums = bytes.fromhex(value["checksum"])
-    sets: list[Xattrs] = [
-        tuple((name.encode("latin-1"), bytes.fromhex(data)) for name, data in row)
-        for row in value["xattr_sets"]
-    ]
-    extents = value["extents"]
-    entries = []
-    for number, (name, target, mode, uid, gid, mtime, size, xattrs) in enumerate(
-        zip(
-            paths, targets, value["mode"], value["uid"], value["gid"], value["mtime"],
-            value["size"], value["xattrs"], strict=True,
+    return facts, data[at + len(line) + 1 :]
+
+
+def _parts(facts: dict[str, Any], body: memoryview) -> tuple[list[array[int]], list[bytes]]:
+    at = 0
+    columns: list[array[int]] = []
+    for code, count in facts["columns"]:
+        column: array[int] = array(code)
+        end = at + count * column.itemsize
+        column.frombytes(body[at:end])
+        if sys.byteorder == "big":
+            column.byteswap()
+        columns.append(column)
+        at = end
+    texts = []
+    for length in facts["texts"]:
+        texts.append(bytes(body[at : at + length]))
+        at += length
+    return columns, texts
+
+
+def _little(column: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        column = array(column.typecode, column)
+        column.byteswap()
+    return column.tobytes()
+
+
+def _contents(
+    pack: Path, sums: PackSums, sizes: array[int], counts: array[int], places: array[int]
+) -> Iterator[Content | None]:
+    at = 0
+    for size, count in zip(sizes, counts, strict=True):
+        if size <= 0:
+            yield _EMPTY if size == 0 else None
+            continue
+        extents = tuple(
+            (places[n], places[n + 1], places[n + 2]) for n in range(at, at + 3 * count, 3)
         )
-    ):  # fmt: skip
+        at += 3 * count
+        yield Packed(pack, size, extents, sums)
+
+
+def _attributes(
+    numbers: array[int], counts: array[int], lengths: array[int], blob: bytes
+) -> Iterator[Xattrs]:
+    sets: list[Xattrs] = []
+    at = number = 0
+    for count in counts:
+        texts = []
+        for length in lengths[number : number + 2 * count]:
+            texts.append(blob[at : at + length])
+            at += length
+        number += 2 * count
+        sets.append(tuple(zip(texts[::2], texts[1::2], strict=True)))
+    return (sets[number] for number in numbers)
+
+
+def _entries(
+    names: Sequence[bytes],
+    targets: Sequence[bytes],
+    numbers: Sequence[array[int]],
+    contents: Iterator[Content | None],
+    attributes: Iterator[Xattrs],
+    checksums: bytes,
+) -> Iterator[Entry]:
+    at = 0
+    for name, target, mode, uid, gid, mtime, content, xattrs in zip(
+        names, targets, *numbers, contents, attributes, strict=True
+    ):
         kind = kind_of(mode)
-        content: Content | None = None
-        if size == 0:
-            content = _EMPTY
-        elif size > 0:
-            content = Packed(pack, size, tuple(map(tuple, extents[str(number)])))
-        checksum = (
-            None if kind in (Kind.DIR, Kind.HARDLINK) else sums[32 * number : 32 * number + 32]
-        )
-        entries.append(
-            Entry(name, kind, mode, uid, gid, mtime, sets[xattrs], target, content, checksum)
-        )
-    return LayerIndex(diff_id, tuple(entries), pack)
+        checksum = None
+        if kind not in (Kind.DIR, Kind.HARDLINK):
+            checksum = checksums[at : at + 32]
+            at += 32
+        yield Entry(name, kind, mode, uid, gid, mtime, xattrs, target, content, checksum)

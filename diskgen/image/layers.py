@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from .. import run
 from ..errors import DiskgenError, HostError, SourceError
-from ..events import Emit, Step, step
-from .index import LayerIndex, load
+from ..events import Emit, Step, notice, step
+from .index import LayerIndex, is_claimed, load
 from .model import BrokenBlob, Image, Layer
 
 _ERRORS: Final = {"HostError": HostError, "SourceError": SourceError}
@@ -33,6 +33,9 @@ def index_layers(image: Image, directory: Path, emit: Emit) -> tuple[LayerIndex,
         if cached is not None:
             found[layer.diff_id] = cached
         else:
+            if is_claimed(_paths(directory, layer)[0]):
+                text = f"layer '{layer.diff_id}' of the cache is damaged, or not yours"
+                notice(emit, f"{text}; reading it again", warning=True)
             todo[layer.diff_id] = layer
     total = sum(layer.size for layer in todo.values())
     with step(emit, "index", "Reading the layers", total=total, unit="bytes") as phase:

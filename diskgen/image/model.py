@@ -37,6 +37,17 @@ class Image:
     config: bytes
     layers: tuple[Layer, ...]
 
+    def check_sizes(self) -> None:
+        """Raise BrokenBlob for a layer that is not as long as its manifest says."""
+        for layer in self.layers:
+            try:
+                found = layer.blob.stat().st_size
+            except OSError as error:
+                raise BrokenBlob(layer.digest, f"it cannot be read: {error.strerror}") from error
+            if found != layer.size:
+                reason = f"it has {found} bytes, its manifest says {layer.size}"
+                raise BrokenBlob(layer.digest, reason)
+
     @property
     def manifest_json(self) -> dict[str, Any]:
         return load_object(self.manifest, MANIFEST_BYTES)

@@ -7,9 +7,11 @@ and whole runs of files move with one copy.
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable
 from typing import Final
 
+from ..packsums import Summer
 from ..tree import BLOCK
 
 WINDOW: Final = 64 * 1024  # zeros are left out in units of this, where they fill a whole unit
@@ -27,6 +29,7 @@ class PackWriter:
         self._grown = grown
         self._buffer = bytearray()
         self.size = 0  # multiple of BLOCK between contents
+        self._summer = Summer()
 
     def add(self, data: bytes) -> Extents:
         """Append one whole content of moderate size; return its extents."""
@@ -60,12 +63,18 @@ class PackWriter:
     def flush(self) -> None:
         """Write out what is buffered."""
         view = memoryview(self._buffer)
+        self._summer.add(view)
         at = 0
         while at < len(view):
             at += os.write(self._fd, view[at:])
         view.release()
         self._buffer = bytearray()
         self._grown(self.size)
+
+    def close(self) -> array[int]:
+        """Write out the rest; return the sums of all pieces."""
+        self.flush()
+        return self._summer.finish()
 
     def _append(self, extents: Extents, at: int, data: bytes) -> None:
         if extents:

@@ -27,6 +27,7 @@ from typing import Final
 from ..documents import load_object
 from ..errors import HostError
 from ..interrupt import whole
+from . import private
 from .model import Image
 
 _DAY: Final = 24 * 60 * 60
@@ -62,6 +63,7 @@ class Store:
             for path in (self.blobs / "sha256", self.layers, self._runtimes, self._images,
                          self._scratch):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
+                private.require(path)
             lock = (self.root / "lock").open("w")
         except OSError as error:
             raise HostError(
@@ -112,6 +114,14 @@ class Store:
         if not path.is_file():
             return False
         path.unlink()
+        return True
+
+    def drop(self, pack: Path) -> bool:
+        """Remove a layer whose pack turned out to be damaged; say whether it was ours."""
+        if pack.parent != self.layers:
+            return False
+        for path in (pack, pack.with_suffix(".idx"), pack.with_suffix(".sums")):
+            path.unlink(missing_ok=True)
         return True
 
     def record(self, image: Image) -> None:

@@ -18,8 +18,9 @@ from typing import Final
 
 from ..gvariant import file_header
 from ..tree import Data, File, Packed
+from . import private
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _KEY: Final = 24  # 16 bytes of the header's sha256, 8 of the content's place in the pack
 _ROW: Final = _KEY + 32
 _KEEP: Final = 4  # times the rows in use: a table of more is begun anew
@@ -66,9 +67,9 @@ def _of_pack(
             advance(file.size)
     if not todo:
         return
-    with _mapped(pack) as mapped:
+    with _mapped(pack) as (mapped, fd):
         batches = [todo[at : at + _BATCH] for at in range(0, len(todo), _BATCH)]
-        running = [pool.submit(_hash, mapped, batch) for batch in batches]
+        running = [pool.submit(_hash, mapped, fd, batch) for batch in batches]
         try:
             for done in as_completed(running):
                 advance(done.result())
@@ -87,16 +88,17 @@ def _of_pack(
 
 
 @contextmanager
-def _mapped(pack: Path) -> Iterator[mmap.mmap | bytes]:
+def _mapped(pack: Path) -> Iterator[tuple[mmap.mmap | bytes, int]]:
+    """Give a pack's bytes, and its descriptor."""
     with pack.open("rb") as opened:
         if not os.fstat(opened.fileno()).st_size:  # nothing but holes
-            yield b""
+            yield b"", opened.fileno()
             return
         with mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as mapped:
-            yield mapped
+            yield mapped, opened.fileno()
 
 
-def _hash(mapped: mmap.mmap | bytes, batch: Sequence[tuple[bytes, bytes, File]]) -> int:
+def _hash(mapped: mmap.mmap | bytes, fd: int, batch: Sequence[tuple[bytes, bytes, File]]) -> int:
     total = 0
     with memoryview(mapped) as view:
         for _key_bytes, header, file in batch:
@@ -105,6 +107,8 @@ def _hash(mapped: mmap.mmap | bytes, batch: Sequence[tuple[bytes, bytes, File]])
             at = 0
             for start, length, offset in file.content.extents:
                 _zeros(digest.update, start - at)
+                if file.content.sums is not None:
+                    file.content.sums.check(fd, offset, length)
                 digest.update(view[offset : offset + length])
                 at = start + length
             _zeros(digest.update, file.size - at)
@@ -134,10 +138,13 @@ def _key(header: bytes, file: File) -> bytes:
 def _load(path: Path) -> dict[bytes, bytes]:
     """Return a table, empty where it is missing, damaged or of another format."""
     try:
-        head, _newline, body = path.read_bytes().partition(b"\n")
+        with path.open("rb") as file:
+            if not private.is_ours(os.fstat(file.fileno())):
+                return {}
+            head, _newline, body = file.read().partition(b"\n")
     except OSError:
         return {}
-    if head != _head(body) or len(body) % _ROW:
+    if head != _head(path, body) or len(body) % _ROW:
         return {}
     return {body[at : at + _KEY]: body[at + _KEY : at + _ROW] for at in range(0, len(body), _ROW)}
 
@@ -146,11 +153,13 @@ def _save(path: Path, table: dict[bytes, bytes]) -> None:
     body = b"".join(key + checksum for key, checksum in table.items())
     partial = path.with_name(f".tmp-{path.stem}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        partial.write_bytes(_head(body) + b"\n" + body)
+        partial.write_bytes(_head(path, body) + b"\n" + body)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _head(body: bytes) -> bytes:
-    return f"diskgen checksums {_FORMAT} {hashlib.sha256(body).hexdigest()}".encode()
+def _head(path: Path, body: bytes) -> bytes:
+    """Return a table's first line, which says whose it is."""
+    digest = hashlib.sha256(path.stem.encode() + body).hexdigest()
+    return f"diskgen checksums {_FORMAT} {digest}".encode()

@@ -17,6 +17,7 @@ import queue
 import signal
 import sys
 import threading
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -27,7 +28,7 @@ from ..errors import DiskgenError, HostError, SourceError
 from ..gvariant import file_header
 from ..tree import Content, Data, Packed
 from . import gunzip
-from .index import REPOSITORY, Entry, Kind, LayerIndex, dump, kind_of, load
+from .index import REPOSITORY, Entry, Kind, LayerIndex, dump, is_sound, kind_of
 from .model import BrokenBlob
 from .pack import PackWriter
 from .tarstream import BLOCK, Header, Stream, entries, show
@@ -205,13 +206,13 @@ def read_layer(job: dict[str, Any], progress: Any) -> None:  # noqa: ANN401
     pack, index = directory / f"{name}.pack", directory / f"{name}.idx"
     with (directory / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if load(index, pack, job["diff_id"]) is not None:
+        if is_sound(index, pack, job["diff_id"]):
             return
         partial = directory / f".tmp-{os.getpid()}-{name}"
         try:
-            made = _read(job, partial, pack, progress)
+            made, sums = _read(job, partial, pack, progress)
             written = partial.with_suffix(".idx")
-            written.write_bytes(dump(made, partial.stat().st_size))
+            written.write_bytes(dump(made, partial.stat().st_size, sums))
             partial.rename(pack)
             written.rename(index)
         except OSError as error:
@@ -221,7 +222,12 @@ def read_layer(job: dict[str, Any], progress: Any) -> None:  # noqa: ANN401
             partial.with_suffix(".idx").unlink(missing_ok=True)
 
 
-def _read(job: dict[str, Any], partial: Path, pack: Path, progress: Any) -> LayerIndex:  # noqa: ANN401
+def _read(
+    job: dict[str, Any],
+    partial: Path,
+    pack: Path,
+    progress: Any,  # noqa: ANN401
+) -> tuple[LayerIndex, array[int]]:
     digest = job["digest"]
 
     def refuse(reason: str) -> SourceError:
@@ -244,7 +250,7 @@ def _read(job: dict[str, Any], partial: Path, pack: Path, progress: Any) -> Laye
             rows.append(_entry(header, stream, writer, pack, files, refuse))
             if len(rows) > _MAX_ENTRIES:
                 raise refuse(f"it has more than {_MAX_ENTRIES} entries")
-        writer.flush()
+        sums = writer.close()
         if reader.diff_id != job["diff_id"]:
             raise refuse(
                 f"its content has the diff_id '{reader.diff_id}', the image says '{job['diff_id']}'"
@@ -257,7 +263,7 @@ def _read(job: dict[str, Any], partial: Path, pack: Path, progress: Any) -> Laye
     finally:
         reader.close()
         os.close(fd)
-    return LayerIndex(job["diff_id"], tuple(rows), pack)
+    return LayerIndex(job["diff_id"], tuple(rows), pack), sums
 
 
 def _entry(

@@ -20,7 +20,7 @@ from pycdlib import dates, headervd, pycdlibexception
 from pycdlib import pycdlib as implementation
 
 from ..errors import HostError, VerifyError
-from ..tree import Content, Data, Directory
+from ..tree import Content, Data, Directory, Packed
 from ..units import MIB, align_up
 from .names import MAX_LABEL, check_label, iso_names, joliet_names
 
@@ -191,13 +191,16 @@ class _Packs:
     def __init__(self) -> None:
         self._open: dict[Path, IO[bytes]] = {}
 
-    def read(self, path: Path, offset: int, length: int) -> bytes:
+    def read(self, content: Packed, offset: int, length: int) -> bytes:
+        path = content.pack
         file = self._open.pop(path, None)
         if file is None:
             if len(self._open) >= _MAX_OPEN:
                 self._open.pop(next(iter(self._open))).close()
             file = path.open("rb")
         self._open[path] = file  # the last one is the latest
+        if content.sums is not None:
+            content.sums.check(file.fileno(), offset, length)
         file.seek(offset)
         data = file.read(length)
         if len(data) != length:
@@ -249,13 +252,13 @@ class _Stream(io.RawIOBase):
             return self._content.data[at : at + size]
         for begin, length, offset in self._content.extents:
             if begin <= at and at + size <= begin + length:  # nearly always: not copied again
-                return self._packs.read(self._content.pack, offset + at - begin, size)
+                return self._packs.read(self._content, offset + at - begin, size)
         out = bytearray(size)
         for begin, length, offset in self._content.extents:
             low, high = max(begin, at), min(begin + length, at + size)
             if low < high:
                 out[low - at : high - at] = self._packs.read(
-                    self._content.pack, offset + low - begin, high - low
+                    self._content, offset + low - begin, high - low
                 )
         return bytes(out)
 

@@ -56,9 +56,13 @@ def verify(root: Directory, advance: Callable[[int], None]) -> None:
         assert isinstance(node, File)
         assert node.content is not None
         digest = hashlib.sha256()
-        for piece in pieces(node.content):
-            digest.update(piece)
-            advance(len(piece))
+        try:
+            for piece in pieces(node.content):
+                digest.update(piece)
+                advance(len(piece))
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror}"
+            raise BrokenBlob(f"sha256:{raw.decode()}", reason) from error
         if digest.hexdigest() != raw.decode():
             raise BrokenBlob(f"sha256:{raw.decode()}", "its content is not what its name says")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ...packsums import PackSums
 from ...tree import Data, File, Node, Packed
 from ...units import MIB
 from .alloc import Allocator
@@ -27,6 +28,7 @@ class Copy:
     source: int
     target: int
     length: int
+    sums: PackSums | None = None
 
 
 @dataclass(slots=True)
@@ -104,7 +106,6 @@ def place(nodes: Iterable[tuple[int, Node]], allocator: Allocator, offset: int) 
         out.extents[number] = _place_memory(node, allocator, offset, out.moves)
     for _, _, number, node in packed:
         assert isinstance(node.content, Packed)
-        pack = node.content.pack
         extents: list[Extent] = []
         for logical, count, source in segments(node):
             runs = allocator.take(count)
@@ -114,7 +115,7 @@ def place(nodes: Iterable[tuple[int, Node]], allocator: Allocator, offset: int) 
                 if source == _HOLE:
                     out.moves.append(Zero(offset + start * BLOCK, blocks * BLOCK))
                     continue
-                _copy(out.moves, pack, at, offset + start * BLOCK, blocks * BLOCK)
+                _copy(out.moves, node.content, at, offset + start * BLOCK, blocks * BLOCK)
                 at += blocks * BLOCK
         out.extents[number] = extents
     return out
@@ -130,18 +131,18 @@ def _blocks(size: int) -> int:
     return -(-size // BLOCK)
 
 
-def _copy(moves: list[Move], pack: Path, source: int, target: int, length: int) -> None:
+def _copy(moves: list[Move], content: Packed, source: int, target: int, length: int) -> None:
     """Append a copy, as part of the last one where both ends continue it."""
     last = moves[-1] if moves else None
     if (
         isinstance(last, Copy)
         and last.target + last.length == target
         and last.source + last.length == source
-        and (last.pack is pack or last.pack == pack)
+        and (last.pack is content.pack or last.pack == content.pack)
     ):
         last.length += length
     else:
-        moves.append(Copy(pack, source, target, length))
+        moves.append(Copy(content.pack, source, target, length, content.sums))
 
 
 def _place_memory(node: File, allocator: Allocator, offset: int, moves: list[Move]) -> list[Extent]:

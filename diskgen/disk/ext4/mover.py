@@ -23,7 +23,10 @@ _CANNOT_COPY: Final = {errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS
 
 
 class Mover:
-    """Does moves in their order. ``done`` counts bytes; ``error`` is what ended it early."""
+    """Does moves in their order. ``done`` counts bytes; ``error`` is what ended it early.
+
+    What comes out of the cache is compared with its sums before it goes to the disk.
+    """
 
     def __init__(self, disk: int, moves: Sequence[Move]) -> None:
         self.done = 0
@@ -46,7 +49,7 @@ class Mover:
             self._reported = done
 
     def finish(self, advance: Callable[[int], None]) -> None:
-        """Wait for the last byte, and raise what went wrong (OSError)."""
+        """Wait for the last byte, and raise what went wrong (OSError, DamagedEntry)."""
         while self._thread.is_alive():
             self._thread.join(0.1)
             self.report(advance)
@@ -92,6 +95,8 @@ class Mover:
         while done < move.length and not self._stop.is_set():
             size = min(_CHUNK if self._copies else _BUFFER, move.length - done)
             at, to = move.source + done, move.target + done
+            if move.sums is not None:
+                move.sums.check(source, at, size)
             count = self._copy_range(source, self._disk, size, at, to)
             if not count:
                 raise OSError(errno.EIO, "is shorter than its index says", os.fspath(move.pack))

@@ -1,0 +1,89 @@
+"""Whether a cache is ours alone: whoever can write to it could put any bytes onto our disks.
+
+Sums tell that files are as they were written, not who wrote them, and a layer cannot be compared
+with its digest without reading all of it again. So a cache is used where nobody but its user and
+root can write to it or to a directory on the way to it, and only files of that user are believed.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from ..errors import HostError
+
+_OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
+
+
+def require(directory: Path) -> None:
+    """Refuse a cache directory that others than its user and root can write to. HostError."""
+    place = directory.resolve()
+    _require(place, place, {os.geteuid()})
+    above = {os.geteuid(), 0, _outside()}
+    for parent in place.parents:
+        _require(parent, place, above)
+
+
+def is_ours(status: os.stat_result) -> bool:
+    """Say whether nobody but us can have written a file or directory, by what stat says of it."""
+    return status.st_uid == os.geteuid() and not _writers(status)
+
+
+def _require(path: Path, place: Path, owners: set[int]) -> None:
+    status = path.stat()
+    if status.st_uid not in owners:
+        reason, repair = f"'{path}' belongs to '{_name(status.st_uid)}'", ""
+    elif writers := _writers(status):
+        if path != place and status.st_mode & stat.S_ISVTX:
+            return  # nobody moves what belongs to others there
+        reason, repair = f"{writers} can write to '{path}'", f", or 'chmod go-w {path}'"
+    else:
+        return
+    raise HostError(
+        f"the cache '{place}' is not used: {reason}, and so could change what your disks get",
+        hint=f"choose another one{repair}",
+        setting="cache-dir",
+    )
+
+
+def _writers(status: os.stat_result) -> str | None:
+    if status.st_mode & stat.S_IWOTH:
+        return "everybody"
+    if status.st_mode & stat.S_IWGRP and not _is_alone(status.st_gid):
+        return f"the group '{status.st_gid}'"
+    return None
+
+
+@cache
+def _is_alone(group: int) -> bool:
+    """Say whether a group is a user's own, by the scheme that gives everybody one."""
+    try:
+        user, members = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return (
+        user.pw_gid == group
+        and members.gr_name == user.pw_name
+        and set(members.gr_mem) <= {user.pw_name}
+    )
+
+
+def _outside() -> int:
+    """Return the user that stands for all who have no number in our user namespace."""
+    try:
+        whole = Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+        return 0 if whole else int(_OVERFLOW.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
