@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
-import gc
-import json
 import os
+import signal
 import sys
-import traceback
+from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from . import __version__
 from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, HostError, Interrupted
-from .ui import describe, error_json, wants_color
+
+if TYPE_CHECKING:
+    import argparse
+
+_STOPPED: Final = "interrupted: nothing was left behind"
 
 
 def main() -> int:
     """Run the command line of this process; return its exit status."""
+    _stop_at_once()
+    # Imported late, here and below: a signal is heard from the start, and --help and completion
+    # do not wait for everything else.
+    import gc
+
     # Trees of files hold no cycles: looking for some takes a tenth of a build, and finds none.
     gc.disable()
     try:
-        # Imported late: --help and completion must not wait for everything else.
         from .cli import build_parser
 
-        args = build_parser().parse_args()
-
-        from .commands import HANDLERS
-
-        status = HANDLERS[args.command](args)
+        return _run(build_parser().parse_args())
     except (KeyboardInterrupt, Interrupted):
-        _say("interrupted: nothing was left behind")
+        _say(_STOPPED)
         return EXIT_INTERRUPT
     except DiskgenError as error:
         return _failed(error)
@@ -38,25 +41,64 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return HostError.exit_status
     except Exception as error:  # noqa: BLE001 - the last stop
-        if isinstance(error, OSError) and error.filename is not None:
-            # A file that this user may not see, a name that is too long: nobody's bug.
-            return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
-        traceback.print_exc()
-        _say(f"diskgen {__version__} has a bug: please report the lines above")
-        return EXIT_BUG
+        return _unexpected(error)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Carry out a command; whatever asks us to stop meanwhile becomes Interrupted."""
+    from .commands import HANDLERS
+    from .interrupt import interruptible
+
+    with interruptible():
+        status = HANDLERS[args.command](args)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it is done, and that is what the status says
     return status
+
+
+def _stop_at_once() -> None:
+    """End by signals with our own status while nothing has been begun that could be left behind."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        os.write(2, f"{_STOPPED}\n".encode())
+        os._exit(EXIT_INTERRUPT)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # such as nohup's
+            signal.signal(number, stop)
+
+
+def _unexpected(error: Exception) -> int:
+    """Say what went wrong that nobody foresaw; return the exit status."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # A file that this user may not see, a name that is too long: nobody's bug.
+        return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
+    import traceback
+
+    for line in traceback.format_exc().splitlines():
+        _say(f"  {line}")
+    _say(f"diskgen {__version__} has a bug: please report the lines above")
+    return EXIT_BUG
 
 
 def _failed(error: DiskgenError) -> int:
     """Say what went wrong in the way that was asked for; return the exit status."""
+    from .ui import describe, error_json, wants_color
+
     if _wants_json(sys.argv):
-        _say(json.dumps(error_json(error)))
+        import json
+
+        sys.stderr.write(json.dumps(error_json(error)) + "\n")
+        sys.stderr.flush()
     else:
-        _say(describe(error, color=wants_color(sys.stderr)))
+        sys.stderr.write(describe(error, color=wants_color(sys.stderr)) + "\n")
+        sys.stderr.flush()
     return error.exit_status
 
 
 def _wants_json(argv: list[str]) -> bool:
+    import argparse
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--progress", default="auto")
     try:
@@ -67,8 +109,9 @@ def _wants_json(argv: list[str]) -> bool:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    from .terminal import put
+
+    put(sys.stderr, text + "\n")
 
 
 if __name__ == "__main__":

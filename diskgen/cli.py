@@ -8,7 +8,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from . import __version__
 from .arch import MACHINES
@@ -31,6 +31,7 @@ from .errors import UsageError
 from .iso.names import check_label
 from .link import parse as parse_link
 from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
+from .terminal import visible
 from .ui import PROGRESS_MODES
 from .units import parse_size
 
@@ -50,9 +51,16 @@ _FORMAT_HELP: Final = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Whose complaints stay one line, whatever the arguments hold."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the whole command line's parser; completion, help and the man page test read it."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="diskgen",
         description="Turn a bootable container image into a disk: no root, no KVM, no mounts.",
         epilog=_EXAMPLES,

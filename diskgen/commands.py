@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +19,8 @@ from .arch import machine as machine_row
 from .config import SECTOR_SIZES
 from .errors import HostError, SourceError, UsageError
 from .image.store import Store
-from .interrupt import interruptible
 from .reference import parse
+from .terminal import page, put, visible
 from .ui import renderer
 from .units import GIB, MIB, format_size, parse_size
 from .vm import boot as machine_boot
@@ -32,9 +33,9 @@ _EMPTY_DISK: Final = 20 * GIB  # sparse, beside a medium
 def make(args: argparse.Namespace) -> int:
     """Build a disk and print its path."""
     request = cli.request_of(args)
-    with interruptible(), renderer(args.progress) as emit:
+    with renderer(args.progress) as emit:
         artifact = build.build(request, emit)
-    _print(str(artifact.path))
+    _print_path(artifact.path)
     return 0
 
 
@@ -43,9 +44,9 @@ def make_iso(args: argparse.Namespace) -> int:
     from . import build_iso  # what it imports takes a while
 
     request = cli.iso_request_of(args)
-    with interruptible(), renderer(args.progress) as emit:
+    with renderer(args.progress) as emit:
         artifact = build_iso.build_iso(request, emit)
-    _print(str(artifact.path))
+    _print_path(artifact.path)
     return 0
 
 
@@ -54,9 +55,12 @@ def show_plan(args: argparse.Namespace) -> int:
     if args.format == "iso":
         return _show_medium(args)
     request = cli.request_of(args)
-    with interruptible(), renderer(args.progress) as emit:
+    with renderer(args.progress) as emit:
         made = build.plan_only(request, emit)
-    _print(json.dumps(plan.to_json(made), indent=2) if args.json else plan.to_text(made))
+    if args.json:
+        _print_json(plan.to_json(made), indent=2)
+    else:
+        _print(plan.to_text(made))
     return 0
 
 
@@ -65,10 +69,12 @@ def _show_medium(args: argparse.Namespace) -> int:
     from .iso import plan as iso_plan
 
     request = cli.iso_request_of(args)
-    with interruptible(), renderer(args.progress) as emit:
+    with renderer(args.progress) as emit:
         made = build_iso.plan_only(request, emit)
-    shown = json.dumps(iso_plan.to_json(made), indent=2) if args.json else iso_plan.to_text(made)
-    _print(shown)
+    if args.json:
+        _print_json(iso_plan.to_json(made), indent=2)
+    else:
+        _print(iso_plan.to_text(made))
     return 0
 
 
@@ -76,21 +82,27 @@ def inspect(args: argparse.Namespace) -> int:
     """Print what an image or a disk file holds."""
     path = Path(args.reference)
     facts: dict[str, Any]
-    with interruptible(), renderer(args.progress) as emit:
+    with renderer(args.progress) as emit:
         if path.is_file():
             facts = inspection.of_disk(path)
         else:
             facts = inspection.of_image(
                 parse(args.reference), machine_row(args.arch), cli.access_of(args), emit
             )
-    _print(json.dumps(facts, indent=2) if args.json else inspection.to_text(facts))
+    if args.json:
+        _print_json(facts, indent=2)
+    else:
+        _print(inspection.to_text(facts))
     return 0
 
 
 def examine(args: argparse.Namespace) -> int:
     """Print the doctor's report; the status says whether builds work."""
     findings = doctor.examine(machine_row(args.arch))
-    _print(doctor.to_json(findings) if args.json else doctor.to_text(findings))
+    if args.json:
+        _print_json(doctor.to_json(findings))
+    else:
+        _print(doctor.to_text(findings))
     return HostError.exit_status if any(f.needed and not f.found for f in findings) else 0
 
 
@@ -120,7 +132,7 @@ def boot(args: argparse.Namespace) -> int:
         write=args.write,
         network=not args.no_network,
     )
-    with interruptible(), renderer("plain") as emit:
+    with renderer("plain") as emit:
         return machine_boot.boot(machine, emit)
 
 
@@ -130,7 +142,7 @@ def _boot_medium(args: argparse.Namespace) -> int:
         raise UsageError(
             f"'{args.disk}' is no file", hint="make one: truncate -s 20G FILE", setting="disk"
         )
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch, interruptible():
+    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
         disk = args.disk
         if disk is None:
             disk = Path(scratch) / "disk"
@@ -159,19 +171,17 @@ def cache(args: argparse.Namespace) -> int:
         return 0
     rows = store.usage()
     if args.json:
-        _print(
-            json.dumps(
-                {
-                    "version": 1,
-                    "entries": [
-                        {
-                            "kind": row.kind, "digest": row.digest, "size": row.size,
-                            "last_used": row.last_used, "images": list(row.images),
-                        }
-                        for row in rows
-                    ],
-                }
-            )
+        _print_json(
+            {
+                "version": 1,
+                "entries": [
+                    {
+                        "kind": row.kind, "digest": row.digest, "size": row.size,
+                        "last_used": row.last_used, "images": list(row.images),
+                    }
+                    for row in rows
+                ],
+            }
         )  # fmt: skip
         return 0
     lines = [f"{'size':>10}  {'last used':<10}  {'kind':<7}  {'digest':<19}  images"]
@@ -182,7 +192,7 @@ def cache(args: argparse.Namespace) -> int:
             + ", ".join(row.images)
         )
     lines.append(f"{format_size(sum(row.size for row in rows)):>10}  in '{args.cache_dir}'")
-    _print("\n".join(lines))
+    _print(page(lines))
     return 0
 
 
@@ -210,9 +220,32 @@ HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProx
 
 
 def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """Print lines for people."""
+    with _reader_may_leave():
+        put(sys.stdout, text if text.endswith("\n") else text + "\n")
+
+
+def _print_json(value: Any, *, indent: int | None = None) -> None:  # noqa: ANN401
+    """Print a result for programs: exact, in ASCII."""
+    with _reader_may_leave():
+        sys.stdout.write(json.dumps(value, indent=indent) + "\n")
         sys.stdout.flush()
+
+
+def _print_path(path: Path) -> None:
+    """Print where an output is: for people on a terminal, exact for whoever else reads it."""
+    if sys.stdout.isatty():
+        _print(visible(str(path)))
+        return
+    with _reader_may_leave():
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         # The reader had enough (`diskgen plan ... | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

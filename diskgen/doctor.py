@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from typing import Any
 
 from .arch import Machine
 from .disk import appliance
 from .errors import HostError
 from .hosttools import Tool, install_command, tools_for, version_of
 from .run import which
+from .terminal import page
 from .vm import accel, firmware, qemu
 
 _LIBRARIES = ("isal", "pycdlib", "pykickstart", "pyparted", "rich", "zstandard")
@@ -69,12 +70,12 @@ def to_text(findings: tuple[Finding, ...]) -> str:
         if missing
         else "this machine builds disks"
     )
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
-def to_json(findings: tuple[Finding, ...]) -> str:
-    """Return the report for programs."""
-    return json.dumps({"version": 1, "findings": [asdict(finding) for finding in findings]})
+def to_json(findings: tuple[Finding, ...]) -> dict[str, Any]:
+    """Return the report as JSON values."""
+    return {"version": 1, "findings": [asdict(finding) for finding in findings]}
 
 
 def _tool(tool: Tool) -> Finding:

@@ -17,18 +17,31 @@ class DiskgenError(Exception):
     """Something the user can act on: never shown as a traceback.
 
     ``message`` says what is wrong, with the value in quotes; ``hint`` says what to do; ``setting``
-    names the option that matters (without dashes), from which the CLI makes the flag.
+    names the option that matters (without dashes), from which the CLI makes the flag. ``said``
+    are a program's own words, of any number of lines: the message ends in them.
     """
 
     exit_status = 1
 
     def __init__(
-        self, message: str, *, hint: str | None = None, setting: str | None = None
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        setting: str | None = None,
+        said: str = "",
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = f"{message}: {said}" if said else message
+        super().__init__(self.message)
         self.hint = hint
         self.setting = setting
+        self.said = said
+
+    @property
+    def lines(self) -> list[str]:
+        """The message line by line: only a program's own words have more than one."""
+        first, *rest = self.said.split("\n")
+        return [self.message.removesuffix(self.said) + first, *rest]
 
 
 class UsageError(DiskgenError):
@@ -66,8 +79,7 @@ class ToolError(DiskgenError):
         name = argv[0].rsplit("/", 1)[-1]
         how = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
         tail = stderr.strip()[-1024:]
-        text = message or f"'{name}' {how}"
-        super().__init__(f"{text}: {tail}" if tail else text, hint=hint)
+        super().__init__(message or f"'{name}' {how}", hint=hint, said=tail)
         self.argv = tuple(argv)
         self.status = status
         self.stderr = stderr

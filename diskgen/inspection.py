@@ -17,6 +17,7 @@ from .formats import qcow2_reader
 from .image import fetch
 from .ostree import encapsulated
 from .reference import ImageRef
+from .terminal import page
 from .units import format_size
 
 SCHEMA_VERSION = 1
@@ -132,7 +133,7 @@ def to_text(facts: dict[str, Any]) -> str:
         ]
         lines.append("labels")
         lines += [f"  {key}={value}" for key, value in sorted(facts["labels"].items())]
-        return "\n".join(lines) + "\n"
+        return page(lines)
     lines = [
         f"disk          {facts['path']}",
         f"format        {facts['format']}"
@@ -147,4 +148,4 @@ def to_text(facts: dict[str, Any]) -> str:
         f"  {part['number']:<3} {part['name']:<11} {format_size(part['size']):>10}  {part['uuid']}"
         for part in facts["partitions"]
     ]
-    return "\n".join(lines) + "\n"
+    return page(lines)

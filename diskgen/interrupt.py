@@ -93,7 +93,11 @@ def interruptible() -> Iterator[None]:
             return
         _raise(asked)
 
-    before = {number: signal.signal(number, stop) for number in (*_SIGNALS, signal.SIGALRM)}
+    before = {
+        number: signal.signal(number, stop)
+        for number in (*_SIGNALS, signal.SIGALRM)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN  # by nohup
+    }
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from .layout import (
     identity_seed,
     make_layout,
 )
+from .terminal import page
 from .units import MIB, format_size
 
 SCHEMA_VERSION: Final = 1
@@ -269,7 +270,7 @@ def to_text(plan: DiskPlan) -> str:
     lines.append(f"  {'menu':<11} {image.menu}")
     if plan.warnings:
         lines += ["", "Warnings", *(f"  {warning}" for warning in plan.warnings)]
-    return "\n".join(lines) + "\n"
+    return page(lines)
 
 
 def _identity(plan: DiskPlan) -> Iterator[str]:

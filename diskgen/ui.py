@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from .errors import DiskgenError, PreflightError
 from .events import Emit, Event, Notice, StepFinished, StepProgress, StepStarted
+from .terminal import page, put, visible
 from .units import format_size
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ JSON_VERSION: Final = 1
 
 
 @contextmanager
-def renderer(mode: str, stream: IO[str] | None = None) -> Iterator[Emit]:
+def renderer(mode: str, stream: TextIO | None = None) -> Iterator[Emit]:
     """Give the function that shows events in the wanted way while the block runs.
 
     ``auto`` is a live display on a terminal and plain lines everywhere else (``TERM=dumb`` and
@@ -66,17 +67,19 @@ def describe(error: DiskgenError, *, color: bool = False) -> str:
     """Return an error as lines for a person: what is wrong, then what to do."""
     red, bold, reset = ("\033[31m", "\033[1m", "\033[0m") if color else ("", "", "")
     lines = []
+    reasons: list[tuple[list[str], str | None, str | None]]
     if isinstance(error, PreflightError):
-        reasons = [(problem.message, problem.hint, problem.setting) for problem in error.problems]
+        reasons = [([problem.message], problem.hint, problem.setting) for problem in error.problems]
     else:
-        reasons = [(error.message, error.hint, error.setting)]
-    for message, hint, setting in reasons:
-        lines.append(f"{bold}{red}error:{reset} {message}")
+        reasons = [(error.lines, error.hint, error.setting)]
+    for (message, *more), hint, setting in reasons:
+        lines.append(f"{bold}{red}error:{reset} {visible(message)}")
+        lines += [f"    {visible(line)}" for line in more]
         flag = f"--{setting}" if setting else None
         if hint and flag and flag not in hint:
-            lines.append(f"  hint: {hint} (see {flag})")
+            lines.append(f"  hint: {visible(hint)} (see {flag})")
         elif hint:
-            lines.append(f"  hint: {hint}")
+            lines.append(f"  hint: {visible(hint)}")
         elif flag:
             lines.append(f"  hint: see {flag}")
     return "\n".join(lines)
@@ -99,12 +102,12 @@ def error_json(error: DiskgenError) -> dict[str, Any]:
     }
 
 
-def wants_color(stream: IO[str]) -> bool:
+def wants_color(stream: TextIO) -> bool:
     """Say whether escape codes are welcome there."""
     return _is_terminal(stream)
 
 
-def _is_terminal(stream: IO[str]) -> bool:
+def _is_terminal(stream: TextIO) -> bool:
     return (
         stream.isatty()
         and os.environ.get("TERM", "dumb") != "dumb"
@@ -112,28 +115,28 @@ def _is_terminal(stream: IO[str]) -> bool:
     )
 
 
-def _write_json(out: IO[str], value: dict[str, Any]) -> None:
+def _write_json(out: TextIO, value: dict[str, Any]) -> None:
     out.write(json.dumps(value) + "\n")
     out.flush()
 
 
-def _plain(out: IO[str], event: Event) -> None:
+def _plain(out: TextIO, event: Event) -> None:
     match event:
         case StepFinished(ok=True):
             detail = f": {event.detail}" if event.detail else ""
-            out.write(f"{event.title}{detail} ({event.seconds:.1f} s)\n")
+            line = f"{event.title}{detail} ({event.seconds:.1f} s)"
         case StepFinished():
-            out.write(f"{event.title}: failed\n")
+            line = f"{event.title}: failed"
         case Notice(level="warning"):
-            out.write(f"warning: {event.message}\n")
+            line = f"warning: {event.message}"
         case Notice():
-            out.write(f"{event.message}\n")
-        case StepStarted() | StepProgress():
+            line = event.message
+        case _:
             return
-    out.flush()
+    put(out, page([line]))
 
 
-def _terminal(out: IO[str]) -> Iterator[Emit]:
+def _terminal(out: TextIO) -> Iterator[Emit]:
     # rich costs 50 ms to import: only paid for where it is seen.
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -142,7 +145,7 @@ def _terminal(out: IO[str]) -> Iterator[Emit]:
     console = Console(file=out, highlight=False)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[amount]}"),
         TimeElapsedColumn(),
@@ -169,7 +172,7 @@ class _Display:
                 if event.unit == "bytes":
                     self._bytes.add(event.step)
                 self._tasks[event.step] = self._progress.add_task(
-                    event.title, total=event.total, amount=""
+                    visible(event.title), total=event.total, amount=""
                 )
             case StepProgress():
                 self._progress.update(
@@ -181,12 +184,13 @@ class _Display:
             case StepFinished():
                 self._progress.remove_task(self._tasks.pop(event.step))
                 mark = "[green]✓[/]" if event.ok else "[red]✗[/]"
-                detail = f"[dim]{escape(event.detail)}[/] " if event.detail else ""
-                console.print(f"{mark} {event.title} {detail}[dim]{event.seconds:.1f} s[/]")
+                detail = f"[dim]{escape(visible(event.detail))}[/] " if event.detail else ""
+                title = escape(visible(event.title))
+                console.print(f"{mark} {title} {detail}[dim]{event.seconds:.1f} s[/]")
             case Notice(level="warning"):
-                console.print(f"[yellow]warning:[/] {escape(event.message)}")
+                console.print(f"[yellow]warning:[/] {escape(visible(event.message))}")
             case Notice():
-                console.print(event.message, markup=False)
+                console.print(visible(event.message), markup=False)
 
     def _amount(self, event: StepProgress) -> str:
         if event.total is None:

@@ -177,10 +177,10 @@ def typist() -> Iterator[Typist]:
 def test_a_console_asks_and_is_answered(typist: Typist) -> None:
     consoles = Consoles([typist.path, Path("/no/such/console")])
     assert consoles.paths == (typist.path,)
-    consoles.say("one\ntwo")
+    consoles.say("one", "two\x1b[31m\nerror: three")
     with doing(lambda: typist.answer("Name: ", "  ann  ")):
         assert consoles.ask("Name: ") == "ann"
-    assert "one\ntwo\n" in typist.seen
+    assert "one\ntwo\\x1b[31m\\nerror: three\n" in typist.seen
     typist.read("ann")  # the terminal shows what is typed
 
 

@@ -99,7 +99,7 @@ def parse(read_at: ReadAt, size: int, *, sector_size: int = 512) -> Table:
                     first * sector_size,
                     (last - first + 1) * sector_size,  # the last block belongs to it
                     attributes,
-                    name.decode("utf-16-le").partition("\0")[0],
+                    name.decode("utf-16-le", "surrogatepass").partition("\0")[0],
                 )
             )
     return Table(UUID(bytes_le=primary.disk_guid), sector_size, size, tuple(found))

@@ -67,10 +67,11 @@ def main() -> int:
             if _session(consoles):
                 return 0
         except Declined as error:
-            consoles.say(f"\n{error.message}")
+            consoles.say("", error.message)
         except DiskgenError as error:
             _log(traceback.format_exc())
-            consoles.say(f"\nerror: {error.message}")
+            first, *more = error.lines
+            consoles.say("", f"error: {first}", *(f"    {line}" for line in more))
             if error.hint:
                 consoles.say(f"  hint: {error.hint}")
             consoles.say(f"The log is {_LOG}. DISKGEN-INSTALL failed")
@@ -78,7 +79,7 @@ def main() -> int:
             return HostError.exit_status
         except Exception as error:  # noqa: BLE001 - whoever sits there needs a shell, not silence
             _log(traceback.format_exc())
-            consoles.say(f"\ndiskgen's installer has a bug: {error!r}; the log is {_LOG}")
+            consoles.say("", f"diskgen's installer has a bug: {error!r}; the log is {_LOG}")
         if not _again(consoles):
             return 0
 
@@ -87,7 +88,7 @@ def _session(consoles: Consoles) -> bool:
     """Go through one installation; say whether the machine is to end."""
     given = medium.words()
     here = medium.read()
-    consoles.say(f"\n{here.product}: diskgen's installer\n")
+    consoles.say("", f"{here.product}: diskgen's installer", "")
     if "inst.rescue" in given:
         shell(consoles)
         return False
@@ -177,7 +178,7 @@ def _shown(consoles: Consoles) -> Emit:
 def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) -> None:
     emit, wanted, disk = _shown(consoles), task.recipe, task.disk
     arch = installed_machine()
-    consoles.say(f"\nInstalling on {disk.text}\n")
+    consoles.say("", f"Installing on {disk.text}", "")
     deployed = None
     if task.payload is not None:
         deployed = image_mode.install(
@@ -215,7 +216,7 @@ def _tracked(wanted: Recipe, here: Medium) -> str:
 
 
 def _finish(consoles: Consoles, end: str | None) -> None:
-    consoles.say("\nThe installation is complete. DISKGEN-INSTALL done")
+    consoles.say("", "The installation is complete. DISKGEN-INSTALL done")
     if end is None:
         answer = consoles.ask("Press Enter to restart (p: power off, s: shell): ")
         if answer == "s":
@@ -242,7 +243,7 @@ def _end(how: str) -> None:
 
 def shell(consoles: Consoles) -> None:
     """Give a shell on every console until one of them is left."""
-    consoles.say("\nThis is a shell in the installer; 'exit' goes back.\n")
+    consoles.say("", "This is a shell in the installer; 'exit' goes back.", "")
     children: list[Child] = []
     # One after the other is started; the first to end ends all.
     _shells(list(consoles.paths), children)

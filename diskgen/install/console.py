@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ..events import Event, Notice, StepFinished, StepProgress, StepStarted
+from ..terminal import page, visible
 
 _ACTIVE: Final = Path("/sys/class/tty/console/active")
 _SCREEN: Final = ("tty0", "tty1")  # the screen as the kernel's console, and where it can be typed
@@ -47,9 +48,9 @@ class Consoles:
     def paths(self) -> tuple[Path, ...]:
         return tuple(self._open.values())
 
-    def say(self, text: str = "") -> None:
-        """Show a line on all of them."""
-        data = text.replace("\n", "\r\n").encode() + b"\r\n"
+    def say(self, *lines: str) -> None:
+        """Show lines on all of them; without any, an empty one."""
+        data = page(lines or ("",)).replace("\n", "\r\n").encode()
         for fd in tuple(self._open):
             self._write(fd, data)
 
@@ -59,7 +60,7 @@ class Consoles:
             for fd in tuple(self._open):
                 with suppress(termios.error):
                     termios.tcflush(fd, termios.TCIFLUSH)
-                self._write(fd, prompt.encode())
+                self._write(fd, visible(prompt).encode())
             line = self._line()
         if hidden:
             self.say()

@@ -32,7 +32,7 @@ def choose_mode(consoles: Consoles, medium: Medium, wish: str) -> str:
         return wish
     if len(medium.modes) == 1:
         return medium.modes[0]
-    consoles.say(f"\nHow is {medium.product} to be installed?\n")
+    consoles.say("", f"How is {medium.product} to be installed?", "")
     for number, mode in enumerate(medium.modes, 1):
         consoles.say(f"  {number}) {_TITLES[mode]}")
         if mode == "image":
@@ -44,7 +44,7 @@ def choose_disk(consoles: Consoles, found: Sequence[Disk]) -> Disk:
     """Return the disk to install on. Raises HostError when there is none."""
     if not found:
         raise HostError("this machine has no disk to install on", hint="attach one")
-    consoles.say("\nOnto which disk? Everything on it will be lost.\n")
+    consoles.say("", "Onto which disk? Everything on it will be lost.", "")
     for number, disk in enumerate(found, 1):
         consoles.say(f"  {number}) {disk.text}")
     return found[_number(consoles, len(found))]
@@ -56,7 +56,7 @@ def ask_people(consoles: Consoles, recipe: Recipe) -> Recipe:
         a.password or a.keys for a in (*recipe.accounts, *([recipe.root] if recipe.root else ()))
     ):
         return recipe
-    consoles.say("\nWho will use it? (empty: nobody yet)\n")
+    consoles.say("", "Who will use it? (empty: nobody yet)", "")
     name = _account(consoles)
     made = recipe
     if name:
@@ -70,7 +70,7 @@ def ask_people(consoles: Consoles, recipe: Recipe) -> Recipe:
 
 def confirm(consoles: Consoles, disk: Disk, what: str) -> None:
     """Ask for the last time. Raises Declined."""
-    consoles.say(f"\n{what} will be installed on\n\n  {disk.text}\n")
+    consoles.say("", f"{what} will be installed on", "", f"  {disk.text}", "")
     consoles.say(f"EVERYTHING ON {disk.name} WILL BE LOST.")
     answer = consoles.ask(f"Type '{_ERASE}' to go on, anything else to stop: ")
     if answer != _ERASE:

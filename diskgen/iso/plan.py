@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..arch import Machine
 from ..config import IsoRequest
+from ..terminal import page
 from ..tree import Directory
 from ..units import MIB, format_size
 from .kickstart import Packages
@@ -162,10 +163,12 @@ def to_text(plan: IsoPlan) -> str:
         "",
         f"  label       {plan.label}",
         f"  size        at most {format_size(plan.most_bytes)}",
-        "  menu        " + "\n              ".join(_entries(plan)),
     ]
-    lines += [f"\nwarning: {warning}" for warning in plan.warnings]
-    return "\n".join(lines)
+    for number, entry in enumerate(_entries(plan)):
+        lines.append(f"  {'' if number else 'menu':<10}  {entry}")
+    for warning in plan.warnings:
+        lines += ["", f"warning: {warning}"]
+    return page(lines)
 
 
 def _entries(plan: IsoPlan) -> list[str]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from .. import run
 from ..events import Emit, notice
+from ..terminal import put
 from .qemu import VirtualMachine, command
+
+_LAST_WORDS_SECONDS: Final = 5.0  # for what QEMU wrote before it ended
 
 
 def boot(vm: VirtualMachine, emit: Emit) -> int:
@@ -34,8 +39,27 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
             "Ctrl-A X ends the machine, Ctrl-A C is QEMU's own prompt; what it writes is "
             + ("kept" if vm.write else "thrown away (--write keeps it)"),
         )
-        with _terminal(), run.running(argv, stdin=0, stdout=None, stderr=None, idle=None) as child:
+        with (
+            _terminal(),
+            run.running(argv, stdin=0, stdout=None, stderr=run.PIPE, idle=None) as child,
+            _relayed(child),
+        ):
             return run.wait(child)
+
+
+@contextmanager
+def _relayed(child: run.Child) -> Iterator[None]:
+    """Show what QEMU itself complains of; the machine's serial line is not touched."""
+
+    def relay() -> None:
+        assert child.stderr is not None
+        for line in child.stderr:
+            put(sys.stderr, line.decode(errors="surrogateescape").rstrip("\n") + "\n")
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    yield
+    thread.join(_LAST_WORDS_SECONDS)
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def check(disk: Path, *, offset: int, size: int) -> None:
     if outcome.status or _COMPLAINT.search(said):
         # The first line of stderr is e2fsck's name and version.
         tail = "\n".join([said.strip(), *outcome.stderr.splitlines()[1:]]).strip()[-_TAIL:]
-        raise VerifyError(f"e2fsck finds fault with the ext4 filesystem in '{disk}': {tail}")
+        raise VerifyError(f"e2fsck finds fault with the ext4 filesystem in '{disk}'", said=tail)
 
 
 @contextmanager
