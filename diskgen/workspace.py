@@ -72,6 +72,20 @@ class Workspace:
 
 
 @contextmanager
+def neutral(path: Path) -> Iterator[Path]:
+    """Give a name of an existing file or directory in which no program sees anything but a name.
+
+    ``?``, ``;``, ``@@``, ``:`` and ``,`` in paths are the beginning of options for one program or
+    another (libext2fs, mtools, skopeo, QEMU).
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/{os.getpid()}/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def writing(place: Path) -> Iterator[None]:
     """Turn a full disk while the block writes below ``place`` into words."""
     try:

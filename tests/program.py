@@ -71,6 +71,12 @@ class Program:
             os.chown(path, NOBODY, NOBODY)
         return path
 
+    def own_directory(self, name: str) -> Path:
+        """Make a directory of whoever runs the program, in their place."""
+        path = self.place / name
+        path.mkdir()
+        return self.own(path)
+
     def left_behind(self) -> list[str]:
         """Return what is in the directory beside the cache, and scratch inside the cache."""
         names = [path.name for path in self.place.iterdir() if path not in (self.cache, self.home)]

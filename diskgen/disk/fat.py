@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 from ..errors import UsageError
 from ..run import run
 from ..units import KIB, MIB, format_size
+from ..workspace import neutral
 
 _SMALL: Final = 64 * MIB  # such filesystems are FAT16
 _ENTRY: Final = 32  # bytes of a directory entry
@@ -50,13 +51,19 @@ def make(
     bits, per_cluster = "32", 8 if size // (8 * sector_size) > 66_000 else 1
     if size < _SMALL:
         bits, per_cluster = "16", 4 if size > _SMALL // 4 else 1
-    argv: list[str | Path] = [
-        "mkfs.vfat", "-I", "-F", bits, "-S", str(sector_size), "-s", str(per_cluster),
-        "--invariant", "-i", f"{volume_id:08x}", "-n", label,
-        "--offset", str(offset // sector_size), disk, str(size // KIB),
-    ]  # fmt: skip
-    run(argv)
-    image = f"{disk}@@{offset}"
+    with neutral(disk) as name:
+        argv: list[str | Path] = [
+            "mkfs.vfat", "-I", "-F", bits, "-S", str(sector_size), "-s", str(per_cluster),
+            "--invariant", "-i", f"{volume_id:08x}", "-n", label,
+            "--offset", str(offset // sector_size), name, str(size // KIB),
+        ]  # fmt: skip
+        run(argv)
+        _fill(f"{name}@@{offset}", files, timestamp)
+    _set_times(disk, offset, timestamp)
+
+
+def _fill(image: str, files: Mapping[str, bytes], timestamp: int) -> None:
+    """Put files into a filesystem, named as mtools name images."""
     folders = sorted(
         {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."},
         key=lambda path: (path.count("/"), path),
@@ -71,7 +78,6 @@ def make(
             source.write_bytes(files[path])
             os.utime(source, (timestamp, timestamp))
             run(["mcopy", "-m", "-i", image, source, f"::/{path}"], env=env)
-    _set_times(disk, offset, timestamp)
 
 
 def required(files: Mapping[str, bytes]) -> int:

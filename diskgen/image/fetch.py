@@ -17,6 +17,7 @@ from ..errors import SourceError
 from ..events import Emit, Step, step
 from ..reference import ImageRef
 from ..units import format_size
+from ..workspace import neutral
 from .manifest import Manifest, choose, parse_any, parse_config
 from .model import Image, Layer
 from .skopeo import skopeo
@@ -176,14 +177,15 @@ def _copy(
     poll: Callable[[], None],
 ) -> None:
     """Have skopeo bring all blobs into the store, as they are; what is there is not fetched."""
-    argv: list[str | Path] = [
-        "--remove-signatures",  # they are verified on the way; a layout cannot hold them
-        "--dest-oci-accept-uncompressed-layers",
-        "--dest-shared-blob-dir", store.blobs,
-        str(ref), f"oci:{scratch / 'layout'}:image",
-    ]  # fmt: skip
     platform = ["--override-arch", machine.oci, "--override-os", "linux"]
-    skopeo("copy", argv, access, what=what, poll=poll, options=platform)
+    with neutral(scratch) as place, neutral(store.blobs) as blobs:
+        argv: list[str | Path] = [
+            "--remove-signatures",  # they are verified on the way; a layout cannot hold them
+            "--dest-oci-accept-uncompressed-layers",
+            "--dest-shared-blob-dir", blobs,
+            str(ref), f"oci:{place}/layout:image",
+        ]  # fmt: skip
+        skopeo("copy", argv, access, what=what, poll=poll, options=platform)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from ...errors import HostError, ToolError, UsageError, VerifyError
 from ...run import run
 from ...units import MIB
+from ...workspace import neutral
 from . import superblock
 from .sizing import BYTES_PER_INODE, journal_size
 from .superblock import BLOCK, INODE_SIZE
@@ -94,7 +93,7 @@ def make_empty(
     )
     # Zero would mean "now"; populate writes the true time over it.
     moment = str(min(max(timestamp, 1), _LATEST))
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch, neutral(disk) as name:
         config = Path(scratch, "mke2fs.conf")
         config.write_text(_CONFIG.format(features=features))
         env = {
@@ -110,7 +109,7 @@ def make_empty(
             *(["-J", f"size={journal}"] if journal else []),
             *(["-i", str(BYTES_PER_INODE)] if inodes is None else ["-N", str(inodes)]),
             "-U", str(uuid), "-L", label, "-E", extended,
-            disk.absolute(), str(size // BLOCK),
+            name, str(size // BLOCK),
         ]  # fmt: skip
         try:
             run(argv, env=env)
@@ -144,19 +143,10 @@ def check(disk: Path, *, offset: int, size: int) -> None:
     # A filesystem from the future of a machine without a clock is no fault of the filesystem.
     now = str(max(found.written & _LATEST, 1))
     env = {"E2FSCK_TIME": now, "E2FSPROGS_FAKE_TIME": now, "SOURCE_DATE_EPOCH": now}
-    with _plain_name(disk) as name:
+    with neutral(disk) as name:
         outcome = run(["e2fsck", "-f", "-n", f"{name}?offset={offset}"], env=env, ok=range(256))
     said = outcome.text
     if outcome.status or _COMPLAINT.search(said):
         # The first line of stderr is e2fsck's name and version.
         tail = "\n".join([said.strip(), *outcome.stderr.splitlines()[1:]]).strip()[-_TAIL:]
         raise VerifyError(f"e2fsck finds fault with the ext4 filesystem in '{disk}'", said=tail)
-
-
-@contextmanager
-def _plain_name(disk: Path) -> Iterator[Path]:
-    """Give a name of the file without '?', after which libext2fs expects options."""
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
-        link = Path(scratch, "disk")
-        link.symlink_to(disk.absolute())
-        yield link
