@@ -21,8 +21,19 @@ from .image import fetch, flatten
 from .image.model import Image
 from .image.repair import repairing
 from .image.store import Store
-from .iso import container, contents, hybrid, mediacheck, medium, partitions, payload, remaster
+from .iso import (
+    access,
+    container,
+    contents,
+    hybrid,
+    mediacheck,
+    medium,
+    partitions,
+    payload,
+    remaster,
+)
 from .iso import plan as iso_plan
+from .iso.access import RUNTIME
 from .iso.anaconda import BUILD_STAMP, build_stamp
 from .iso.container import Container
 from .iso.hybrid import Bios, Esp
@@ -35,6 +46,7 @@ from .iso.remaster import Original
 from .layout import BIOS_SECTOR, Content, derive_uuid, identity_seed
 from .ostree import commit, deploy, facts
 from .reference import ImageRef
+from .run import proxy
 from .tree import Directory, File, Packed, regular
 from .units import format_size
 from .workspace import Workspace, writing
@@ -54,6 +66,7 @@ class Payload:
     graphical: bool = False
     bootupd: bool = True  # False: it is known that there is no data for it
     content: Content = field(default_factory=Content)  # as far as it was read
+    root: Directory | None = None
     image: Image | None = None
     warnings: tuple[str, ...] = ()
 
@@ -137,11 +150,16 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         or installer.label
         or iso_plan.default_label(target.release or installer.release, machine)
     )
+    rule = request.tracked.origin_by(request.signature).removesuffix(request.tracked.name)
+    runtime = source.root if isinstance(source, Container) else None
+    given = access.decide(request, rule, (runtime, target.root), proxy())
     settings = Settings(
         reference=request.tracked.name,
         digest=target.digest,
         stateroot=target.stateroot,
-        rule=request.tracked.origin_by(request.signature).removesuffix(request.tracked.name),
+        rule=rule,
+        verified=given.verified,
+        remote=given.remote,
         product=product,
         payload=request.payload,
         packages=offered.packages,
@@ -172,6 +190,8 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         console=medium.console(machine),
     )
     ours = contents.room(request, settings, texts, choices, target.image, offered, version)
+    if not anaconda:
+        ours.add(RUNTIME, given.tree)
     plan = IsoPlan(
         request=request,
         machine=machine,
@@ -190,13 +210,16 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         package_bytes=offered.source.size if offered.source is not None else 0,
         runtime_bytes=installer.runtime_bytes,
         base_bytes=installer.base_bytes,
+        given=given.given,
+        secret=given.secret,
         warnings=(
             *target.warnings,
             *installer.warnings,
+            *given.warnings,
             *contents.doubts(request, texts, version, target.content),
         ),
     )
-    added = Directory()
+    added = given.tree
     if not installer.stamped:
         stamp = build_stamp(product, plan.version, machine, target.timestamp)
         added.add(BUILD_STAMP, regular(stamp))
@@ -226,6 +249,8 @@ def write(prepared: Prepared, store: Store, work: Workspace, emit: Emit) -> tupl
         ) as phase:
             payload.verify(embedded, phase.advance)
     output = work.partial("iso")
+    if plan.secret:
+        output.touch(mode=0o600)
     with step(emit, "master", "Mastering the medium") as phase:
         made = master(
             output,
@@ -274,6 +299,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         graphical=facts.is_graphical(stacked.merged),
         bootupd=machine.bootloader != "grub" or read_payload(stacked.merged) is not None,
         content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),
+        root=stacked.merged,
         image=image,
         warnings=(*tree.warnings, *stacked.warnings),
     )

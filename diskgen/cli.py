@@ -119,6 +119,8 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
         signature=args.target_signature or UNVERIFIED,
+        signature_key=args.target_signature_key,
+        embed_authfile=args.embed_authfile,
         arch=machine_row(args.arch).name,
         output=None if planned else args.output or default_output(source, "iso"),
         force=False if planned else args.force,
@@ -203,7 +205,9 @@ def _key(path: Path) -> str:
 
 def access_of(args: argparse.Namespace) -> AccessOptions:
     """Return how registries are to be reached. Raises UsageError for files that are not there."""
-    for setting in ("authfile", "signature_policy", "registries_conf", "cert_dir"):
+    for setting in (
+        "authfile", "signature_policy", "registries_conf", "registries_d", "cert_dir",
+    ):  # fmt: skip
         path: Path | None = getattr(args, setting)
         if path is not None and not path.exists():
             flag = setting.replace("_", "-")
@@ -214,6 +218,7 @@ def access_of(args: argparse.Namespace) -> AccessOptions:
         cert_dir=args.cert_dir,
         policy=args.signature_policy,
         registries_conf=args.registries_conf,
+        registries_d=args.registries_d,
     )
 
 
@@ -369,6 +374,12 @@ def _add_medium(command: argparse.ArgumentParser) -> None:
         "--product", metavar="NAME", help="what menus call the system (default: its PRETTY_NAME)"
     )
     group.add_argument(
+        "--embed-authfile",
+        action="store_true",
+        help="put the credentials of --authfile for the image's repository onto the medium, where "
+        "whoever has it can read them",
+    )
+    group.add_argument(
         "--max-size", metavar="SIZE", help="refuse to make a larger medium, such as 4.7G"
     )
     _add_seed(group)
@@ -383,6 +394,12 @@ def _add_medium(command: argparse.ArgumentParser) -> None:
 
 def _add_machine(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("installed machine")
+    group.add_argument(
+        "--target-signature-key",
+        type=Path,
+        metavar="FILE",
+        help="the public key (OpenPGP) of the ostree remote that --target-signature names",
+    )
     group.add_argument(
         "--unattended",
         metavar="DISK",
@@ -481,6 +498,12 @@ def _add_access(command: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="containers-registries.conf(5) with mirrors, instead of the system's",
+    )
+    group.add_argument(
+        "--registries-d",
+        type=Path,
+        metavar="DIR",
+        help="containers-registries.d(5), which says where signatures are, instead of the system's",
     )
     _add_cache(group)
 

@@ -30,6 +30,7 @@ class AccessOptions:
     cert_dir: Path | None = None
     policy: Path | None = None
     registries_conf: Path | None = None
+    registries_d: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,8 @@ class IsoRequest:
     source: ImageRef
     target: ImageRef | None = None  # what installed machines update from; None: the source
     signature: str = UNVERIFIED  # rule for the signatures of their updates
+    signature_key: Path | None = None  # of the ostree remote that the rule names
+    embed_authfile: bool = False  # the installer is given credentials
     arch: str  # a name of arch.MACHINES
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False

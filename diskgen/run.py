@@ -28,11 +28,12 @@ PIPE: Final = subprocess.PIPE
 
 # Read by tools that talk to registries or keep scratch files; everything else of the caller's
 # environment stays out, so that a build does not depend on it.
+_PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
 _KEPT: Final = (
     "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "REGISTRY_AUTH_FILE",
     "DOCKER_CONFIG", "CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF",
     "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    *_PROXIES, "no_proxy", "NO_PROXY",
 )  # fmt: skip
 _SBIN: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # mkfs lives there; not on a user's PATH
 _GRACE_SECONDS: Final = 5.0
@@ -66,6 +67,11 @@ def which(*names: str) -> Path | None:
         if found:
             return Path(found)
     return None
+
+
+def proxy() -> str | None:
+    """Return the name of the variable that gives children a proxy, or None."""
+    return next((name for name in _PROXIES if os.environ.get(name)), None)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -671,7 +671,7 @@ def test_no_checksum_and_no_medium(summed: Path, tmp_path: Path) -> None:
 WANTED = "ostree-unverified-registry:quay.io/a/os:1"
 
 
-def judged_origin(tmp_path: Path, text: str) -> tuple[str, list[Notice]]:
+def judged_origin(tmp_path: Path, text: str, wanted: str = WANTED) -> tuple[str, list[Notice]]:
     path = tmp_path / "x.origin"
     path.write_text(text)
     said: list[Notice] = []
@@ -680,7 +680,7 @@ def judged_origin(tmp_path: Path, text: str) -> tuple[str, list[Notice]]:
         assert isinstance(event, Notice)
         said.append(event)
 
-    return origin.judge(path, WANTED, emit), said
+    return origin.judge(path, wanted, emit), said
 
 
 def test_the_origin_is_as_it_was_written(tmp_path: Path) -> None:
@@ -707,6 +707,30 @@ def test_a_script_may_choose_another_registry(tmp_path: Path, reference: str) ->
     (note,) = said
     assert reference in note.message
     assert WANTED in note.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ("image-signed:docker://", "image-signed:registry:", True),
+        ("remote-registry:a:", "remote-image:a:docker://", True),
+        ("image-signed:docker://", "unverified-registry:", False),
+        ("image-signed:docker://", "remote-registry:a:", False),
+        ("remote-registry:a:", "remote-registry:b:", False),
+        ("remote-registry:a:", "unverified-image:docker://", False),
+    ],
+)
+def test_a_script_does_not_choose_another_rule(
+    tmp_path: Path, wanted: str, found: str, same: bool
+) -> None:
+    text = f"[origin]\ncontainer-image-reference=ostree-{found}quay.io/b/os:2\n"
+    wish = f"ostree-{wanted}quay.io/a/os:1"
+    if same:
+        assert judged_origin(tmp_path, text, wish)[0] == "quay.io/b/os:2"
+        return
+    with pytest.raises(VerifyError, match="would not verify its updates by the rule of") as caught:
+        judged_origin(tmp_path, text, wish)
+    assert found in caught.value.message
 
 
 @pytest.mark.parametrize(

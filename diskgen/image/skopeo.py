@@ -140,6 +140,8 @@ def skopeo(
         argv += ["--policy", access.policy]
     if access.registries_conf is not None:
         argv += ["--registries-conf", access.registries_conf]  # not in its help, but in its source
+    if access.registries_d is not None:
+        argv += ["--registries.d", access.registries_d]
     argv.append(command)
     prefix = "src-" if command == "copy" else ""
     if access.authfile is not None:

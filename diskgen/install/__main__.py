@@ -161,6 +161,7 @@ def _check(
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
         return None
     image_mode.check(wanted)
+    payload.check_signed(wanted.image, here.signature)
     image = payload.look(wanted.image, installed_machine(), _shown(consoles))
     if disk is not None:
         payload.check_room(image, disk)

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from ..documents import load_object
 from ..errors import HostError, UsageError
 from ..run import run
+from .payload import access_to_registries
 from .target import Mounts
 
 REPOSITORY: Final = Path("/run/install/repo")
@@ -141,7 +142,10 @@ def payload_kickstart(medium: Medium, mode: str, wish: str | None) -> str:
 
 def reachable(reference: str) -> bool:
     """Say whether a registry answers for a reference."""
-    done = run(["skopeo", "inspect", "--raw", f"docker://{reference}"], ok=range(256), timeout=60)
+    authfile = access_to_registries().authfile
+    argv: list[str | Path] = ["skopeo", "inspect", "--raw"]
+    argv += ["--authfile", authfile] if authfile is not None else []
+    done = run([*argv, f"docker://{reference}"], ok=range(256), timeout=60)
     return done.status == 0
 
 

@@ -17,8 +17,9 @@ from .image_mode import Deployed
 
 _KEY: Final = "container-image-reference"
 _IN_REGISTRY: Final = re.compile(
-    r"(?:ostree-(?:unverified-registry|remote-registry:[^:/]+):"
-    r"|ostree-(?:unverified-image|image-signed|remote-image:[^:/]+):(?:docker://|registry:))"
+    r"(?:ostree-(?:unverified-registry|remote-registry:(?P<remote>[^:/]+)):"
+    r"|ostree-(?:unverified-image|(?P<signed>image-signed)|remote-image:(?P<other>[^:/]+)):"
+    r"(?:docker://|registry:))"
     r"(?P<name>.+)"
 )
 
@@ -26,7 +27,8 @@ _IN_REGISTRY: Final = re.compile(
 def verify(root: Path, deployed: Deployed, emit: Emit) -> str:
     """Return the reference that the machine on ``root`` updates from.
 
-    A script may have chosen another one, as long as that is in a registry. Raises VerifyError.
+    A script may have chosen another one, as long as that is in a registry and verified as well.
+    Raises VerifyError.
     """
     place = deployed.deployment
     return judge(
@@ -35,9 +37,11 @@ def verify(root: Path, deployed: Deployed, emit: Emit) -> str:
 
 
 def judge(path: Path, wanted: str, emit: Emit) -> str:
-    """Return the reference that an origin file names. Raises VerifyError where that is none.
+    """Return the reference that an origin file names.
 
-    ``wanted`` is what was written there before the scripts ran.
+    Raises VerifyError where that is none, or where another rule than ``wanted`` has is to verify
+    it: only what nothing verified may become something that is. ``wanted`` is what was written
+    there before the scripts ran.
     """
     found = _read(path)
     match = _IN_REGISTRY.fullmatch(found)
@@ -50,9 +54,25 @@ def judge(path: Path, wanted: str, emit: Emit) -> str:
             f"the machine would not update from '{wanted}': its origin says '{found}'",
             hint=f"a %post script changed it; '{path}' must name an image in a registry",
         )
+    rule, was = _rule(found), _rule(wanted)
+    if was and rule != was:
+        raise VerifyError(
+            f"the machine would not verify its updates by the rule of '{wanted}': its origin says "
+            f"'{found}'",
+            hint=f"a %post script changed it; '{path}' must have the same rule",
+        )
     if found != wanted:
         notice(emit, f"a script chose other updates: from '{found}', not '{wanted}'")
     return name
+
+
+def _rule(reference: str) -> str:
+    """Return what verifies an image: a policy, a remote by its name, or nothing."""
+    match = _IN_REGISTRY.fullmatch(reference)
+    if match is None:
+        return ""
+    remote = match["remote"] or match["other"]
+    return f"remote {remote}" if remote else match["signed"] or ""
 
 
 class _KeyFile(configparser.RawConfigParser):

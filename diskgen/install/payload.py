@@ -14,8 +14,10 @@ from ..documents import load_object
 from ..errors import DiskgenError, HostError, SourceError, UsageError
 from ..events import Emit, step
 from ..image import fetch
+from ..image import policy as policies
+from ..iso.access import AUTHFILE
 from ..ostree import facts
-from ..reference import ImageRef, parse
+from ..reference import SIGNED, ImageRef, parse
 from ..units import format_size
 from .disks import Disk
 from .recipe import ImageSource
@@ -58,7 +60,7 @@ def look(
     and then nothing was touched.
     """
     ref = reference(source)
-    access = AccessOptions()
+    access = access_to_registries()
     if not ref.is_registry:
         policy.parent.mkdir(parents=True, exist_ok=True)
         policy.write_text(_ANYTHING)  # the medium is what we are; its digests are checked
@@ -73,6 +75,32 @@ def look(
         phase.detail = f"{found.digest[:19]}, {format_size(size)}"
     pinned = ref.at(found.digest) if ref.is_registry else ref
     return Payload(source=pinned, access=access, digest=found.digest, size=size)
+
+
+def access_to_registries(root: Path = Path("/")) -> AccessOptions:
+    """Return how this machine reaches registries: as the medium says, else as its runtime does."""
+    authfile = root / AUTHFILE
+    return AccessOptions(authfile=authfile if authfile.is_file() else None)
+
+
+def check_signed(source: ImageSource, signature: str, root: Path = Path("/")) -> None:
+    """Refuse to install from a registry what nothing here says must be signed, where it must be.
+
+    ``signature`` is the rule of the machine's updates. Raises UsageError.
+    """
+    ref = reference(source)
+    if signature != SIGNED or not ref.is_registry:
+        return
+    path = root / policies.PATH
+    try:
+        policy = policies.parse(path.read_bytes(), str(path))
+    except OSError:
+        policy = None
+    if policy is None or not policy.demands(ref):
+        raise UsageError(
+            f"'{ref.short}' is to be signed, and the installer's '{path}' does not say by whom",
+            hint="make the medium with --signature-policy, or install the image that is on it",
+        )
 
 
 def check_room(payload: Payload, disk: Disk) -> None:

@@ -15,6 +15,7 @@ from ..errors import SourceError
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File, Node, read, regular, symlink
 from . import elf, overlay
+from .access import RUNTIME
 
 _PROGRAMS: Final = (
     "mount",
@@ -66,7 +67,7 @@ def make(root: Directory, release: str, timestamp: int, ours: Directory) -> byte
     _add_programs(tree, root)
     _add_drivers(tree, root, release)
     for raw, node in ours.entries.items():
-        if isinstance(node, File):
+        if isinstance(node, File) or raw == RUNTIME.encode():
             tree.add(f"{_OURS}/{raw.decode()}", node)
     tree.add("init", regular(resources.data("installer", "init"), mode=0o755))
     return overlay.initramfs(tree, timestamp)

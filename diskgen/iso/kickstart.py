@@ -6,6 +6,7 @@ is in the table. Every text is checked by pykickstart for the installer's versio
 
 from __future__ import annotations
 
+import base64
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +57,8 @@ class Settings:
     digest: str
     stateroot: str = "default"
     rule: str = UNVERIFIED_ORIGIN  # what is before the reference in the origin
+    verified: bool = False  # the installer's policy says who signs what it fetches
+    remote: tuple[str, bytes] | None = None  # an ostree remote, and the key of its signatures
     product: str = "this system"
     payload: str = "embedded"  # one of config.PAYLOADS
     packages: Packages | None = None
@@ -199,7 +202,7 @@ def check(text: str, version: str, name: str) -> BaseHandler:
 
 def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
     head = "".join(f"{line}\n" for line in _image_lines(settings))
-    verified = settings.rule != UNVERIFIED_ORIGIN and transport == "registry"
+    verified = settings.verified and transport == "registry"
     text = _fill(
         "image.ks",
         TRANSPORT=transport,
@@ -208,9 +211,22 @@ def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
         VERIFICATION="" if verified else "--no-signature-verification",
         REFERENCE=reference if reference == _LATER else _reference(reference),
         RULE=_word(settings.rule, "target-signature"),
-        DIGEST=_word(settings.digest, "image"),
+        DIGEST=_word(settings.digest, "image") if transport == "oci" else "",
     )
-    return head + text + _fill("done.ks")
+    return head + text + _remote(settings) + _fill("done.ks")
+
+
+def _remote(settings: Settings) -> str:
+    """Return the script that tells a machine the remote whose key verifies its updates."""
+    if settings.remote is None:
+        return ""
+    name, key = settings.remote
+    return _fill(
+        "remote.ks",
+        REMOTE=_word(name, "target-signature"),
+        HOST=_word(settings.reference.partition("/")[0], "target-imgref"),
+        KEY=base64.encodebytes(key).decode().rstrip(),
+    )
 
 
 def _image_lines(settings: Settings) -> Iterator[str]:

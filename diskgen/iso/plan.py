@@ -73,6 +73,8 @@ class IsoPlan:
     package_bytes: int
     runtime_bytes: int  # of the installer's files before they are compressed
     base_bytes: int = 0  # of the medium that is remastered
+    given: tuple[str, ...] = ()  # files that the installer gets to reach registries
+    secret: bool = False  # nobody else may read the medium
     warnings: tuple[str, ...] = ()
 
     @property
@@ -127,6 +129,7 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
             "kernel": plan.kernel,
             "kickstart_version": plan.kickstart_version,
             "kickstarts": list(plan.kickstarts),
+            "given": list(plan.given),
         },
         "medium": {
             "label": plan.label,
@@ -160,6 +163,7 @@ def to_text(plan: IsoPlan) -> str:
         f"  installer   {plan.installer}",
         f"  kernel      {plan.kernel}",
         f"  kickstarts  {plan.kickstart_version}: {', '.join(plan.kickstarts)}",
+        f"  is given    {', '.join(plan.given)}",
         "",
         f"  label       {plan.label}",
         f"  size        at most {format_size(plan.most_bytes)}",
