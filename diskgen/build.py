@@ -76,7 +76,9 @@ def _build(request: Request, store: Store, emit: Emit) -> Artifact:
             write_disk(prepared, disk, work, emit)
         finished = work.partial(request.format)
         with writing(request.output.parent):
-            FORMATS[request.format].write(disk, finished, request, emit)
+            FORMATS[request.format].write(
+                disk, finished, request, prepared.plan.layout.disk_guid, emit
+            )
         path = work.publish(finished)
     return Artifact(
         path=path,

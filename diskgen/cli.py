@@ -15,7 +15,6 @@ from .arch import MACHINES
 from .arch import machine as machine_row
 from .config import (
     COMPRESSIONS,
-    FORMATS,
     KICKSTART_VERSIONS,
     MODES,
     PAYLOADS,
@@ -26,10 +25,12 @@ from .config import (
     Request,
     User,
     default_output,
+    file_suffix,
 )
 from .errors import UsageError
 from .iso.names import check_label
 from .link import parse as parse_link
+from .place import PLACES
 from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
 from .terminal import visible
 from .ui import PROGRESS_MODES
@@ -45,10 +46,6 @@ examples:
   diskgen iso registry.example/os:1 -o os.iso
   diskgen plan iso registry.example/os:1 --packages ./rpms
 """
-_FORMAT_HELP: Final = {
-    "qcow2": "make a qcow2 disk (QEMU, KVM, libvirt, OpenStack)",
-    "raw": "make a raw disk (bare metal by dd, and every cloud that takes raw)",
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,8 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"diskgen {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in FORMATS:
-        command = _command(commands, name, _FORMAT_HELP[name])
+    for name, place in PLACES.items():
+        command = _command(commands, name, place.text)
         _add_source(command)
         _add_disk(command)
         _add_access(command)
@@ -525,7 +522,7 @@ def _add_output(command: argparse.ArgumentParser, name: str) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help=f"the file to write (default: NAME.{FORMATS.get(name, name)} in this directory)",
+        help=f"the file to write (default: NAME.{file_suffix(name)} in this directory)",
     )
     group.add_argument("--force", action="store_true", help="replace FILE if it exists")
     if name == "qcow2":
@@ -551,8 +548,8 @@ def _add_plan(commands: Any) -> None:  # noqa: ANN401
     formats = _command(commands, "plan", text).add_subparsers(
         dest="format", metavar="FORMAT", required=True
     )
-    for name in (*FORMATS, "iso"):
-        what = "medium" if name == "iso" else f"{name} disk"
+    for name in (*PLACES, "iso"):
+        what = "medium" if name == "iso" else f"disk, as {name}"
         command = _command(formats, name, f"print what would be done for a {what}")
         _add_source(command)
         if name == "iso":

@@ -19,6 +19,7 @@ from .arch import machine as machine_row
 from .config import SECTOR_SIZES
 from .errors import HostError, SourceError, UsageError
 from .image.store import Store
+from .place import PLACES
 from .reference import parse
 from .terminal import page, put, visible
 from .ui import renderer
@@ -206,8 +207,7 @@ def completion(args: argparse.Namespace) -> int:
 
 HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProxyType(
     {
-        "qcow2": make,
-        "raw": make,
+        **dict.fromkeys(PLACES, make),
         "iso": make_iso,
         "plan": show_plan,
         "inspect": inspect,

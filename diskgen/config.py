@@ -9,10 +9,10 @@ from typing import Final
 
 from .errors import UsageError
 from .link import Link, check_devices
+from .place import PLACES
 from .reference import UNVERIFIED, ImageRef, check_signature
+from .units import format_size
 
-FORMATS: Final = {"raw": "raw", "qcow2": "qcow2"}  # name -> file suffix
-PLATFORMS: Final = {"raw": "metal", "qcow2": "qemu"}  # as Ignition calls where a format runs
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
 SECTOR_SIZES: Final = (512, 4096)
 ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
@@ -57,9 +57,9 @@ class Request:
     cache: Path = Path()
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
+        if self.format not in PLACES:
             raise UsageError(
-                f"'{self.format}' is not a format", hint="known are: " + ", ".join(FORMATS)
+                f"'{self.format}' is not a format", hint="known are: " + ", ".join(PLACES)
             )
         if self.compression not in COMPRESSIONS:
             raise UsageError(
@@ -72,6 +72,23 @@ class Request:
                 f"'{self.sector_size}' is not a sector size",
                 hint="known are: " + ", ".join(map(str, SECTOR_SIZES)),
                 setting="sector-size",
+            )
+        place = PLACES[self.format]
+        if self.sector_size not in place.sector_sizes:
+            raise UsageError(
+                f"{place.title} has no disks with sectors of {self.sector_size} bytes",
+                setting="sector-size",
+            )
+        if place.architectures is not None and self.arch not in place.architectures:
+            raise UsageError(
+                f"{place.title} has no machines of architecture '{self.arch}'",
+                hint="it has: " + ", ".join(place.architectures),
+                setting="arch",
+            )
+        if place.largest is not None and (self.disk_size or 0) > place.largest:
+            raise UsageError(
+                f"{place.title} takes disks of {format_size(place.largest)} at most",
+                setting="disk-size",
             )
         if self.root_filesystem not in (None, *ROOT_FILESYSTEMS):
             raise UsageError(
@@ -204,4 +221,9 @@ def default_output(source: ImageRef, format_name: str) -> Path:
         stem = path.partition("@")[0].rpartition("/")[2].partition(":")[0]
     else:
         stem = Path(path.rstrip("/").rpartition("/")[2].partition(":")[0]).stem
-    return Path(f"{stem or 'disk'}.{FORMATS.get(format_name, format_name)}")
+    return Path(f"{stem or 'disk'}.{file_suffix(format_name)}")
+
+
+def file_suffix(format_name: str) -> str:
+    """Return what files of a format end in, without the dot; media have a name, too."""
+    return PLACES[format_name].suffix if format_name in PLACES else format_name

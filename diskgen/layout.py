@@ -214,12 +214,14 @@ def make_layout(
     root_filesystem: Filesystem = Filesystem.EXT4,
     sizes: Mapping[Role, int] | None = None,
     given: Mapping[str, UUID] | None = None,
+    grain: int = BIOS_SECTOR,
 ) -> Layout:
     """Place the default table on a disk; ``sizes`` (bytes) are those that differ from it.
 
     Identifiers derive from ``seed`` but for those that are ``given``, by DISK or filesystem_name.
 
-    Without ``disk_size`` the root gets twice its content, at least 3 GiB, and the disk is at least
+    The disk's size is a multiple of ``grain`` bytes, so it may be larger than ``disk_size``.
+    Without that the root gets twice its content, at least 3 GiB, and the disk is at least
     10 GiB. Boot partitions have room for the kernels of three deployments where they and two roots
     fit on the disk, else for two, else for one. Raises UsageError when ``disk_size`` or one of
     ``sizes`` is too small to hold the content once.
@@ -244,6 +246,7 @@ def make_layout(
             f"the disk size '{size}' is not a multiple of the sector size {sector_size}",
             setting="disk-size",
         )
+    size = align_up(size, grain)
     if size < least:
         raise UsageError(
             f"a disk of {format_size(size)} is too small: this image needs "

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from .arch import Machine
-from .config import PLATFORMS, Request
+from .config import Request
 from .layout import (
     Content,
     Filesystem,
@@ -22,6 +22,7 @@ from .layout import (
     identity_seed,
     make_layout,
 )
+from .place import PLACES
 from .terminal import page
 from .units import MIB, format_size
 
@@ -131,7 +132,7 @@ def ignition_kargs(request: Request, image_kargs: tuple[str, ...]) -> tuple[str,
     words = [word for karg in (*image_kargs, *request.kargs) for word in karg.split()]
     found = [] if FIRST_BOOT_VARIABLE in words else [FIRST_BOOT_VARIABLE]
     if not any(word.startswith("ignition.platform.id=") for word in words):
-        found.append(f"ignition.platform.id={PLATFORMS[request.format]}")
+        found.append(f"ignition.platform.id={PLACES[request.format].platform}")
     return tuple(found)
 
 
@@ -160,6 +161,7 @@ def make_plan(
         disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
         sector_size=request.sector_size,
+        grain=PLACES[request.format].grain,
         sizes={Role(role): size for role, size in request.sizes.items()},
     )
     return DiskPlan(

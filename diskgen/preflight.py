@@ -14,6 +14,7 @@ from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
 from .iso.names import check_label
 from .iso.plan import IsoPlan
+from .place import PLACES
 from .plan import DiskPlan
 from .run import which
 from .units import format_size
@@ -55,7 +56,7 @@ def check_plan(plan: DiskPlan) -> None:
         )
     # A format that is converted needs the raw disk beside it; compressed it takes about half.
     needed = plan.root_bytes + plan.boot_bytes + plan.esp_bytes
-    if request.format != "raw":
+    if PLACES[request.format].converted:
         needed = needed * 3 // 2
     directory = request.output.absolute().parent
     free = shutil.disk_usage(directory).free

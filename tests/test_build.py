@@ -18,7 +18,9 @@ from diskgen.config import Request
 from diskgen.disk import appliance
 from diskgen.errors import PreflightError
 from diskgen.events import discard
+from diskgen.place import PLACES
 from diskgen.reference import parse
+from diskgen.units import GIB, MIB
 
 from . import golden
 from .oci import KERNEL, Layout, TarBuilder, bootable, bootable_tar
@@ -53,6 +55,38 @@ def test_raw_and_qcow2_hold_the_same(diskgen: Program, layout: Path) -> None:
         both: list[str | Path] = ["qemu-img", "compare", disk, diskgen.place / "os.raw"]
         subprocess.run(both, check=True, capture_output=True)
     assert diskgen.left_behind() == ["none.qcow2", "os.raw", "zlib.qcow2", "zstd.qcow2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "size"),
+    [
+        ("ami", "10500M", 11 * GIB),
+        ("vhd", "10752000K", 10500 * MIB),
+        ("gce", "10500M", 11 * GIB),
+        ("vmdk", "10500M", 10500 * MIB),
+        ("ova", "10500M", 10500 * MIB),
+    ],
+)
+def test_a_disk_has_the_size_its_place_wants(
+    diskgen: Program, layout: Path, name: str, wanted: str, size: int
+) -> None:
+    """The same disk in every format, and its table ends where the disk does."""
+    words = (f"oci:{layout}", "--disk-size", wanted)
+    plan = json.loads(diskgen("plan", name, *words, "--json"))
+    assert plan["disk"]["size"] == size
+    made = diskgen.place / diskgen(name, *words).strip()
+    assert made.name == f"os.{PLACES[name].suffix}"
+    disk = made
+    if made.name.endswith(("gz", "ova")):
+        subprocess.run(["tar", "-C", diskgen.place, "-xf", made], check=True)
+        disk = next(f for f in diskgen.place.iterdir() if f.name in ("disk.raw", "os.vmdk"))
+    kind = {"vhd": "vpc", "vmdk": "vmdk", "ova": "vmdk"}.get(name, "raw")
+    raw = diskgen.place / "again.raw"
+    convert: list[str | Path] = ["qemu-img", "convert", "-f", kind, "-O", "raw", disk, raw]
+    subprocess.run(convert, check=True, capture_output=True)
+    assert raw.stat().st_size == size
+    checked = subprocess.run(["sgdisk", "-v", raw], check=True, capture_output=True, text=True)
+    assert "No problems found" in checked.stdout
 
 
 def test_the_table_is_what_was_planned(diskgen: Program, layout: Path) -> None:
@@ -371,8 +405,7 @@ def _bytes(path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("format_name", "platform", "kargs"),
     [
-        ("raw", "metal", ()),
-        ("qcow2", "qemu", ()),
+        *((place.format, place.platform, ()) for place in PLACES.values()),
         ("raw", "mine", ("--karg", "ignition.platform.id=mine")),
     ],
 )

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from diskgen import cli
-from diskgen.config import FORMATS, IsoRequest, User
+from diskgen.config import IsoRequest, User
 from diskgen.errors import UsageError
+from diskgen.place import PLACES
 from diskgen.units import GIB
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,11 +66,11 @@ def test_every_option_explains_itself() -> None:
 
 
 def test_every_format_is_a_command() -> None:
-    for name in FORMATS:
+    for name in PLACES:
         args = cli.build_parser().parse_args([name, "quay.io/a/os:1", "--arch", "amd64"])
         request = cli.request_of(args)
         assert request.format == name
-        assert request.output == Path(f"os.{FORMATS[name]}")
+        assert request.output == Path(f"os.{PLACES[name].suffix}")
         assert request.arch == "x86_64"
 
 
@@ -179,7 +180,7 @@ def test_an_error_can_be_json() -> None:
     assert value["message"] == "'quay.io/UPPER/case' is not an image reference"
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "iso"])
+@pytest.mark.parametrize("name", [*PLACES, "iso"])
 def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
     """All but those of the output, which it has none of."""
     found = {parser.prog.removeprefix("diskgen "): parser

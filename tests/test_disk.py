@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +19,10 @@ from diskgen.layout import Content, Layout, make_layout
 from diskgen.reference import parse
 from diskgen.units import MIB
 
+from .disks import blank, varied
+
+IDENTITY = UUID(int=1)
+
 X86 = MACHINES["x86_64"]
 FILES = {
     "EFI/BOOT/BOOTX64.EFI": b"MZ" * 40_000,
@@ -29,12 +33,6 @@ FILES = {
 
 def layout() -> Layout:
     return make_layout(X86, seed="sha256:" + "1" * 64, content=Content(root=MIB), disk_size=None)
-
-
-def blank(path: Path, size: int) -> Path:
-    with path.open("wb") as file:
-        file.truncate(size)
-    return path
 
 
 @pytest.fixture
@@ -128,20 +126,13 @@ def request(compression: str) -> Request:
 @pytest.mark.parametrize("size", [CLUSTER, 3 * CLUSTER + 512, 700 * MIB + 512])
 def test_qcow2_before_qemu(tmp_path: Path, compression: str, size: int) -> None:
     """Noise, text, zeros and holes, at the edges of clusters and of tables."""
-    raw = blank(tmp_path / "raw", size)
-    chance = random.Random(size)
-    with raw.open("r+b") as file:
-        for at in (0, CLUSTER - 7, CLUSTER * 2, 512 * MIB - 100, size - 512):
-            if 0 <= at < size:
-                file.seek(at)
-                noise = chance.randbytes(3 * CLUSTER) if at % 2 else b"text " * 30_000
-                file.write(noise[: size - at])
+    raw = varied(tmp_path / "raw", size)
     out = tmp_path / "out.qcow2"
-    FORMATS["qcow2"].write(raw, out, request(compression), discard)
+    FORMATS["qcow2"].write(raw, out, request(compression), IDENTITY, discard)
     subprocess.run(["qemu-img", "check", out], check=True, capture_output=True)
     subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, out], check=True)
     again = tmp_path / "again.qcow2"
-    FORMATS["qcow2"].write(raw, again, request(compression), discard)
+    FORMATS["qcow2"].write(raw, again, request(compression), IDENTITY, discard)
     assert out.read_bytes() == again.read_bytes()
     assert out.stat().st_size < 16 * CLUSTER + raw.stat().st_blocks * 512
 
@@ -149,6 +140,6 @@ def test_qcow2_before_qemu(tmp_path: Path, compression: str, size: int) -> None:
 def test_qcow2_of_nothing(tmp_path: Path) -> None:
     raw = blank(tmp_path / "raw", 64 * MIB)
     out = tmp_path / "out.qcow2"
-    FORMATS["qcow2"].write(raw, out, request("zstd"), discard)
+    FORMATS["qcow2"].write(raw, out, request("zstd"), IDENTITY, discard)
     subprocess.run(["qemu-img", "check", out], check=True, capture_output=True)
     assert out.stat().st_size <= 5 * CLUSTER

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol
+from uuid import UUID
 
 from ..config import Request
 from ..events import Emit
+from .gce import Gce
+from .ova import Ova
 from .qcow2 import Qcow2
 from .raw import Raw
+from .vhd import Vhd
+from .vmdk import Vmdk
 
 
 class Format(Protocol):
@@ -19,12 +24,14 @@ class Format(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def suffix(self) -> str: ...
+    def write(self, disk: Path, output: Path, request: Request, identity: UUID, emit: Emit) -> None:
+        """Write ``output`` from ``disk``, which may be consumed.
 
-    def write(self, disk: Path, output: Path, request: Request, emit: Emit) -> None:
-        """Write ``output`` from ``disk``, which may be consumed."""
+        ``identity`` is the disk's: what a format wants of identifiers derives from it.
+        """
 
 
-_ALL: tuple[Format, ...] = (Raw(), Qcow2())
+_ALL: tuple[Format, ...] = (
+    Raw("raw"), Raw("ami"), Qcow2(), Vhd(), Gce(), Vmdk(), Ova(),
+)  # fmt: skip
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType({f.name: f for f in _ALL})

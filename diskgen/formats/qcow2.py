@@ -8,21 +8,19 @@ qcow2.
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
+from uuid import UUID
 
 import zstandard
 
 from ..config import Request
-from ..disk.sparse import data_extents
-from ..events import Emit, Step, step
-from ..units import align_down, align_up, format_size
+from ..events import Emit, step
+from ..units import format_size
+from .pieces import data_units, made_of
 
 CLUSTER: Final = 64 * 1024
 _CLUSTER_BITS: Final = 16
@@ -32,7 +30,6 @@ _COPIED: Final = 1 << 63  # reference count is exactly one
 _SIZE_SHIFT: Final = 62 - (_CLUSTER_BITS - 8)  # of the sector count in a compressed entry
 _INCOMPATIBLE_COMPRESSION: Final = 1 << 3  # the header names a compression type
 _HEADER: Final = struct.Struct(">4sIQIIQIIQQIIQQQQIIB7x")
-_BATCH: Final = 32  # clusters that one thread compresses at a time
 _ZSTD_LEVEL: Final = 3
 _ZLIB_LEVEL: Final = 6
 _TYPES: Final = {"none": 0, "zlib": 0, "zstd": 1}
@@ -44,16 +41,24 @@ class Qcow2:
     """QEMU's format, version 3 (``compat=1.1``)."""
 
     name = "qcow2"
-    suffix = "qcow2"
 
-    def write(self, disk: Path, output: Path, request: Request, emit: Emit) -> None:
+    def write(
+        self,
+        disk: Path,
+        output: Path,
+        request: Request,
+        identity: UUID,  # noqa: ARG002 - the format has none
+        emit: Emit,
+    ) -> None:
         """Write ``output`` from a raw disk. Raises OSError where the space ends."""
         size = disk.stat().st_size
         with step(emit, "convert", "Writing the qcow2", unit="bytes") as phase:
             with disk.open("rb") as source, output.open("xb") as file:
-                phase.total = sum(end - start for start, end in _data(source.fileno(), size))
+                fd = source.fileno()
+                phase.total = sum(end - start for start, end in data_units(fd, size, CLUSTER))
                 writer = _Writer(file, size, request.compression)
-                for number, kind, data in _clusters(source.fileno(), size, request, phase):
+                make = _maker(request.compression)
+                for number, (kind, data) in made_of(fd, size, CLUSTER, make, phase.advance):
                     writer.add(number, kind, data)
                 writer.finish()
             phase.detail = format_size(output.stat().st_size)
@@ -144,49 +149,18 @@ class _Writer:
         self._at += -self._at % CLUSTER
 
 
-def _clusters(
-    source: int, size: int, request: Request, phase: Step
-) -> Iterator[tuple[int, bool, bytes]]:
-    """Yield (number, is compressed, bytes) of clusters that are not zero, in order."""
-    workers = os.cpu_count() or 1
-    pending: deque[tuple[int, Future[list[tuple[int, bool, bytes]]]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for start, end in _data(source, size):
-                for at in range(start, end, CLUSTER * _BATCH):
-                    length = min(CLUSTER * _BATCH, end - at)
-                    job = pool.submit(_batch, source, at, length, request.compression)
-                    pending.append((length, job))
-                    if len(pending) > 2 * workers:
-                        yield from _next(pending, phase)
-            while pending:
-                yield from _next(pending, phase)
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _maker(compression: str) -> Callable[[bytes], tuple[bool, bytes]]:
+    """Return what makes (is compressed, bytes) of a cluster, in any thread."""
+    own = threading.local()  # a compressor serves one thread
 
-
-def _next(
-    pending: deque[tuple[int, Future[list[tuple[int, bool, bytes]]]]], phase: Step
-) -> list[tuple[int, bool, bytes]]:
-    length, job = pending.popleft()
-    done = job.result()
-    phase.advance(length)
-    return done
-
-
-def _batch(source: int, at: int, length: int, compression: str) -> list[tuple[int, bool, bytes]]:
-    data = memoryview(os.pread(source, length, at))
-    compress = _compressor(compression)
-    out = []
-    for offset in range(0, length, CLUSTER):
-        piece = bytes(data[offset : offset + CLUSTER])
-        if piece.count(0) == len(piece):
-            continue
-        piece += bytes(CLUSTER - len(piece))  # of a disk that ends inside a cluster
-        packed = compress(piece) if compress else piece
+    def make(cluster: bytes) -> tuple[bool, bytes]:
+        if not hasattr(own, "compress"):
+            own.compress = _compressor(compression)
+        packed = own.compress(cluster) if own.compress else cluster
         small = len(packed) < CLUSTER
-        out.append(((at + offset) // CLUSTER, small, packed if small else piece))
-    return out
+        return small, packed if small else cluster
+
+    return make
 
 
 def _compressor(compression: str) -> Compress | None:
@@ -199,21 +173,7 @@ def _compressor(compression: str) -> Compress | None:
 
 def _deflate(data: bytes) -> bytes:
     """Return a raw deflate stream with the 4 KiB window that the format asks for."""
-    stream = zlib.compressobj(_ZLIB_LEVEL, zlib.DEFLATED, -12, 9)
+    from zlib_ng import zlib_ng  # the host's zlib is another one on each distribution
+
+    stream = zlib_ng.compressobj(_ZLIB_LEVEL, zlib_ng.DEFLATED, -12, 9)
     return stream.compress(data) + stream.flush()
-
-
-def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the extents of a sparse file that hold data, grown to whole clusters, in order."""
-    begun: int | None = None
-    end = 0
-    for first, last in data_extents(source, 0, size):
-        start = align_down(first, CLUSTER)
-        if begun is not None and start > end:
-            yield begun, min(end, size)
-            begun = None
-        if begun is None:
-            begun = start
-        end = align_up(last, CLUSTER)
-    if begun is not None:
-        yield begun, min(end, size)

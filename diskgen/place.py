@@ -1,0 +1,103 @@
+"""Where a disk of each format goes: what that place wants of a disk, one row each. Data only.
+
+Ignition platform identifiers: Ignition's documentation, "Supported Platforms". Sizes and sectors:
+the documentation of each vendor on importing disks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from .units import GIB, MIB
+
+_EVERY_SECTOR: Final = (512, 4096)
+_CLOUD_ARCHITECTURES: Final = ("x86_64", "aarch64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One format and where its disks run; sizes in bytes."""
+
+    format: str
+    suffix: str  # of the file
+    title: str  # as people call the place
+    text: str  # of the command's help
+    platform: str  # as Ignition calls it
+    grain: int = 512  # the disk's size is a multiple
+    largest: int | None = None  # a disk may be
+    sector_sizes: tuple[int, ...] = (512,)
+    architectures: tuple[str, ...] | None = None  # None: all
+    converted: bool = True  # needs room for a second file beside the raw disk
+
+
+_ROWS: Final = (
+    Place(
+        format="qcow2",
+        suffix="qcow2",
+        title="QEMU",
+        text="make a qcow2 disk (QEMU, KVM, libvirt, OpenStack)",
+        platform="qemu",
+        sector_sizes=_EVERY_SECTOR,
+    ),
+    Place(
+        format="raw",
+        suffix="raw",
+        title="a machine of its own",
+        text="make a raw disk (bare metal by dd, and every cloud that takes raw)",
+        platform="metal",
+        sector_sizes=_EVERY_SECTOR,
+        converted=False,
+    ),
+    Place(
+        format="ami",
+        suffix="ami.raw",
+        title="Amazon EC2",
+        text="make a disk for Amazon EC2 (raw, a whole number of GiB)",
+        platform="aws",
+        grain=GIB,
+        largest=65536 * GIB,
+        architectures=_CLOUD_ARCHITECTURES,
+        converted=False,
+    ),
+    Place(
+        format="vhd",
+        suffix="vhd",
+        title="Azure",
+        text="make a fixed VHD (Azure, Hyper-V)",
+        platform="azure",
+        grain=MIB,
+        largest=4095 * GIB,
+        architectures=_CLOUD_ARCHITECTURES,
+        converted=False,
+    ),
+    Place(
+        format="gce",
+        suffix="tar.gz",
+        title="Google Compute Engine",
+        text="make an archive of a disk for Google Compute Engine",
+        platform="gcp",
+        grain=GIB,
+        architectures=_CLOUD_ARCHITECTURES,
+    ),
+    Place(
+        format="vmdk",
+        suffix="vmdk",
+        title="VMware",
+        text="make a streamOptimized VMDK (VMware vSphere, VirtualBox)",
+        platform="vmware",
+        architectures=_CLOUD_ARCHITECTURES,
+    ),
+    Place(
+        format="ova",
+        suffix="ova",
+        title="VMware",
+        text="make an OVA, a machine with its disk (VMware vSphere, VirtualBox)",
+        platform="vmware",
+        architectures=("x86_64",),
+    ),
+)
+
+PLACES: Final[Mapping[str, Place]] = MappingProxyType({row.format: row for row in _ROWS})
