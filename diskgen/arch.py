@@ -6,8 +6,9 @@ table 5.7. EFI suffixes: UEFI 2.11, table 3.2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
@@ -32,6 +33,8 @@ class Machine:
     consoles: tuple[str, ...]  # kernel arguments, the last one gets /dev/console
     serial_grub: str | None  # GRUB's serial command for the console above
     aliases: tuple[str, ...] = ()  # other spellings people use
+    variants: tuple[str, ...] = ()  # that registry clients know, most capable first
+    variant: str = ""  # of its images: what its clients look for, or what the user asked for
     bootloader: str = "grub"  # a name of bootloader.choose.LOADERS
     supported: bool = True
 
@@ -58,6 +61,8 @@ _ROWS: Final = (
         consoles=("console=tty0", "console=ttyAMA0,115200n8"),
         serial_grub=None,  # the firmware's console is the serial line
         aliases=("arm64",),
+        variants=("v8",),
+        variant="v8",  # clients read it from the processor there, and only there
     ),
     Machine(
         name="s390x",
@@ -96,15 +101,31 @@ _ROWS: Final = (
 )
 
 MACHINES: Final[Mapping[str, Machine]] = MappingProxyType({m.name: m for m in _ROWS})
+_VARIANT: Final = re.compile(r"v[0-9]{1,3}(\.[0-9]{1,3})?")
 
 
 def machine(name: str) -> Machine:
-    """Return the row for an architecture by any of its spellings. Raises UsageError."""
-    for row in _ROWS:
-        if name.lower() in (row.name, *row.aliases):
-            return row
-    raise UsageError(
-        f"'{name}' is not an architecture diskgen knows",
-        hint="known are: " + ", ".join(MACHINES),
-        setting="arch",
-    )
+    """Return the row for an architecture by any of its spellings, with the variant behind it.
+
+    ``x86_64``, ``amd64/v3``, ``linux/arm64``. Raises UsageError.
+    """
+    text, slash, variant = name.lower().removeprefix("linux/").partition("/")
+    row = find(text)
+    if row is None:
+        raise UsageError(
+            f"'{name}' is not an architecture diskgen knows",
+            hint="known are: " + ", ".join(MACHINES),
+            setting="arch",
+        )
+    if slash and not _VARIANT.fullmatch(variant):
+        raise UsageError(
+            f"'{name}' names no variant of an architecture",
+            hint=f"write it like {row.name}/v3",
+            setting="arch",
+        )
+    return replace(row, variant=variant) if variant else row
+
+
+def find(name: str) -> Machine | None:
+    """Return the row for an architecture by any of its spellings; None where there is none."""
+    return next((row for row in _ROWS if name.lower() in (row.name, *row.aliases)), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from . import preflight
-from .arch import MACHINES, Machine
+from .arch import Machine
 from .bootloader import choose
 from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
@@ -128,7 +128,7 @@ def fetch_layers(
 
 def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     """Fetch and read the image and decide everything; only the cache is written."""
-    machine = MACHINES[request.arch]
+    machine = request.machine
     image, stacked = read_image(request.source, machine, request.access, store, emit)
     tree = facts.examine(stacked.merged, image.labels, machine.name)
     if tree.policy is not None:
@@ -192,6 +192,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         ImageFacts(
             digest=image.digest,
             arch=machine.name,
+            platform=image.platform,
             title=tree.title,
             version=labels.get("org.opencontainers.image.version", labels.get("version")),
             layers=len(image.layers),
@@ -207,6 +208,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             stateroot=tree.config.stateroot,
             root_filesystem=root_filesystem,
             warnings=(
+                *image.warnings,
                 *tree.warnings,
                 *(facts.doubt_policy(stacked.merged) if rule == SIGNED else ()),
                 *_wishes(tree.config, machine),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from . import build, preflight
-from .arch import MACHINES, Machine
+from .arch import Machine
 from .bootloader import choose
 from .bootloader.bootupd import read_payload
 from .budgets import CONFIG_BYTES
@@ -61,6 +61,7 @@ class Payload:
     digest: str
     title: str
     timestamp: int
+    platform: str = ""  # of an index
     release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
     stateroot: str = "default"
     graphical: bool = False
@@ -128,7 +129,7 @@ def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
 
 def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     """Fetch and read everything and decide; only the cache is written. Raises DiskgenError."""
-    machine = MACHINES[request.arch]
+    machine = request.machine
     source: Container | Original
     if isinstance(request.installer, Path):
         source = remaster.read(request, machine, emit)
@@ -196,6 +197,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         request=request,
         machine=machine,
         digest=target.digest,
+        platform=target.platform,
         title=target.title,
         product=product,
         version=target.release.get("VERSION_ID", ""),
@@ -284,6 +286,8 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         name = request.source.name.rpartition("/")[2].partition(":")[0].partition("@")[0]
         return Payload(
             digest=found.digest,
+            platform=found.platform,
+            warnings=found.warnings,
             title=str(labels.get("org.opencontainers.image.title") or name),
             timestamp=commit.timestamp_of({}, config),
         )
@@ -292,6 +296,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
     choose.inspect(stacked.merged, machine, BIOS_SECTOR)  # it must start what it installs
     return Payload(
         digest=image.digest,
+        platform=image.platform,
         title=tree.title,
         release=facts.os_release(stacked.merged),
         timestamp=commit.image_timestamp(image),
@@ -301,7 +306,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),
         root=stacked.merged,
         image=image,
-        warnings=(*tree.warnings, *stacked.warnings),
+        warnings=(*image.warnings, *tree.warnings, *stacked.warnings),
     )
 
 

@@ -89,6 +89,7 @@ def request_of(args: argparse.Namespace) -> Request:
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
         signature=args.target_signature,
         arch=machine_row(args.arch).name,
+        variant=machine_row(args.arch).variant,
         output=None if planned else args.output or default_output(source, format_name),
         force=False if planned else args.force,
         disk_size=parse_size(args.disk_size, setting="disk-size") if args.disk_size else None,
@@ -119,6 +120,7 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         signature_key=args.target_signature_key,
         embed_authfile=args.embed_authfile,
         arch=machine_row(args.arch).name,
+        variant=machine_row(args.arch).variant,
         output=None if planned else args.output or default_output(source, "iso"),
         force=False if planned else args.force,
         installer=_installer(args.installer),
@@ -252,9 +254,8 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         "--arch",
         default=host_arch(),
         metavar="ARCH",
-        help="architecture of the machine: {} (default: this machine's, %(default)s)".format(
-            ", ".join(MACHINES)
-        ),
+        help="architecture of the machine: {}; with a variant of an index's image as x86_64/v3 "
+        "(default: this machine's, %(default)s)".format(", ".join(MACHINES)),
     )
     group.add_argument(
         "--target-imgref",

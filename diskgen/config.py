@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from .arch import MACHINES, Machine
 from .errors import UsageError
 from .link import Link, check_devices
 from .place import PLACES
@@ -42,6 +43,7 @@ class Request:
     target: ImageRef | None = None  # what the machine updates from; None: the source
     signature: str | None = None  # rule for the signatures of updates; None: as the image says
     arch: str  # a name of arch.MACHINES
+    variant: str = ""  # of its images: what the user asked for
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
     disk_size: int | None = None
@@ -110,6 +112,12 @@ class Request:
                 )
 
     @property
+    def machine(self) -> Machine:
+        """The architecture's row, with the variant that was asked for."""
+        row = MACHINES[self.arch]
+        return replace(row, variant=self.variant) if self.variant else row
+
+    @property
     def tracked(self) -> ImageRef:
         """The reference the machine updates from."""
         return self.target or self.source
@@ -139,6 +147,7 @@ class IsoRequest:
     signature_key: Path | None = None  # of the ostree remote that the rule names
     embed_authfile: bool = False  # the installer is given credentials
     arch: str  # a name of arch.MACHINES
+    variant: str = ""  # of its images: what the user asked for
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
     installer: ImageRef | Path | None = None
@@ -202,6 +211,12 @@ class IsoRequest:
             )
         if (self.packages or self.package_names) and "package" not in self.modes:
             raise UsageError("packages are given, but no mode that installs them", setting="mode")
+
+    @property
+    def machine(self) -> Machine:
+        """The architecture's row, with the variant that was asked for."""
+        row = MACHINES[self.arch]
+        return replace(row, variant=self.variant) if self.variant else row
 
     @property
     def tracked(self) -> ImageRef:

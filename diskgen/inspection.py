@@ -35,6 +35,8 @@ def of_image(ref: ImageRef, machine: Machine, access: AccessOptions, emit: Emit)
         "reference": str(ref),
         "digest": found.digest,
         "architecture": machine.name,
+        "platform": found.platform or None,
+        "warnings": list(found.warnings),
         "created": config.get("created"),
         "bootable": "containers.bootc" in labels or "ostree.bootable" in labels,
         "encapsulated": encapsulated.LABEL in labels,
@@ -119,7 +121,8 @@ def to_text(facts: dict[str, Any]) -> str:
         lines = [
             f"image         {facts['reference']}",
             f"digest        {facts['digest']}",
-            f"architecture  {facts['architecture']}",
+            f"architecture  {facts['architecture']}"
+            + (f", {facts['platform']} of an index" if facts["platform"] else ""),
             f"created       {facts['created'] or '-'}",
             f"bootable      {'yes' if facts['bootable'] else 'no'}"
             + (" (encapsulated ostree commit)" if facts["encapsulated"] else ""),
@@ -133,6 +136,7 @@ def to_text(facts: dict[str, Any]) -> str:
         ]
         lines.append("labels")
         lines += [f"  {key}={value}" for key, value in sorted(facts["labels"].items())]
+        lines += [f"warning: {warning}" for warning in facts["warnings"]]
         return page(lines)
     lines = [
         f"disk          {facts['path']}",

@@ -45,6 +45,7 @@ class ImageFacts:
 
     digest: str
     arch: str
+    platform: str  # the one of an index that was taken: linux/amd64/v3; "" without an index
     title: str  # PRETTY_NAME
     version: str | None
     layers: int
@@ -191,6 +192,7 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
             "source": str(plan.request.source),
             "digest": image.digest,
             "architecture": plan.machine.name,
+            "platform": image.platform or None,
             "title": image.title,
             "version": image.version,
             "layers": image.layers,
@@ -242,7 +244,8 @@ def to_text(plan: DiskPlan) -> str:
     lines = [
         f"{image.title}" + (f", version {image.version}" if image.version else ""),
         f"  image       {plan.request.source.short}",
-        f"  digest      {image.digest}",
+        f"  digest      {image.digest}"
+        + (f", {image.platform} of an index" if image.platform else ""),
         (
             f"  content     {format_size(image.content_bytes)} in {image.layers} layers, "
             f"kernel {image.kernel}, {plan.machine.name}"

@@ -125,7 +125,9 @@ class Registry:
 
 
 @contextmanager
-def registry(place: Path, *, tls: bool = False, auth: bool = False) -> Iterator[Registry]:
+def registry(
+    place: Path, *, tls: bool = False, auth: bool = False, schema1: bool = False
+) -> Iterator[Registry]:
     """Run a registry until the block is left; its CA certificate is ``place/tls/ca.crt``."""
     place.mkdir(parents=True, exist_ok=True)
     port = _free_port()
@@ -141,6 +143,8 @@ def registry(place: Path, *, tls: bool = False, auth: bool = False) -> Iterator[
             "certificate": str(place / "tls/server.crt"),
             "key": str(place / "server.key"),
         }
+    if schema1:
+        config["compatibility"] = {"schema1": {"enabled": True}}
     if auth:
         (place / "htpasswd").write_text(_HTPASSWD)
         config["auth"] = {"htpasswd": {"realm": "test", "path": str(place / "htpasswd")}}

@@ -9,22 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..arch import Machine
+from ..arch import MACHINES, Machine, find
 from ..budgets import CONFIG_BYTES, LAYERS, MANIFEST_BYTES, Budget
 from ..documents import DocumentError, load_object
 from ..errors import SourceError
 from ..reference import is_digest
 
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_SCHEMA1: Final = (
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+)
 _INDEXES: Final = frozenset(
     {
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
     }
 )
+_DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+_ZSTD: Final = "io.github.containers.compression.zstd"  # annotation of a manifest in an index
 _MANIFESTS: Final = frozenset(
     {
         "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
+        DOCKER_MANIFEST,
     }
 )
 _LAYERS: Final = frozenset(
@@ -65,6 +72,13 @@ class Platform:
     variant: str
     descriptor: Descriptor
     name: str  # annotation org.opencontainers.image.ref.name
+    stated: bool = True  # the index says which platform it is for
+    zstd: bool = False  # the index says that its layers are zstd
+
+    @property
+    def spelling(self) -> str:
+        """Return it as people write it: ``linux/amd64/v3``."""
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
 def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
@@ -78,12 +92,10 @@ def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
             else "application/vnd.oci.image.manifest.v1+json"
         )
     if value.get("schemaVersion") == 1:
-        raise SourceError(
-            f"'{what}' has a manifest of Docker's schema 1, which holds no verifiable layers",
-            hint="push the image again with a current tool",
-        )
+        raise outdated(what)
     if kind in _INDEXES:
-        return tuple(_platform(item, what) for item in _list(value, "manifests", what))
+        oci = kind != _DOCKER_LIST
+        return tuple(_platform(item, what, oci=oci) for item in _list(value, "manifests", what))
     if kind not in _MANIFESTS:
         raise SourceError(f"'{what}' is no container image: its type is '{kind}'")
     config = _descriptor(value.get("config"), what)
@@ -97,36 +109,15 @@ def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
             raise SourceError(
                 f"layer '{layer.digest}' of '{what}' has the type '{layer.media_type}', "
                 "which is no plain, gzip or zstd tar",
+                hint=_layer_hint(layer.media_type),
             )
     return Manifest(config, layers)
-
-
-def choose(platforms: tuple[Platform, ...], machine: Machine, what: str) -> Descriptor:
-    """Return the platform's manifest for a machine. Raises SourceError listing what there is."""
-    linux = [p for p in platforms if p.os in ("linux", "")]
-    for platform in linux:
-        if platform.architecture == machine.oci:
-            return platform.descriptor
-    if len(linux) == 1 and not linux[0].architecture:
-        return linux[0].descriptor  # a layout's index need not say; the config will
-    known = sorted({p.architecture for p in linux if p.architecture not in ("", "unknown")})
-    raise SourceError(
-        f"'{what}' has no image for {machine.name} ({machine.oci})",
-        hint=f"it has {', '.join(known)}" if known else None,
-        setting="arch",
-    )
 
 
 def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple[str, ...]:
     """Return the diff_ids of a config after checking it. Raises SourceError."""
     value = _object(data, f"the config of '{what}'", CONFIG_BYTES)
-    found = value.get("architecture")
-    if found != machine.oci:
-        raise SourceError(
-            f"'{what}' is an image for '{found}', not for {machine.name} ({machine.oci})",
-            hint="name the architecture you want",
-            setting="arch",
-        )
+    _check_architecture(value.get("architecture"), machine, what)
     rootfs = value.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or not all(
@@ -146,6 +137,53 @@ def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple
     ):
         raise SourceError(f"the labels of '{what}' are malformed")
     return tuple(diff_ids)
+
+
+def outdated(what: str) -> SourceError:
+    """Return the refusal of Docker's schema 1."""
+    return SourceError(
+        f"'{what}' has a manifest of Docker's schema 1, which holds no verifiable layers",
+        hint="copy it in a format of today: skopeo copy --format v2s2 SOURCE docker-archive:FILE, "
+        "and name that file",
+    )
+
+
+def _check_architecture(found: object, machine: Machine, what: str) -> None:
+    """Refuse an image for another machine, or for one that no client can name."""
+    if found == machine.oci:
+        return
+    row = find(found) if isinstance(found, str) else None
+    repair = f"podman build --platform linux/{(row or machine).oci}"
+    if not found:
+        raise SourceError(
+            f"the config of '{what}' lacks 'architecture': it does not say for which machine it is",
+            hint=f"build it again with the architecture: {repair}; or write it into the config: "
+            f"umoci config --architecture {machine.oci}",
+        )
+    if row is not None and found != row.oci:
+        raise SourceError(
+            f"the config of '{what}' has the architecture '{found}', which images call '{row.oci}'",
+            hint=f"build it again with that name: {repair}; or write it into the config: "
+            f"umoci config --architecture {row.oci}",
+        )
+    raise SourceError(
+        f"'{what}' is an image for '{found}', not for {machine.name} ({machine.oci})",
+        hint=f"for that machine: --arch {row.name}"
+        if row is not None
+        else f"known are: {', '.join(MACHINES)}",
+        setting="arch",
+    )
+
+
+def _layer_hint(media_type: str) -> str:
+    """Return what to do about a layer that cannot be read."""
+    if media_type.endswith("+encrypted"):
+        return "decrypt it first: skopeo copy --decryption-key KEY docker://REF oci:DIR:TAG"
+    if ".nondistributable." in media_type or ".foreign." in media_type:
+        return "it lies outside of its registry (Windows images have such); no machine boots it"
+    if "layer" not in media_type and "diff" not in media_type:
+        return "an artifact, such as a chart or a signature: name a bootable container image"
+    return "build the image again with gzip or zstd layers: podman push --compression-format gzip"
 
 
 def _object(data: bytes, what: str, limit: Budget) -> dict[str, Any]:
@@ -177,10 +215,11 @@ def _descriptor(value: object, what: str) -> Descriptor:
     raise SourceError(f"the manifest of '{what}' has a malformed descriptor: {str(value)[:100]}")
 
 
-def _platform(value: object, what: str) -> Platform:
+def _platform(value: object, what: str, *, oci: bool) -> Platform:
     descriptor = _descriptor(value, what)
     assert isinstance(value, dict)
-    platform = value.get("platform") or {}
+    stated = value.get("platform")
+    platform = stated or {}
     notes = value.get("annotations") or {}
     if not isinstance(platform, dict) or not isinstance(notes, dict):
         raise SourceError(f"the index of '{what}' is malformed")
@@ -190,4 +229,6 @@ def _platform(value: object, what: str) -> Platform:
         str(platform.get("variant") or ""),
         descriptor,
         str(notes.get("org.opencontainers.image.ref.name") or ""),
+        stated=stated is not None or not oci,  # Docker's lists have no way to leave it out
+        zstd=oci and notes.get(_ZSTD) == "true",
     )

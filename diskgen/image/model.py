@@ -36,6 +36,8 @@ class Image:
     manifest: bytes
     config: bytes
     layers: tuple[Layer, ...]
+    platform: str = ""  # the one of an index that was taken: linux/amd64/v3; "" without an index
+    warnings: tuple[str, ...] = ()
 
     def check_sizes(self) -> None:
         """Raise BrokenBlob for a layer that is not as long as its manifest says."""

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from ..config import AccessOptions
+from ..documents import load_object
 from ..errors import DiskgenError, HostError, SourceError, ToolError
 from ..run import Completed, run
+
+
+class NotFound(SourceError):  # noqa: N818 - what was said, whoever is at fault
+    """The source has no such image."""
+
 
 # (pattern in skopeo's stderr, error class, message, hint, setting); the first match counts.
 _FAILURES: Final[tuple[tuple[str, type[DiskgenError], str, str | None, str | None], ...]] = (
@@ -52,7 +58,7 @@ _FAILURES: Final[tuple[tuple[str, type[DiskgenError], str, str | None, str | Non
     (
         r"manifest unknown|name unknown|repository name not known|status code 404|StatusCode: 404"
         r"|reading manifest .*: not found|no such manifest",
-        SourceError,
+        NotFound,
         "'{ref}' does not exist in its registry",
         "check the name and the tag",
         None,
@@ -104,7 +110,7 @@ _FAILURES: Final[tuple[tuple[str, type[DiskgenError], str, str | None, str | Non
     (
         r"no such file or directory|does not exist|not a directory|not known|does not resolve"
         r"|identifier is not an image",
-        SourceError,
+        NotFound,
         "'{ref}' does not exist",
         "check the path and the tag",
         None,
@@ -164,3 +170,30 @@ def explain(error: ToolError, what: str) -> DiskgenError:
         if re.search(pattern, error.stderr, re.IGNORECASE):
             return kind(message.format(ref=what), hint=hint, setting=setting)
     return error
+
+
+def accepts_anything(access: AccessOptions) -> bool:
+    """Say whether the signature policy in force accepts every OCI layout.
+
+    Only then may a layout be read without skopeo, which would enforce the policy. The files and
+    their order are those of containers-policy.json(5).
+    """
+    candidates = (
+        [access.policy]
+        if access.policy
+        else [
+            Path("~/.config/containers/policy.json").expanduser(),
+            Path("/etc/containers/policy.json"),
+        ]
+    )
+    for path in candidates:
+        if path.is_file():
+            try:
+                policy = load_object(path.read_bytes())
+                return bool(
+                    policy["default"] == [{"type": "insecureAcceptAnything"}]
+                    and "oci" not in policy.get("transports", {})
+                )
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                return False
+    return False

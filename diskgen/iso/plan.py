@@ -59,6 +59,7 @@ class IsoPlan:
     request: IsoRequest
     machine: Machine
     digest: str  # of the payload
+    platform: str = ""  # of an index, as a disk's
     title: str  # of the payload
     product: str
     version: str
@@ -122,6 +123,7 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
             "source": str(plan.request.source),
             "digest": plan.digest,
             "architecture": plan.machine.name,
+            "platform": plan.platform or None,
             "title": plan.title,
         },
         "installer": {
@@ -156,7 +158,8 @@ def to_text(plan: IsoPlan) -> str:
     lines = [
         plan.title,
         f"  image       {plan.request.source.short}",
-        f"  digest      {plan.digest}",
+        f"  digest      {plan.digest}"
+        + (f", {plan.platform} of an index" if plan.platform else ""),
         f"  comes       {where}",
         f"  updates     {plan.request.tracked.short}",
         "",
