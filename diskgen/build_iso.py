@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from . import build, preflight
+from . import build, preflight, secrecy
 from .arch import Machine
 from .bootloader import choose
 from .bootloader.bootupd import read_payload
@@ -110,7 +110,7 @@ def _build(request: IsoRequest, store: Store, emit: Emit) -> IsoArtifact:
         with writing(request.output.parent):
             finished, md5 = write(prepared, store, work, emit)
         preflight.check_iso_size(request, finished.stat().st_size)
-        path = work.publish(finished)
+        path = work.publish(finished, secret=bool(secrecy.secrets(request)))
     return IsoArtifact(
         path=path,
         size=path.stat().st_size,
@@ -219,6 +219,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
             *installer.warnings,
             *given.warnings,
             *contents.doubts(request, texts, version, target.content),
+            *secrecy.warnings(request),
         ),
     )
     added = given.tree

@@ -30,6 +30,10 @@ _REGISTRY_NAME: Final = re.compile(
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
+# What stands before an '@' of a registry's name, with whatever scheme: a user, a password.
+_CREDENTIALS: Final = re.compile(
+    r"(?P<before>(?:[a-z+]+://)?(?:[^/:@]*:)?).*@(?P<after>(?!sha256:)[^@/]+/[^@]*)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def check_signature(text: str) -> str:
 def parse(text: str, *, setting: str | None = None) -> ImageRef:
     """Return the reference that ``text`` means; a bare name means a registry.
 
-    Raises UsageError for an unknown transport or a name no registry can have.
+    Raises UsageError for an unknown transport, a name no registry can have, and credentials.
     """
     transport, colon, rest = text.partition(":")
     if text.startswith("docker://"):
@@ -111,6 +115,8 @@ def parse(text: str, *, setting: str | None = None) -> ImageRef:
         if not rest:
             raise UsageError(f"'{text}' names no image behind '{transport}:'", setting=setting)
         return ImageRef(transport, rest)
+    if "://" in text:
+        _refuse_credentials(text, setting)
     if "://" in text or transport in {"docker-daemon", "tarball", "sif", "ostree", "atomic"}:
         raise UsageError(
             f"'{text}' has an unknown transport",
@@ -145,6 +151,17 @@ def escape_ref(text: str) -> str:
     return "".join(out)
 
 
+def _refuse_credentials(text: str, setting: str | None) -> None:
+    found = _CREDENTIALS.fullmatch(text)
+    if found is not None:
+        raise UsageError(
+            f"'{found['before']}***@{found['after']}' holds credentials, which plans, caches and "
+            "installed machines would keep",
+            hint="log in with 'skopeo login', or give them by --authfile",
+            setting=setting,
+        )
+
+
 def _spelling(transport: str) -> str:
     return "docker://" if transport == "docker" else f"{transport}:"
 
@@ -152,6 +169,7 @@ def _spelling(transport: str) -> str:
 def _registry(name: str, text: str, setting: str | None) -> ImageRef:
     match = _REGISTRY_NAME.fullmatch(name)
     if match is None:
+        _refuse_credentials(text, setting)
         lower = name.lower()
         hint = (
             f"repository names are lower case: '{lower}'"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from . import secrecy
 from .errors import HostError, UsageError
 from .interrupt import whole
 
@@ -52,11 +53,14 @@ class Workspace:
         return path
 
     @whole
-    def publish(self, partial: Path) -> Path:
+    def publish(self, partial: Path, *, secret: bool = False) -> Path:
         """Make a finished partial file the output. Raises UsageError when there is one now.
+
+        A ``secret`` output is for its owner's eyes alone, others are as the umask has it.
 
         Nothing is flushed to the medium: what a power cut takes can be built again.
         """
+        partial.chmod(secrecy.output_mode(secret=secret))
         if self._force:
             partial.replace(self._output)
         else:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .. import secrecy
 from ..documents import load_object
 from ..errors import HostError
 from ..interrupt import whole
@@ -58,12 +59,21 @@ class Store:
 
     @contextmanager
     def session(self) -> Iterator[Store]:
-        """Use the cache: it exists and nothing is pruned from it while the block runs."""
+        """Use the cache: it exists and nothing is pruned from it while the block runs.
+
+        What is written meanwhile, inside it or elsewhere, is readable by its owner alone.
+        """
+        with secrecy.private(), self._locked():
+            yield self
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         try:
             for path in (self.blobs / "sha256", self.layers, self._runtimes, self._images,
                          self._scratch):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
                 private.require(path)
+            self.root.chmod(0o700)  # older ones were for everybody to read
             lock = (self.root / "lock").open("w")
         except OSError as error:
             raise HostError(
@@ -73,7 +83,7 @@ class Store:
             ) from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
-            yield self
+            yield
 
     @contextmanager
     @whole
@@ -135,6 +145,8 @@ class Store:
         partial = path.with_suffix(f".{time.monotonic_ns()}.partial")
         partial.write_text(json.dumps(note))
         partial.rename(path)
+        for blob in (self.blobs / "sha256").iterdir():  # skopeo lets everybody read them
+            blob.chmod(secrecy.OWNER_ONLY)
 
     def usage(self) -> list[Row]:
         """Return what is cached; empty where there is no cache."""

@@ -1,0 +1,71 @@
+"""Who may read what is written: everything is its owner's alone until it is published.
+
+An output gets the mode that the caller's umask gives, unless it carries what not everybody could
+read before: password hashes, credentials, a kickstart that others cannot read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from .config import IsoRequest
+
+OWNER_ONLY: Final = 0o600
+_NOBODY_ELSE: Final = 0o077
+_USERINFO: Final = re.compile(r"://[^\s/]*@")  # RFC 3986, section 3.2.1
+_umask: int | None = None  # the caller's, while the process has another one
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Let what this process and its children write while the block runs be its owner's alone."""
+    global _umask
+    before, known = os.umask(_NOBODY_ELSE), _umask
+    if known is None:
+        _umask = before
+    try:
+        yield
+    finally:
+        os.umask(before)
+        _umask = known
+
+
+def output_mode(*, secret: bool) -> int:
+    """Return the mode of a finished output, by the umask of whoever called us."""
+    if secret:
+        return OWNER_ONLY
+    if _umask is not None:
+        return 0o666 & ~_umask
+    current = os.umask(_NOBODY_ELSE)
+    os.umask(current)
+    return 0o666 & ~current
+
+
+def secrets(request: IsoRequest) -> tuple[str, ...]:
+    """Return what of a medium is not for everybody's eyes, in words; usually nothing."""
+    found = []
+    if request.root_password or any(user.password for user in request.users):
+        found.append("password hashes")
+    if request.kickstart is not None:
+        with suppress(OSError):  # told where it is read
+            if not request.kickstart.stat().st_mode & stat.S_IROTH:
+                found.append(f"the kickstart '{request.kickstart}', which not everybody can read")
+    if request.packages is not None and _USERINFO.search(request.packages):
+        found.append("the credentials in the address of the packages")
+    return tuple(found)
+
+
+def warnings(request: IsoRequest) -> tuple[str, ...]:
+    """Return what a plan has to say of :func:`secrets`."""
+    found = secrets(request)
+    if not found:
+        return ()
+    return (
+        f"the medium carries {' and '.join(found)}: its file is readable by its owner alone, and "
+        "whoever gets the medium can read them",
+    )
