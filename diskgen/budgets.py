@@ -92,6 +92,8 @@ ZSTD_WINDOW_BYTES: Final = Budget(
     "zstd-window-bytes", 128 * MIB, BYTES, "the window of a zstd blob"
 )
 # Boot files.
+INITRAMFS_BYTES: Final = Budget("initramfs-bytes", 2 * GIB, BYTES, "an initramfs, unpacked")
+INITRAMFS_ENTRIES: Final = Budget("initramfs-entries", 200_000, "entries", "an initramfs")
 ESP_FILES: Final = Budget("esp-files", 2000, "files", "the EFI system partition")
 # Disks that are looked into.
 CLUSTER_BYTES: Final = Budget("cluster-bytes", 2 * MIB, BYTES, "a cluster of a qcow2, unpacked")

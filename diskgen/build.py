@@ -20,6 +20,7 @@ from .image.index import LayerIndex
 from .image.model import Image
 from .image.repair import repairing
 from .image.store import Store
+from .initramfs.findings import Cached
 from .layout import DISK, Content, Filesystem, Partition, Role, derive_uuid
 from .ostree import commit, deploy, facts, firstboot, kargs, kernel, labelling, stack
 from .ostree.installconfig import InstallConfig
@@ -130,7 +131,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     """Fetch and read the image and decide everything; only the cache is written."""
     machine = request.machine
     image, stacked = read_image(request.source, machine, request.access, store, emit)
-    tree = facts.examine(stacked.merged, image.labels, machine.name)
+    tree = facts.examine(
+        stacked.merged, image.labels, machine.name, initramfs=Cached(store.initramfs)
+    )
     if tree.policy is not None:
         with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:
             with store.scratch() as scratch:

@@ -21,6 +21,7 @@ from .image import fetch, flatten
 from .image.model import Image
 from .image.repair import repairing
 from .image.store import Store
+from .initramfs.findings import Cached
 from .iso import (
     access,
     container,
@@ -139,7 +140,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         offered = contents.offer(request, machine)
         target = _payload(request, machine, store, emit)
         root, made = _root(request, machine, store, emit)
-        source = container.examine(request, machine, root, made)
+        source = container.examine(request, machine, root, made, Cached(store.initramfs))
     installer = source.installer
     problems = list(_unfit(request, target, installer))
     if problems:
@@ -293,7 +294,9 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
             timestamp=commit.timestamp_of({}, config),
         )
     image, stacked = build.read_image(request.source, machine, request.access, store, emit)
-    tree = facts.examine(stacked.merged, image.labels, machine.name)
+    tree = facts.examine(
+        stacked.merged, image.labels, machine.name, initramfs=Cached(store.initramfs)
+    )
     choose.inspect(stacked.merged, machine, BIOS_SECTOR)  # it must start what it installs
     return Payload(
         digest=image.digest,

@@ -15,6 +15,8 @@ from typing import Any
 
 import zstandard
 
+from .initramfs import toy_initramfs
+
 CREATED = "2026-11-01T00:00:00Z"
 EPOCH = 1793491200
 LABELS = {"containers.bootc": "1", "ostree.bootable": "1"}
@@ -194,7 +196,7 @@ def bootable_tar(
     for kernel in kernels:
         image = mainframe_kernel() if arch == "s390x" else b"kernel " * 1000
         tar.file(f"usr/lib/modules/{kernel}/vmlinuz", image, mode=0o755)
-        tar.file(f"usr/lib/modules/{kernel}/initramfs.img", b"initramfs " * 1000, mode=0o600)
+        tar.file(f"usr/lib/modules/{kernel}/initramfs.img", toy_initramfs(), mode=0o600)
     if loader and arch == "s390x":
         tar.file("usr/lib/s390-tools/stage3.bin", bytes(range(256)) * 60)
         tar.file("usr/sbin/zipl", b"zipl", mode=0o755)

@@ -18,10 +18,13 @@ from diskgen.image.model import Image, Layer
 from diskgen.reference import ImageRef
 from diskgen.tree import Content, Data, Directory, File, Xattrs, read
 
+from .initramfs import toy_initramfs
+
 LABELS = {"containers.bootc": "1", "org.opencontainers.image.version": "42.1"}
 CREATED = "2025-06-01T12:30:15.123456789Z"
 TIMESTAMP = 1748781015
 OWNER = (0, 0)
+INITRAMFS = toy_initramfs()
 
 
 def checksum(
@@ -125,7 +128,7 @@ def bootable(*, owner: tuple[int, int] = OWNER, kernel: bytes = b"kernel") -> tu
         f("usr/lib/os-release", b'ID=test\nPRETTY_NAME="Test Linux 1"\n', owner=owner),
         f("usr/lib/ostree/prepare-root.conf", b"[sysroot]\nreadonly=true\n", owner=owner),
         f("usr/lib/modules/6.1.0-test/vmlinuz", kernel, mode=0o755, owner=owner),
-        f("usr/lib/modules/6.1.0-test/initramfs.img", b"initramfs", mode=0o600, owner=owner),
+        f("usr/lib/modules/6.1.0-test/initramfs.img", INITRAMFS, mode=0o600, owner=owner),
         d("usr/lib/tmpfiles.d", owner=owner),
         f("usr/share/empty1", b"", owner=owner),
         f("usr/share/empty2", b"", owner=owner),

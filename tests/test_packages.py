@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.iso import compression
+from diskgen import compression
 from diskgen.iso.packages import Source, examine
 from diskgen.tree import File, Packed, read
 

@@ -2,6 +2,7 @@
 
     v1/blobs/sha256/<digest>   as fetched, shared by all images
     v1/layers/<diff_id>.*      pack and index of a layer that was read
+    v1/initramfs/<sum>.json    what an initramfs says, by its content
     v1/runtimes/<name>.<sum>   packed installers, by what they are made of and what they are
     v1/images/<digest>.json    one per image: reference, blobs, layers; its mtime is the last use
     v1/tmp/                    scratch of running builds
@@ -38,7 +39,7 @@ _DAY: Final = 24 * 60 * 60
 class Row:
     """One cached thing; ``size`` in bytes, ``last_used`` in seconds since 1970."""
 
-    kind: str  # blob, layer or runtime
+    kind: str  # blob, layer, initramfs or runtime
     digest: str
     size: int
     last_used: float
@@ -53,6 +54,7 @@ class Store:
         self.root = root.absolute() / "v1"
         self.blobs = self.root / "blobs"
         self.layers = self.root / "layers"
+        self.initramfs = self.root / "initramfs"
         self._runtimes = self.root / "runtimes"
         self._images = self.root / "images"
         self._scratch = self.root / "tmp"
@@ -69,8 +71,8 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            for path in (self.blobs / "sha256", self.layers, self._runtimes, self._images,
-                         self._scratch):  # fmt: skip
+            for path in (self.blobs / "sha256", self.layers, self.initramfs, self._runtimes,
+                         self._images, self._scratch):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
                 private.require(path)
             self.root.chmod(0o700)  # older ones were for everybody to read
@@ -168,6 +170,8 @@ class Store:
         for path in self.layers.glob("*"):
             if not path.name.startswith(".tmp-"):
                 groups.setdefault(("layer", f"sha256:{path.stem}"), []).append(path)
+        for path in self.initramfs.glob("*"):
+            groups.setdefault(("initramfs", f"sha256:{path.stem}"), []).append(path)
         for path in self._runtimes.glob("*"):
             groups.setdefault(("runtime", f"sha256:{path.stem}"), []).append(path)
         for (kind, digest), paths in sorted(groups.items()):

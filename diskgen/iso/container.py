@@ -10,6 +10,7 @@ from ..bootloader import grub_bios
 from ..config import IsoRequest
 from ..events import Emit, step
 from ..image.store import Store
+from ..initramfs import findings
 from ..ostree.facts import os_release
 from ..tree import Directory, File, Packed, read, regular
 from ..units import format_size
@@ -34,9 +35,15 @@ class Container:
     timestamp: int  # of its image
 
 
-def examine(request: IsoRequest, machine: Machine, root: Directory, timestamp: int) -> Container:
+def examine(
+    request: IsoRequest,
+    machine: Machine,
+    root: Directory,
+    timestamp: int,
+    read: findings.Examine,
+) -> Container:
     """Return what an installer's root brings. Raises UnfitError with all that is missing."""
-    runtime = runtimes.examine(root, machine)
+    runtime = runtimes.examine(root, machine, read)
     release = os_release(root)
     language = language_of(release if runtime.anaconda else {}, VERSIONS)
     installer = Installer(

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from ..compression import SUFFIXES, Damaged, inflate
 from ..errors import SourceError, UsageError
 from ..image.tarstream import Stream, entries
-from .compression import SUFFIXES, Damaged, inflate
 from .folder import refusal, show
 
 _MAGIC: Final = b"!<arch>\n"

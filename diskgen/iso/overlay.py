@@ -9,50 +9,21 @@ from __future__ import annotations
 import io
 import lzma
 import stat
-import struct
-from dataclasses import dataclass
 from typing import Final
 
 import zstandard
 
+from ..compression import Damaged, inflate
 from ..errors import SourceError
+from ..initramfs import cpio
 from ..tree import Directory, File, read, regular, symlink
 from ..units import MIB, align_up
-from .compression import Damaged, inflate
 
 _MAGIC: Final = b"070701"
-TRAILER: Final = b"TRAILER!!!"
 _ALIGN: Final = 512  # of the whole archive
 _MAX_SIZE: Final = (1 << 32) - 1  # a size has eight hex digits
-HEAD: Final = 110  # bytes of an entry's
-KNOWN: Final = (b"070701", b"070702")
-COMPRESSED: Final = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+_COMPRESSED: Final = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 _MAX_UNPACKED: Final = 256 * MIB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What the head of an entry says; sizes in bytes."""
-
-    inode: tuple[int, int, int]  # number, and the device's
-    mode: int
-    links: int
-    size: int
-    name_size: int
-
-
-def entry(head: bytes) -> Entry:
-    """Return what HEAD bytes say. Raises Damaged or ValueError."""
-    if head[:6] not in KNOWN:
-        raise Damaged("it is no cpio archive")
-    numbers = bytes.fromhex(head[6:].decode("ascii"))
-    if len(numbers) != HEAD // 2 - 3:
-        raise Damaged("it ends too early")
-    (number, mode, _, _, links, _, size, major, minor, _, _, name_size, _) = struct.unpack(
-        ">13I", numbers
-    )
-    return Entry(inode=(number, major, minor), mode=mode, links=links, size=size,
-                 name_size=name_size)  # fmt: skip
 
 
 def archive(root: Directory, timestamp: int) -> bytes:
@@ -69,7 +40,7 @@ def archive(root: Directory, timestamp: int) -> bytes:
         else:
             data, mode = _content(path, node), node.mode
         out += _entry(number, path, mode, data, timestamp)
-    out += _entry(0, TRAILER, 0, b"", 0)
+    out += _entry(0, cpio.TRAILER, 0, b"", 0)
     return bytes(out + bytes(-len(out) % _ALIGN))
 
 
@@ -92,7 +63,7 @@ def unpacked(file: File) -> Directory:
         if file.content is None or file.size > _MAX_UNPACKED:
             raise Damaged("it is too large")
         data = read(file.content)
-        suffix = next((s for head, s in COMPRESSED.items() if data.startswith(head)), "")
+        suffix = next((s for head, s in _COMPRESSED.items() if data.startswith(head)), "")
         data = b"".join(inflate(io.BytesIO(data), suffix, _MAX_UNPACKED))
         return _tree(data)
     except (Damaged, ValueError, NotADirectoryError) as error:
@@ -109,13 +80,13 @@ def _tree(data: bytes) -> Directory:
     linked: dict[tuple[int, int, int], File] = {}
     at = 0
     while True:
-        found = entry(data[at : at + HEAD])
-        name = data[at + HEAD : at + HEAD + found.name_size].rstrip(b"\0")
-        begin = align_up(at + HEAD + found.name_size, 4)
+        found = cpio.entry(data[at : at + cpio.HEAD])
+        name = data[at + cpio.HEAD : at + cpio.HEAD + found.name_size].rstrip(b"\0")
+        begin = align_up(at + cpio.HEAD + found.name_size, 4)
         body = data[begin : begin + found.size]
         if len(body) != found.size:
             raise Damaged("it ends too early")
-        if name == TRAILER:
+        if name == cpio.TRAILER:
             return root
         at = align_up(begin + found.size, 4)
         parts = [part for part in name.split(b"/") if part not in (b"", b".")]

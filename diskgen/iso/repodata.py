@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from ..compression import SUFFIXES, Damaged, inflate
 from ..tree import Directory, File, pieces
-from .compression import SUFFIXES, Damaged, inflate
 from .folder import host_path, refusal, regular_at
 
 REPOMD: Final = b"repodata/repomd.xml"

@@ -16,11 +16,13 @@ from typing import Final
 from ..arch import Machine
 from ..bootloader import grub
 from ..errors import Problem, SourceError
+from ..initramfs import findings
 from ..ostree.facts import UnfitError
+from ..ostree.kernel import dracut, no_initramfs
 from ..ostree.lookup import find, find_dir
 from ..tree import Directory, File
 from . import anaconda as anaconda_kind
-from . import dracut, own
+from . import own
 
 STAGE2: Final = "images/install.img"  # where dracut looks for the runtime on a medium
 _MODULES: Final = "usr/lib/modules"
@@ -35,10 +37,7 @@ _BIOS: Final = ("boot_hybrid.img", "cdboot.img", "iso9660.mod")
 _MENU_FONT: Final = "usr/share/grub/unicode.pf2"
 _DRACUT: Final = "anaconda"
 _FIPS: Final = "fips"
-_MAKE: Final = (
-    "make one in its build: dracut --no-hostonly --add 'anaconda fips' "
-    f"/{_MODULES}/{{release}}/initramfs.img {{release}}"
-)
+_ADD: Final = f"'{_DRACUT} {_FIPS}'"
 _RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _PLACE: Final = "EFI/BOOT"
 
@@ -63,8 +62,10 @@ class Runtime:
     warnings: tuple[str, ...] = ()
 
 
-def examine(root: Directory, machine: Machine) -> Runtime:
-    """Return what a flattened image brings for a machine's media.
+def examine(
+    root: Directory, machine: Machine, read: findings.Examine = findings.examine
+) -> Runtime:
+    """Return what a flattened image brings for a machine's media; ``read`` reads an initramfs.
 
     Raises UnfitError with everything that is missing at once.
     """
@@ -79,7 +80,9 @@ def examine(root: Directory, machine: Machine) -> Runtime:
             )
         )
     release, kernel, initrd = _kernel(root, problems)
-    modules = _modules(initrd, release, problems) if anaconda and kernel is not None else None
+    modules = (
+        _modules(root, initrd, release, problems, read) if anaconda and kernel is not None else None
+    )
     efi, menus = _efi(root, machine, problems)
     bios = _bios(root, machine, problems, needed=anaconda or not efi)
     if problems:
@@ -129,23 +132,26 @@ def _kernel(root: Directory, problems: list[Problem]) -> tuple[str, File | None,
     return release, kernel, folder.get_file(releases[0] + b"/initramfs.img")
 
 
-def _modules(initrd: File | None, release: str, problems: list[Problem]) -> frozenset[str] | None:
+def _modules(
+    root: Directory,
+    initrd: File | None,
+    release: str,
+    problems: list[Problem],
+    read: findings.Examine,
+) -> frozenset[str] | None:
     """Return dracut's modules in Anaconda's initramfs; None where it does not say."""
     if initrd is None or not initrd.size:
-        problems.append(
-            missing(
-                f"kernel '{release}' of the installer's image has no initramfs beside it",
-                _MAKE.format(release=release),
-            )
-        )
+        lack = no_initramfs(root, release, add=_ADD, of=" of the installer's image")
+        problems.append(missing(lack.message, lack.hint or ""))
         return None
-    made_with = dracut.modules(initrd)
+    made_with = read(initrd).modules
     if made_with is not None and _DRACUT not in made_with:
         problems.append(
             missing(
                 f"the initramfs of the installer's kernel '{release}' was made without "
                 f"dracut's module '{_DRACUT}', so it would not find the installer",
-                f"{_MAKE.format(release=release)}, with the package anaconda-dracut installed",
+                f"make one in its build: {dracut(release, _ADD)}, with the package "
+                "anaconda-dracut installed",
             )
         )
     return made_with

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from ..compression import Damaged, inflate
 from ..tree import Directory, File
-from .compression import Damaged, inflate
 from .folder import host_path, refusal, regular_at
 
 _DISTS: Final = b"dists"

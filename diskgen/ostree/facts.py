@@ -12,9 +12,10 @@ from typing import Final
 
 from ..documents import load_object
 from ..errors import PreflightError, Problem, SourceError
+from ..initramfs import findings
 from ..tree import Directory
 from .installconfig import InstallConfig, read_config
-from .kernel import Kernel, find_kernel
+from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
 from .lookup import find, find_dir, find_link, find_text
 from .selinux import Policy, read_policy
 
@@ -59,17 +60,28 @@ class TreeFacts:
     warnings: tuple[str, ...] = ()
 
 
-def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFacts:
+def examine(
+    root: Directory,
+    labels: Mapping[str, str],
+    machine: str,
+    *,
+    initramfs: findings.Examine = findings.examine,
+) -> TreeFacts:
     """Return the facts of a merged tree for a machine (a name of ``arch.MACHINES``).
 
-    Raises UnfitError with all reasons against it at once.
+    ``initramfs`` reads the kernel's. Raises UnfitError with all reasons against it at once.
     """
     problems: list[Problem] = []
     kernel: Kernel | None = None
+    doubt: str | None = None
     config: InstallConfig | None = None
     release: dict[str, str] = {}
     try:
         kernel = find_kernel(root)
+        found = initramfs(kernel.initramfs)
+        wrong_start = initramfs_problem(kernel, found)
+        problems += [wrong_start] if wrong_start is not None else []
+        doubt = initramfs_doubt(kernel, found)
     except SourceError as error:
         problems.append(_problem("kernel", error))
     try:
@@ -109,7 +121,7 @@ def examine(root: Directory, labels: Mapping[str, str], machine: str) -> TreeFac
         composefs=composefs,
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
-        warnings=(*config.warnings, *_doubts(root)),
+        warnings=(*config.warnings, *_doubts(root), *([doubt] if doubt is not None else [])),
     )
 
 

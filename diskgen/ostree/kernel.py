@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import SourceError
+from ..errors import Problem, SourceError
+from ..initramfs.findings import Findings
 from ..tree import Directory, File, pieces
 
 _MODULES: Final = b"usr/lib/modules"
+_OTHER_NAME: Final = re.compile(r"initr(d|amfs)")
 # What a boot loader entry and a boot loader's script take without quoting.
 _RELEASE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~@:,^=-]{0,199}")
 
@@ -65,11 +67,7 @@ def find_kernel(root: Directory) -> Kernel:
             f"the kernel file '/usr/lib/modules/{release}/vmlinuz' of the image is empty"
         )
     if initramfs is None or not initramfs.size:
-        raise SourceError(
-            f"kernel '{release}' has no initramfs beside it",
-            hint="make one in the image's build: dracut --force --no-hostonly "
-            f"/usr/lib/modules/{release}/initramfs.img {release}",
-        )
+        raise no_initramfs(root, release)
     devicetree = folder.get_file("devicetree")
     return Kernel(
         release=release,
@@ -78,6 +76,76 @@ def find_kernel(root: Directory) -> Kernel:
         devicetree=devicetree,
         dtb=None if devicetree is not None else folder.get_dir("dtb"),
         hmac=folder.get_file(".vmlinuz.hmac"),
+    )
+
+
+def no_initramfs(
+    root: Directory, release: str, *, add: str = "ostree", of: str = ""
+) -> SourceError:
+    """Return the error of a kernel without initramfs; ``add`` is the dracut module it needs.
+
+    ``of`` says after a space whose kernel it is, where that is not plain.
+    One with another name, as distributions without ostree have them, is named.
+    """
+    beside = f"usr/lib/modules/{release}"
+    for place, ours in ((beside, True), ("boot", False)):
+        folder = root.get_dir(place)
+        for raw, node in sorted(folder.entries.items() if folder is not None else ()):
+            name = raw.decode(errors="backslashreplace")
+            if not _OTHER_NAME.match(name) or not (ours or release in name):
+                continue
+            if isinstance(node, File) and node.size:
+                return SourceError(
+                    f"kernel '{release}'{of} has no 'initramfs.img' beside it, though there is "
+                    f"'/{place}/{name}'",
+                    hint=f"in the image's build: mv /{place}/{name} /{beside}/initramfs.img",
+                )
+    return SourceError(
+        f"kernel '{release}'{of} has no initramfs beside it",
+        hint=f"make one in the image's build: {dracut(release, add)}",
+    )
+
+
+def dracut(release: str, add: str = "ostree") -> str:
+    """Return the command that makes an initramfs with one dracut module more."""
+    return (
+        f"dracut --force --no-hostonly --add {add} /usr/lib/modules/{release}/initramfs.img "
+        f"{release}"
+    )
+
+
+def initramfs_problem(kernel: Kernel, found: Findings) -> Problem | None:
+    """Return why the machine would stop in its initramfs, or None."""
+    place = f"/usr/lib/modules/{kernel.release}/initramfs.img"
+    if found.prepare_root or found.unknown:
+        return None
+    if found.damage is not None:
+        return Problem(
+            code="initramfs",
+            message=f"the initramfs '{place}' of the image cannot be unpacked: {found.damage}",
+            hint=f"make it anew in the image's build: {dracut(kernel.release)}",
+        )
+    return Problem(
+        code="initramfs",
+        message=f"the initramfs '{place}' of the image has no 'ostree-prepare-root', which finds "
+        "the deployment: the machine would stop in it",
+        hint=f"make it anew in the image's build: {dracut(kernel.release)} (dracut's module "
+        "'ostree' is in the package ostree, of Debian in ostree-boot)",
+    )
+
+
+def initramfs_doubt(kernel: Kernel, found: Findings) -> str | None:
+    """Return what is not known of an initramfs, or None."""
+    if found.damage is None:
+        return None
+    if found.prepare_root:
+        return (
+            f"the initramfs of kernel '{kernel.release}' cannot be read to its end: "
+            f"{found.damage}; a kernel may do without the rest"
+        )
+    return (
+        f"the initramfs of kernel '{kernel.release}' cannot be looked into: {found.damage}; it "
+        "must have 'ostree-prepare-root', or the machine stops in it"
     )
 
 

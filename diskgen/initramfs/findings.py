@@ -1,0 +1,119 @@
+"""What diskgen asks of an initramfs: can it find a deployment, and what did dracut put in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..compression import Damaged
+from ..documents import load_object
+from ..tree import File, pieces
+from ..units import MIB
+from .archive import members
+from .unpackers import UnknownPacking
+
+_FORMAT: Final = 1  # of what is remembered; another one when a question is added
+_LISTS: Final = (b"usr/lib/dracut/modules.txt", b"lib/dracut/modules.txt")  # dracut(8)
+_MAX_LIST: Final = MIB
+_PREPARE_ROOT: Final = b"ostree-prepare-root"  # a program; where it lies is the maker's business
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The answers.
+
+    ``damage`` says why it cannot be read to its end, ``unknown`` that a kernel may unpack it all
+    the same: then nothing is known.
+    """
+
+    prepare_root: bool = False
+    modules: frozenset[str] | None = None  # dracut's; None where it does not say
+    damage: str | None = None
+    unknown: bool = False
+
+
+Examine = Callable[[File], Findings]
+
+
+def examine(image: File) -> Findings:
+    """Return what an initramfs says; that it is damaged is an answer too. Raises OSError."""
+    assert image.content is not None
+    prepare_root = False
+    modules: frozenset[str] | None = None
+    damage: str | None = None
+    unknown = False
+    try:
+        for member in members(pieces(image.content), _wanted):
+            if member.data is not None and modules is None:
+                modules = frozenset(member.data.decode("utf-8", "replace").split())
+            elif member.name.rpartition(b"/")[2] == _PREPARE_ROOT:
+                prepare_root = prepare_root or not stat.S_ISDIR(member.mode)
+    except UnknownPacking as error:
+        damage, unknown = str(error), True
+    except Damaged as error:
+        damage = str(error)
+    return Findings(prepare_root=prepare_root, modules=modules, damage=damage, unknown=unknown)
+
+
+def _wanted(name: bytes, size: int) -> bool:
+    return name in _LISTS and size <= _MAX_LIST
+
+
+class Cached:
+    """``examine`` with a memory: a directory with a file for each content that was read."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __call__(self, image: File) -> Findings:
+        """Return what an initramfs says. Raises OSError."""
+        place = self._directory / f"{_digest(image)}.json"
+        found = _remembered(place)
+        if found is not None:
+            return found
+        found = examine(image)
+        note = {
+            "format": _FORMAT,
+            "prepare_root": found.prepare_root,
+            "modules": None if found.modules is None else sorted(found.modules),
+            "damage": found.damage,
+            "unknown": found.unknown,
+        }
+        partial = place.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(note))
+        partial.rename(place)
+        return found
+
+
+def _digest(image: File) -> str:
+    """Return what names an initramfs; the sum of an ostree object covers its content already."""
+    if image.checksum is not None:
+        return image.checksum.hex()
+    assert image.content is not None
+    digest = hashlib.sha256()
+    for piece in pieces(image.content):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _remembered(place: Path) -> Findings | None:
+    """Return what a file says; None for a missing or damaged one."""
+    try:
+        note = load_object(place.read_bytes())
+    except (OSError, ValueError):
+        return None
+    modules, damage = note.get("modules"), note.get("damage")
+    if note.get("format") != _FORMAT or not isinstance(modules, list | None):
+        return None
+    return Findings(
+        prepare_root=note.get("prepare_root") is True,
+        modules=None if modules is None else frozenset(map(str, modules)),
+        damage=None if damage is None else str(damage),
+        unknown=note.get("unknown") is True,
+    )
