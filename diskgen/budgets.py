@@ -96,6 +96,9 @@ INITRAMFS_BYTES: Final = Budget("initramfs-bytes", 2 * GIB, BYTES, "an initramfs
 INITRAMFS_ENTRIES: Final = Budget("initramfs-entries", 200_000, "entries", "an initramfs")
 ESP_FILES: Final = Budget("esp-files", 2000, "files", "the EFI system partition")
 # Disks that are looked into.
+INSPECTED_BYTES: Final = Budget(
+    "inspected-bytes", 512 * MIB, BYTES, "all that is read of a disk to show what it holds"
+)
 CLUSTER_BYTES: Final = Budget("cluster-bytes", 2 * MIB, BYTES, "a cluster of a qcow2, unpacked")
 # Programs.
 IDLE_SECONDS: Final = Budget(

@@ -564,7 +564,7 @@ def _add_plan(commands: Any) -> None:  # noqa: ANN401
 
 
 def _add_others(commands: Any) -> None:  # noqa: ANN401
-    command = _command(commands, "inspect", "show what an image or a disk file holds")
+    command = _command(commands, "inspect", "show what an image, a disk or a medium holds")
     _add_source(command)
     _add_access(command)
     command.add_argument("--json", action="store_true", help="print JSON")

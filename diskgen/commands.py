@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from . import build, cli, doctor, inspection, plan
+from . import build, cli, doctor, plan
 from .arch import machine as machine_row
 from .config import SECTOR_SIZES
 from .errors import HostError, SourceError, UsageError
@@ -81,19 +81,21 @@ def _show_medium(args: argparse.Namespace) -> int:
 
 def inspect(args: argparse.Namespace) -> int:
     """Print what an image or a disk file holds."""
+    from .inspection import image, of_file, text  # what they import takes a while
+
     path = Path(args.reference)
     facts: dict[str, Any]
     with renderer(args.progress) as emit:
         if path.is_file():
-            facts = inspection.of_disk(path)
+            facts = of_file(path)
         else:
-            facts = inspection.of_image(
+            facts = image.of_image(
                 parse(args.reference), machine_row(args.arch), cli.access_of(args), emit
             )
     if args.json:
         _print_json(facts, indent=2)
     else:
-        _print(inspection.to_text(facts))
+        _print(text.to_text(facts))
     return 0
 
 
@@ -109,6 +111,8 @@ def examine(args: argparse.Namespace) -> int:
 
 def boot(args: argparse.Namespace) -> int:
     """Boot a disk on this terminal; the status is QEMU's."""
+    from .inspection.disk import outline
+
     if not args.file.is_file():
         raise UsageError(f"'{args.file}' is no file", hint="build one: diskgen qcow2 REF")
     if media.is_medium(args.file):
@@ -121,7 +125,7 @@ def boot(args: argparse.Namespace) -> int:
     if args.usb:
         raise UsageError(f"'{args.file}' is no installer's medium", setting="usb")
     try:
-        disk = inspection.of_disk(args.file)
+        disk = outline(args.file)
     except SourceError:  # not of ours, and the firmware may yet start it
         disk = {"architecture": None, "sector_size": SECTOR_SIZES[0]}
     machine = VirtualMachine(

@@ -103,6 +103,38 @@ def unpack(data: bytes, *members: tuple[int, int] | None) -> list[bytes]:
     return found
 
 
+def unpack_vardict(data: bytes) -> dict[str, bytes]:
+    """Return an ``a{sv}``: variants, still serialised, by key. Raises ValueError."""
+    if not data:
+        return {}
+    width = _width(len(data))
+    first = int.from_bytes(data[-width:], "little")
+    if first > len(data) - width or (len(data) - first) % width:
+        raise ValueError("a dictionary's framing offsets are broken")
+    found = {}
+    start = 0
+    for at in range(first, len(data), width):
+        start += -start % 8
+        end = int.from_bytes(data[at : at + width], "little")
+        if not start < end <= first:
+            raise ValueError("a dictionary's framing offsets are broken")
+        element = data[start:end]
+        inner = _width(len(element))
+        key_end = int.from_bytes(element[-inner:], "little")
+        if not 0 < key_end <= len(element) - inner:
+            raise ValueError("a dictionary's framing offsets are broken")
+        key = element[: key_end - 1].decode(errors="replace")
+        found[key] = element[key_end + -key_end % 8 : len(element) - inner]
+        start = end
+    return found
+
+
+def unpack_string(variant: bytes) -> str | None:
+    """Return the string in a variant, None for a variant of another type."""
+    value, _nul, kind = variant.rpartition(b"\0")
+    return value[:-1].decode(errors="replace") if kind == b"s" and value[-1:] == b"\0" else None
+
+
 def _width(size: int) -> int:
     return next(width for width, limit in _OFFSET_WIDTHS if size <= limit)
 

@@ -19,6 +19,11 @@ TRANSPORTS: Final = {
 }
 UNVERIFIED: Final = "ostree-unverified-registry"
 SIGNED: Final = "ostree-image-signed"
+_SCHEMES: Final = {
+    UNVERIFIED: UNVERIFIED,
+    "ostree-unverified-image": UNVERIFIED,
+    SIGNED: SIGNED,
+}
 _REMOTE: Final = re.compile(r"ostree-remote-registry:[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 # The grammar of github.com/distribution/reference, case rules included.
@@ -124,6 +129,27 @@ def parse(text: str, *, setting: str | None = None) -> ImageRef:
             setting=setting,
         )
     return _registry(text, text, setting)
+
+
+def split_origin(text: str) -> tuple[str | None, str]:
+    """Return the rule for signatures, and the reference, of a ``container-image-reference``.
+
+    The inverse of :meth:`ImageRef.origin_by`; the rule is None for what is no origin of containers.
+    Grammar: ostree-ext's ``OstreeImageReference``.
+    """
+    scheme, _colon, rest = text.partition(":")
+    if scheme in ("ostree-remote-registry", "ostree-remote-image"):
+        remote, _colon, rest = rest.partition(":")
+        rule: str | None = f"ostree-remote-registry:{remote}"
+    else:
+        rule = _SCHEMES.get(scheme)
+    if rule is None:
+        return None, text
+    if scheme.endswith("-registry"):
+        return rule, rest
+    for prefix in ("docker://", "registry:"):
+        rest = rest.removeprefix(prefix)
+    return rule, rest
 
 
 def is_digest(text: str) -> bool:

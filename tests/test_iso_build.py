@@ -468,3 +468,25 @@ def test_another_architecture(diskgen: Program, images: Path) -> None:
     names = run("isoinfo", "-R", "-f", "-i", diskgen.place / "os.iso").split()
     assert "/.discinfo" in names
     assert "/.treeinfo" not in names
+
+
+def test_inspect_shows_what_a_medium_is_for(program: Program, medium: Made) -> None:
+    facts = json.loads(program("inspect", medium.iso, "--json"))
+    assert facts["kind"] == "medium"
+    assert facts["label"] == medium.label
+    assert facts["installer"] == ("Anaconda" if medium.anaconda else "diskgen's own installer")
+    assert facts["payload"]["digest"] == medium.digest
+    assert facts["payload"]["embedded_digest"] == (medium.digest if medium.embedded else None)
+    said = json.loads(medium.text("diskgen/medium.json"))
+    assert (facts["origin"], facts["reference"]) == (said["origin"], said["reference"])
+    assert set(facts["boots"]) == {"uefi", "bios"}
+    titles = [title for _, title, _ in entries(medium.text("boot/grub2/grub.cfg"))]
+    assert [entry["title"] for entry in facts["entries"]] == titles
+    for entry in facts["entries"]:
+        assert bool(entry["erases"]) == ("ERASE" in entry["title"])
+        if medium.unattended is not None and medium.unattended.startswith("/dev/"):
+            disk = medium.unattended.removeprefix("/dev/")
+            assert entry["erases"] in ([], [disk])
+    text = program("inspect", medium.iso)
+    assert medium.digest in text
+    assert ("without a question" in text) == (medium.unattended is not None)

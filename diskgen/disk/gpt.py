@@ -86,6 +86,19 @@ def parse(read_at: ReadAt, size: int, *, sector_size: int = 512) -> Table:
         or primary.disk_guid != backup.disk_guid
     ):
         raise VerifyError("the headers of the partition tables contradict each other")
+    return _table(primary, entries, sector_size, size)
+
+
+def parse_first(read_at: ReadAt, size: int, *, sector_size: int = 512) -> Table:
+    """Return the table by its first copy alone, as a disk has it that was made larger.
+
+    Raises VerifyError.
+    """
+    primary, entries = _read_copy(read_at, sector_size, sector_size)
+    return _table(primary, entries, sector_size, size)
+
+
+def _table(primary: _Header, entries: bytes, sector_size: int, size: int) -> Table:
     found = []
     for number in range(1, primary.entry_count + 1):
         raw = entries[(number - 1) * primary.entry_size :][: _ENTRY.size]

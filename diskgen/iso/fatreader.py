@@ -29,11 +29,14 @@ _VOLUME: Final = 0x08
 _DIRECTORY: Final = 0x10
 _LONG: Final = 0x0F
 _LAST_LONG: Final = 0x40
+_ENDS: Final = {12: 0xFF8, 16: 0xFFF8, 32: 0x0FFF_FFF8}  # of a chain, by bits of an entry
 _MAX_LONG: Final = 20  # entries of one name
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """A file or a directory of it; ``size`` in bytes."""
+
     name: str
     folder: bool
     cluster: int
@@ -46,34 +49,20 @@ def fat_files(path: Path, start: int) -> dict[str, bytes]:
     Raises SourceError for what is no FAT, is damaged, or is larger than boot programs are.
     """
     with opened(path, _BUDGET) as source:
-        volume = _Volume(source, start)
+        volume = Volume(source, start)
         found: dict[str, bytes] = {}
-        seen: set[int] = set()
-        todo = [("", volume.root(), 0)]
-        count = total = 0
-        while todo:
-            parent, entries, depth = todo.pop()
-            for entry in entries:
-                name = parent + entry.name
-                count += 1
-                if count > _MAX_FILES or depth > _MAX_DEPTH:
-                    raise source.damaged("its EFI image has more files than boot programs need")
-                if name in found:
-                    raise source.damaged(f"'{_shown(name)}' is in its EFI image twice")
-                if not entry.folder:
-                    total += entry.size
-                    if total > _MAX_CONTENT:
-                        raise source.damaged("its EFI image holds more than boot programs need")
-                    found[name] = volume.content(entry)
-                    continue
-                if entry.cluster in seen:
-                    raise source.damaged(f"'{_shown(name)}' of its EFI image is in a loop")
-                seen.add(entry.cluster)
-                todo.append((f"{name}/", volume.folder(entry), depth + 1))
+        total = 0
+        for name, entry in volume.walk():
+            total += entry.size
+            if total > _MAX_CONTENT:
+                raise source.damaged("its EFI image holds more than boot programs need")
+            found[name] = volume.content(entry)
         return found
 
 
-class _Volume:
+class Volume:
+    """One filesystem at byte ``start`` of a file. Raises SourceError for one that is none."""
+
     def __init__(self, source: Bounded, start: int) -> None:
         self._source = source
         boot = source.at(start, 512, "the EFI image")
@@ -111,15 +100,49 @@ class _Volume:
         self._root_start = start + (reserved + copies * table) * sector
         self._root_size = root_entries * _ENTRY
 
-    def root(self) -> Iterator[_Entry]:
+    def walk(self) -> Iterator[tuple[str, Entry]]:
+        """Yield the path and the entry of every file; directories alone have none.
+
+        Raises SourceError for what is damaged or has more files than boot programs need.
+        """
+        source = self._source
+        names: set[str] = set()
+        seen: set[int] = set()
+        todo = [("", self._top(), 0)]
+        count = 0
+        while todo:
+            parent, entries, depth = todo.pop()
+            for entry in entries:
+                name = parent + entry.name
+                count += 1
+                if count > _MAX_FILES or depth > _MAX_DEPTH:
+                    raise source.damaged("its EFI image has more files than boot programs need")
+                if name in names:
+                    raise source.damaged(f"'{_shown(name)}' is in its EFI image twice")
+                if not entry.folder:
+                    names.add(name)
+                    yield name, entry
+                    continue
+                if entry.cluster in seen:
+                    raise source.damaged(f"'{_shown(name)}' of its EFI image is in a loop")
+                seen.add(entry.cluster)
+                todo.append((f"{name}/", self._folder(entry), depth + 1))
+
+    def free(self) -> int:
+        """Return the bytes that are free."""
+        used = sum(1 for number in range(2, self._clusters + 2) if self._raw(number))
+        return int((self._clusters - used) * self._cluster_size)
+
+    def _top(self) -> Iterator[Entry]:
         if self._bits == 32:
             return self._entries(self._read(self._root, None))
         return self._entries(self._source.at(self._root_start, self._root_size, "the EFI image"))
 
-    def folder(self, entry: _Entry) -> Iterator[_Entry]:
+    def _folder(self, entry: Entry) -> Iterator[Entry]:
         return self._entries(self._read(entry.cluster, None))
 
-    def content(self, entry: _Entry) -> bytes:
+    def content(self, entry: Entry) -> bytes:
+        """Return what a file holds. Raises SourceError where it is damaged."""
         return self._read(entry.cluster, entry.size) if entry.size else b""
 
     def _read(self, cluster: int, size: int | None) -> bytes:
@@ -151,18 +174,20 @@ class _Volume:
             yield first, count
 
     def _next(self, cluster: int) -> int | None:
-        """Return a cluster's entry of the table (4); None at the end of a chain."""
-        if self._bits == 12:
-            pair = struct.unpack_from("<H", self._table, cluster * 3 // 2)[0]
-            value, end = (pair >> 4 if cluster % 2 else pair & 0xFFF), 0xFF8
-        elif self._bits == 16:
-            value, end = struct.unpack_from("<H", self._table, cluster * 2)[0], 0xFFF8
-        else:
-            value = struct.unpack_from("<I", self._table, cluster * 4)[0] & 0x0FFF_FFFF
-            end = 0x0FFF_FFF8
-        return None if value >= end else value
+        """Return the cluster that follows in a chain; None at its end."""
+        value = self._raw(cluster)
+        return None if value >= _ENDS[self._bits] else value
 
-    def _entries(self, data: bytes) -> Iterator[_Entry]:
+    def _raw(self, cluster: int) -> int:
+        """Return a cluster's entry of the table (4)."""
+        if self._bits == 12:
+            pair = int(struct.unpack_from("<H", self._table, cluster * 3 // 2)[0])
+            return pair >> 4 if cluster % 2 else pair & 0xFFF
+        if self._bits == 16:
+            return int(struct.unpack_from("<H", self._table, cluster * 2)[0])
+        return int.from_bytes(self._table[cluster * 4 : cluster * 4 + 4], "little") & 0x0FFF_FFFF
+
+    def _entries(self, data: bytes) -> Iterator[Entry]:
         long: dict[int, bytes] = {}
         checksum = -1
         for at in range(0, len(data) - _ENTRY + 1, _ENTRY):
@@ -188,7 +213,7 @@ class _Volume:
                 raise self._source.damaged(f"a name '{_shown(name)}' in its EFI image is none")
             high = struct.unpack_from("<H", raw, 20)[0] if self._bits == 32 else 0
             low, size = struct.unpack_from("<HI", raw, 26)
-            yield _Entry(name, bool(raw[11] & _DIRECTORY), high << 16 | low, size)
+            yield Entry(name, bool(raw[11] & _DIRECTORY), high << 16 | low, size)
 
 
 def _short(raw: bytes) -> str:

@@ -1,0 +1,157 @@
+"""Disks of every format read through one interface: so many bytes from here on.
+
+A format that is to be looked into needs one row in the table, and ``read_at``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+from ..budgets import INSPECTED_BYTES, Tally
+from ..errors import SourceError
+from . import qcow2_reader
+
+_PIECE: Final = 64 * 1024  # bytes that are read and kept together
+_LEAST: Final = 512  # that the smallest read counts as, so that their number is limited too
+_KEPT: Final = 256  # pieces
+
+
+class Source(Protocol):
+    """What a format's reader offers."""
+
+    @property
+    def size(self) -> int:
+        """The disk's bytes."""
+
+    @property
+    def compression(self) -> str | None:
+        """The name of what its contents are compressed by."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return bytes of the disk. Raises SourceError."""
+
+
+class Disk:
+    """An open disk. What is read of it in all is limited; what was read lately is kept."""
+
+    def __init__(self, path: Path, format_name: str, source: Source) -> None:
+        self.path = path
+        self.format = format_name
+        self.size = source.size
+        self.compression = source.compression
+        self._source = source
+        self._tally = Tally(INSPECTED_BYTES, self._refused, "it holds")
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return bytes of the disk, fewer at its end.
+
+        Raises SourceError for what cannot be read, and beyond the budget.
+        """
+        end = min(offset + length, self.size)
+        if not 0 <= offset < end:
+            return b""
+        self._tally.add(max(length, _LEAST))
+        first = offset - offset % _PIECE
+        data = b"".join(self._piece(at) for at in range(first, end, _PIECE))
+        return data[offset - first : end - first]
+
+    def _piece(self, at: int) -> bytes:
+        found = self._kept.get(at)
+        if found is None:
+            self._tally.add(_PIECE)
+            found = self._source.read_at(at, min(_PIECE, self.size - at))
+            self._kept[at] = found
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(at)
+        return found
+
+    def _refused(self, reason: str) -> SourceError:
+        return SourceError(f"'{self.path}' is not looked into any further: {reason}")
+
+
+class Stream(io.RawIOBase):
+    """A disk as a file that is open for reading."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte of the disk."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._disk.size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer as far as the disk goes."""
+        data = self._disk.read_at(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _Raw:
+    """A file or device that is the disk itself."""
+
+    compression: str | None = None
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd = fd
+        self._path = path
+        self.size = os.lseek(fd, 0, os.SEEK_END)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self._fd, length, offset)
+        except OSError as error:
+            raise SourceError(f"'{self._path}' cannot be read: {error.strerror}") from error
+
+
+def _qcow2(fd: int, path: Path) -> Source:
+    return qcow2_reader.Qcow2File(fd, str(path))
+
+
+def _raw(fd: int, path: Path) -> Source:
+    return _Raw(fd, path)
+
+
+# By the bytes that a file begins with; what begins with none of them is the disk itself.
+_FORMATS: Final[tuple[tuple[str, bytes, Callable[[int, Path], Source]], ...]] = (
+    ("qcow2", qcow2_reader.MAGIC, _qcow2),
+    ("raw", b"", _raw),
+)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Disk]:
+    """Open a disk of any format that is known. Raises SourceError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceError(
+            f"'{path}' cannot be read: {error.strerror}", hint="check who may read it"
+        ) from error
+    try:
+        head = os.pread(fd, 16, 0)
+        name, _magic, opener = next(row for row in _FORMATS if head.startswith(row[1]))
+        yield Disk(path, name, opener(fd, path))
+    finally:
+        os.close(fd)

@@ -1,0 +1,133 @@
+"""``diskgen inspect`` of media: what their menus start, and what that erases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diskgen.errors import SourceError
+from diskgen.inspection import menus, of_file
+from diskgen.inspection.medium import EVERY_DISK
+from diskgen.inspection.text import to_text
+from diskgen.iso import menu, syslinux
+
+GRUB = """\
+set timeout=60
+menuentry 'Install Fedora Linux 44' --class fedora --class os {
+\tlinux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=F quiet
+\tinitrd /images/pxeboot/initrd.img
+}
+submenu 'Unattended -->' {
+\tmenuentry "Erase it's disk" {
+\t\tlinuxefi /images/pxeboot/vmlinuz inst.ks=hd:LABEL=F:/ks/{NAME}.ks
+\t}
+}
+menuentry 'Firmware' {
+\tfwsetup
+}
+"""
+KICKSTARTS: dict[str, tuple[str, list[str] | None]] = {
+    "one": ("ignoredisk --only-use=vda\nclearpart --all --initlabel\nautopart\n", ["vda"]),
+    "two": ("clearpart --all --drives=sda,sdb\n", ["sda", "sdb"]),
+    "parts": ("clearpart --list=sda2,sda3\n", ["sda2", "sda3"]),
+    "all": ("zerombr\nclearpart --all\n", [EVERY_DISK]),
+    "none": ("clearpart --none\nautopart\n", []),
+    "nothing": ("lang de_DE\n", []),
+    "broken": ("nonsense\n", None),
+    "absent": ("", None),
+}
+
+
+def foreign(place: Path, files: dict[str, str], label: str = "FOREIGN") -> Path:
+    """Return an ISO image by xorriso."""
+    tree = place / "tree"
+    for path, text in files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    iso = place / "medium.iso"
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", label, "-o", iso, tree],
+                   check=True, capture_output=True)  # fmt: skip
+    return iso
+
+
+@pytest.mark.parametrize("name", KICKSTARTS)
+def test_what_each_entry_erases(tmp_path: Path, name: str) -> None:
+    text, erases = KICKSTARTS[name]
+    files = {"boot/grub2/grub.cfg": GRUB.replace("{NAME}", name)}
+    if text:
+        files[f"ks/{name}.ks"] = text
+    facts = of_file(foreign(tmp_path, files))
+    install, unattended, firmware = facts["entries"]
+    assert (install["title"], install["erases"]) == ("Install Fedora Linux 44", [])
+    assert install["arguments"] == ["inst.stage2=hd:LABEL=F", "quiet"]
+    assert (unattended["submenu"], unattended["title"]) == ("Unattended -->", "Erase it's disk")
+    assert unattended["erases"] == erases
+    assert bool(facts["notes"]) == (erases is None)
+    assert (firmware["submenu"], firmware["arguments"]) == (None, None)
+    said = to_text(facts)
+    for disk in erases or ():
+        assert f"{disk}" in said
+    assert ("may erase disks" in said) == (erases is None)
+
+
+def test_a_vendors_medium(tmp_path: Path) -> None:
+    facts = of_file(
+        foreign(
+            tmp_path,
+            {
+                ".treeinfo": "[general]\nname = Fedora 44\n", ".discinfo": "1.0\nF\nx86_64\n",
+                "images/install.img": "runtime",
+                "isolinux/isolinux.cfg": "default x\nlabel linux\n  menu label ^Install\n"
+                "  kernel vmlinuz\n  append initrd=initrd.img inst.stage2=hd:LABEL=F\n",
+            },
+        )
+    )  # fmt: skip
+    wanted: dict[str, Any] = {
+        "version": 2, "kind": "medium", "label": "FOREIGN", "product": "Fedora 44",
+        "installer": "Anaconda", "architecture": "x86_64", "reference": None, "notes": [],
+    }  # fmt: skip
+    assert {key: facts[key] for key in wanted} == wanted
+    assert [(e["title"], e["arguments"]) for e in facts["entries"]] == [
+        ("^Install", ["inst.stage2=hd:LABEL=F"])
+    ]
+
+
+def test_our_menus_are_read_as_they_were_written() -> None:
+    choices = menu.Choices(product="My OS", label="L", unattended=(("image", "vda"),))
+    made = menu.make(choices, kernel="/vmlinuz", initrd="/initrd.img", bios=True)
+    wanted = []
+    for item in made.entries:
+        for entry in item.entries if isinstance(item, menu.Submenu) else (item,):
+            title = item.title if isinstance(item, menu.Submenu) else None
+            wanted.append((title, entry.title, entry.arguments if not entry.command else None))
+    for parse, text in (
+        (menus.grub, menu.to_grub(made)),
+        (menus.isolinux, syslinux.to_isolinux(made, "vesamenu.c32")),
+    ):
+        found = parse(text, lambda _path: None)
+        assert [(item.submenu, item.title, item.arguments) for item in found] == wanted
+
+
+def test_hostile_media_get_an_answer(tmp_path: Path) -> None:
+    files = {
+        "diskgen/medium.json": json.dumps(
+            {"product": ["x"], "origin": 5, "modes": {"a": 1}, "kickstart_version": None}
+        ),
+        "diskgen/container/index.json": '{"manifests": [[]]}',
+        "boot/grub2/grub.cfg": "menuentry 'a\n}}}}\nsubmenu\nmenuentry x {\nlinux\n" * 500,
+    }
+    iso = foreign(tmp_path, files)
+    facts = of_file(iso)
+    assert (facts["reference"], facts["modes"], facts["product"]) == (None, [], None)
+    assert len(facts["entries"]) <= 200
+    assert to_text(facts)
+    (tmp_path / "tree/diskgen/medium.json").write_text("[" * 100000)
+    assert "cannot be read" in of_file(foreign(tmp_path, {}))["notes"][0]
+    data = iso.read_bytes()
+    iso.write_bytes(data[:40000])
+    with pytest.raises(SourceError):
+        of_file(iso)
