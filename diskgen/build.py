@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +12,7 @@ from .arch import Machine
 from .bootloader import choose
 from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
+from .decision import Route, decide, wishes
 from .disk import appliance, ext4, fat, room, table
 from .events import Emit, notice, step
 from .formats import FORMATS
@@ -22,11 +23,10 @@ from .image.repair import repairing
 from .image.store import Store
 from .initramfs.findings import Cached
 from .layout import DISK, Content, Filesystem, Partition, Role, derive_uuid
-from .ostree import commit, deploy, facts, firstboot, kargs, kernel, labelling, stack
-from .ostree.installconfig import InstallConfig
+from .ostree import commit, deploy, facts, firstboot, kernel, labelling, stack
 from .ostree.stack import Stack
-from .plan import DiskPlan, ImageFacts, console_kargs, identify, ignition_kargs, make_plan
-from .reference import SIGNED, UNVERIFIED, ImageRef
+from .plan import DiskPlan, ImageFacts, identify, make_plan
+from .reference import ImageRef
 from .tree import Directory
 from .units import format_size
 from .vm import accel
@@ -141,30 +141,16 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             phase.detail = f"policy '{tree.policy.name}'"
         tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
     loader = choose.inspect(stacked.merged, machine, request.sector_size)
-    root_filesystem = Filesystem(
-        request.root_filesystem or tree.config.root_filesystem or Filesystem.EXT4
-    )
+    decided = decide(wishes(request), tree, machine, Route.DISKGEN)
     identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree))
-    options = kargs.combine(
-        root_uuid=str(identity.root_uuid),
-        boot_uuid=str(identity.boot_uuid),
-        image=tree.config.kargs,
-        added=(
-            *(ignition_kargs(request, tree.config.kargs) if tree.ignition else ()),
-            *console_kargs(request, machine, tree.config.kargs),
-        ),
-        deletes=(*tree.config.karg_deletes, *request.karg_deletes),
-        user=request.kargs,
-    )
+    options = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
     timestamp = commit.image_timestamp(image)
-    rule = request.signature or (SIGNED if tree.config.enforce_signatures else UNVERIFIED)
-    origin = request.tracked.origin_by(rule)
     with step(emit, "deploy", "Laying out the deployment"):
         sysroot = deploy.deploy(
             deploy.DeployRequest(
                 image=image,
-                target=request.tracked,
-                origin=origin,
+                target=decided.target,
+                origin=decided.origin,
                 timestamp=timestamp,
                 kargs=options,
                 boot_uuid=str(identity.boot_uuid),
@@ -209,12 +195,11 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             kargs=tree.config.kargs,
             karg_deletes=tree.config.karg_deletes,
             stateroot=tree.config.stateroot,
-            root_filesystem=root_filesystem,
+            root_filesystem=decided.root_filesystem,
             warnings=(
                 *image.warnings,
                 *tree.warnings,
-                *(facts.doubt_policy(stacked.merged) if rule == SIGNED else ()),
-                *_wishes(tree.config, machine),
+                *decided.warnings,
                 *stacked.warnings,
             ),
         ),
@@ -223,9 +208,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         kargs=options,
         ostree_karg=sysroot.ostree_karg,
         commit=sysroot.commit,
-        origin=origin,
+        origin=decided.origin,
         content=Content(
-            root=_root_bytes(sysroot.root, root_filesystem),
+            root=_root_bytes(sysroot.root, decided.root_filesystem),
             boot=room.of_boot(sysroot.boot),
             esp=room.of_esp(esp),
         ),
@@ -245,15 +230,6 @@ def _root_bytes(root: Directory, kind: Filesystem) -> int:
     if kind in appliance.KINDS:
         return appliance.minimum_size(need.bytes)
     return ext4.minimum_size(need)
-
-
-def _wishes(config: InstallConfig, machine: Machine) -> Iterator[str]:
-    """Yield what the image's install configuration asks for and does not get."""
-    if config.bootloader not in (None, machine.bootloader):
-        yield (
-            f"the image asks for the boot loader '{config.bootloader}', it gets "
-            f"{machine.bootloader}"
-        )
 
 
 def write_disk(prepared: Prepared, disk: Path, work: Workspace, emit: Emit) -> None:

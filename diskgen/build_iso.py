@@ -13,6 +13,7 @@ from .bootloader import choose
 from .bootloader.bootupd import read_payload
 from .budgets import CONFIG_BYTES
 from .config import IsoRequest
+from .decision import Decision, Route, decide, wishes
 from .disk import fat, room
 from .documents import load_object
 from .errors import Problem, UsageError
@@ -64,8 +65,8 @@ class Payload:
     timestamp: int
     platform: str = ""  # of an index
     release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
-    stateroot: str = "default"
     graphical: bool = False
+    tree: facts.TreeFacts | None = None
     bootupd: bool = True  # False: it is known that there is no data for it
     content: Content = field(default_factory=Content)  # as far as it was read
     root: Directory | None = None
@@ -142,6 +143,8 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         root, made = _root(request, machine, store, emit)
         source = container.examine(request, machine, root, made, Cached(store.initramfs))
     installer = source.installer
+    route = Route.ANACONDA if installer.anaconda else Route.DISKGEN
+    decided = decide(wishes(request), target.tree, machine, route)
     problems = list(_unfit(request, target, installer))
     if problems:
         raise facts.UnfitError(problems)
@@ -152,13 +155,13 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         or installer.label
         or iso_plan.default_label(target.release or installer.release, machine)
     )
-    rule = request.tracked.origin_by(request.signature).removesuffix(request.tracked.name)
+    rule = decided.origin.removesuffix(decided.target.name)
     runtime = source.root if isinstance(source, Container) else None
     given = access.decide(request, rule, (runtime, target.root), proxy())
     settings = Settings(
         reference=request.tracked.name,
         digest=target.digest,
-        stateroot=target.stateroot,
+        stateroot=decided.stateroot,
         rule=rule,
         verified=given.verified,
         remote=given.remote,
@@ -173,11 +176,13 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         root_password=request.root_password,
         links=request.links,
         graphical=target.graphical,
-        kargs=request.install_kargs,
+        # Ours reads the image again on the machine, and what that asks for.
+        kargs=decided.appended if anaconda else request.install_kargs,
+        package_kargs=request.install_kargs,
         boot=partitions.commands(target.content if anaconda else Content()),
     )
     texts = contents.texts(
-        request, settings, version, "xfs" if anaconda else "ext4", installer.repository
+        request, settings, version, _roots(decided, anaconda=anaconda), installer.repository
     )
     installs = "package" in request.modes and (offered.packages is not None or anaconda)
     choices = Choices(
@@ -208,6 +213,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         kernel=installer.kernel,
         choices=choices,
         kickstarts=tuple(sorted(texts)),
+        deployment=decided,
         timestamp=target.timestamp,
         payload_bytes=container.root_size(ours.get_dir("container")),
         package_bytes=offered.source.size if offered.source is not None else 0,
@@ -217,6 +223,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         secret=given.secret,
         warnings=(
             *target.warnings,
+            *(decided.warnings if "image" in request.modes else ()),
             *installer.warnings,
             *given.warnings,
             *contents.doubts(request, texts, version, target.content),
@@ -304,14 +311,21 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         title=tree.title,
         release=facts.os_release(stacked.merged),
         timestamp=commit.image_timestamp(image),
-        stateroot=tree.config.stateroot,
         graphical=facts.is_graphical(stacked.merged),
+        tree=tree,
         bootupd=machine.bootloader != "grub" or read_payload(stacked.merged) is not None,
         content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),
         root=stacked.merged,
         image=image,
         warnings=(*image.warnings, *tree.warnings, *stacked.warnings),
     )
+
+
+def _roots(decided: Decision, *, anaconda: bool) -> Mapping[str, str | None]:
+    """Return the root filesystem by mode where nobody is asked; None: the installer decides."""
+    if anaconda:
+        return {"image": str(decided.root_filesystem), "package": "xfs"}
+    return {"image": None, "package": "ext4"}
 
 
 def _root(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> tuple[Directory, int]:

@@ -31,7 +31,7 @@ from .errors import UsageError
 from .iso.names import check_label
 from .link import parse as parse_link
 from .place import PLACES
-from .reference import TRANSPORTS, UNVERIFIED, ImageRef, parse
+from .reference import TRANSPORTS, ImageRef, parse
 from .terminal import visible
 from .ui import PROGRESS_MODES
 from .units import parse_size
@@ -116,7 +116,7 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
     return IsoRequest(
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
-        signature=args.target_signature or UNVERIFIED,
+        signature=args.target_signature,
         signature_key=args.target_signature_key,
         embed_authfile=args.embed_authfile,
         arch=machine_row(args.arch).name,

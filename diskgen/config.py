@@ -11,7 +11,7 @@ from .arch import MACHINES, Machine
 from .errors import UsageError
 from .link import Link, check_devices
 from .place import PLACES
-from .reference import UNVERIFIED, ImageRef, check_signature
+from .reference import ImageRef, check_signature
 from .units import format_size
 
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
@@ -143,7 +143,7 @@ class IsoRequest:
 
     source: ImageRef
     target: ImageRef | None = None  # what installed machines update from; None: the source
-    signature: str = UNVERIFIED  # rule for the signatures of their updates
+    signature: str | None = None  # rule for the signatures of their updates; as a disk's
     signature_key: Path | None = None  # of the ostree remote that the rule names
     embed_authfile: bool = False  # the installer is given credentials
     arch: str  # a name of arch.MACHINES
@@ -185,7 +185,8 @@ class IsoRequest:
                     hint="known are: " + ", ".join(known),
                     setting=setting,
                 )
-        check_signature(self.signature)
+        if self.signature is not None:
+            check_signature(self.signature)
         _check_seed(self.seed)
         check_devices(self.links)
         names = [user.name for user in self.users]

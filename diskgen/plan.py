@@ -118,25 +118,6 @@ def identify(digest: str, text: str | None, renewed: Mapping[str, UUID]) -> Iden
     return Identity(seed=identity_seed(digest, text), renewed=renewed if text is None else {})
 
 
-def console_kargs(
-    request: Request, machine: Machine, image_kargs: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return the consoles to add: none where the image or the user names one already."""
-    named = any(
-        k.startswith("console=") for karg in (*image_kargs, *request.kargs) for k in karg.split()
-    )
-    return () if named or not request.console else machine.consoles
-
-
-def ignition_kargs(request: Request, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what Ignition needs: its first boot by GRUB's variable, the platform by format."""
-    words = [word for karg in (*image_kargs, *request.kargs) for word in karg.split()]
-    found = [] if FIRST_BOOT_VARIABLE in words else [FIRST_BOOT_VARIABLE]
-    if not any(word.startswith("ignition.platform.id=") for word in words):
-        found.append(f"ignition.platform.id={PLACES[request.format].platform}")
-    return tuple(found)
-
-
 def make_plan(
     request: Request,
     image: ImageFacts,

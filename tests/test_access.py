@@ -38,7 +38,7 @@ def request(
 
 
 def decided(asked: IsoRequest, *roots: Directory | None, proxy: str | None = None) -> Access:
-    rule = asked.tracked.origin_by(asked.signature).removesuffix(asked.tracked.name)
+    rule = asked.tracked.origin_by(asked.signature or UNVERIFIED).removesuffix(asked.tracked.name)
     return decide(asked, rule, roots or (None, None), proxy)
 
 

@@ -173,8 +173,7 @@ def test_broken_configuration_names_its_file(document: bytes) -> None:
 
 def test_kernel_arguments_in_order() -> None:
     combined = kargs.combine(
-        root_uuid="R",
-        boot_uuid="B",
+        fixed=("root=UUID=R", "rw", "boot=UUID=B"),
         image=("a b=1", 'c="x y"', "ostree=/evil", "quiet"),
         added=("console=tty0", "console=ttyS0"),
         deletes=("quiet", "b=2"),
@@ -187,11 +186,11 @@ def test_kernel_arguments_in_order() -> None:
 
 
 def test_quotes_must_close() -> None:
-    words = {"root_uuid": "R", "boot_uuid": None, "added": (), "deletes": ()}
+    words = {"fixed": (), "added": (), "deletes": ()}
     with pytest.raises(UsageError, match="unclosed quote"):
-        kargs.combine(**words, image=(), user=('a="b',))  # type: ignore[arg-type]
+        kargs.combine(**words, image=(), user=('a="b',))
     with pytest.raises(SourceError, match="unclosed quote"):
-        kargs.combine(**words, image=('a="b',), user=())  # type: ignore[arg-type]
+        kargs.combine(**words, image=('a="b',), user=())
 
 
 def test_the_trees_of_a_machine() -> None:

@@ -162,7 +162,7 @@ def test_a_disk_that_is_too_small(
 
 
 HERE = Medium(
-    product="Tiny", reference="q.io/a", origin="ostree-unverified-registry:q.io/a",
+    product="Tiny", reference="q.io/a", signature=None, signed=False,
     payload="remote", modes=("image",), kickstart_version="F44", packages=None,
     device=Path("/dev/sr0"),
 )  # fmt: skip

@@ -269,7 +269,7 @@ def test_a_users_kickstart_gets_the_payload(media: dict[str, Made]) -> None:
     lines = text.splitlines()
     assert sum(line.startswith("ostreecontainer ") for line in lines) == 1
     assert sum(line.startswith("clearpart ") for line in lines) == 1
-    assert 'bootloader --append="quiet"' in lines
+    assert 'bootloader --append="console=tty0 console=ttyS0,115200n8 quiet"' in lines
     assert "quay.io/tiny/os:1" in text
     text = kickstarts(media["both"])["unattended-package.ks"].read_text()
     assert KICKSTART.rstrip() in text

@@ -117,8 +117,8 @@ def test_sizes_of_the_users_own_are_kept_and_judged(images: Path, tmp_path: Path
     source = parse(f"oci:{bootable(images / 'os', tar.finish())}")
 
     def plan(mega: int) -> tuple[int, str]:
-        request = Request(format="raw", source=source, arch="x86_64", sizes={"boot": mega * MIB},
-                          cache=tmp_path)  # fmt: skip
+        request = Request(format="raw", source=source, target=parse("q.io/x:1"), arch="x86_64",
+                          sizes={"boot": mega * MIB}, cache=tmp_path)  # fmt: skip
         made = plan_only(request, discard)
         return made.layout.partition(Role.BOOT).size, "\n".join(made.warnings)
 
@@ -134,7 +134,7 @@ def test_a_small_disk_is_made_with_a_warning(diskgen: Program, images: Path) -> 
     tar = TarBuilder()
     tar.file("usr/share/large", b"large" * (400 * MIB // 5))
     source = f"oci:{bootable(images / 'os', tar.finish())}"
-    words = ("plan", "raw", source, "--json", "--disk-size")
+    words = ("plan", "raw", source, "--target-imgref", "q.io/x:1", "--json", "--disk-size")
     (warning,) = json.loads(diskgen(*words, "2100M"))["warnings"]
     assert "the root filesystem" in warning
     assert "no room for two deployments; a disk of 5 GiB has it" in warning

@@ -161,7 +161,7 @@ def _check(
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
         return None
     image_mode.check(wanted)
-    payload.check_signed(wanted.image, here.signature)
+    payload.check_signed(wanted.image, signed=here.signed)
     image = payload.look(wanted.image, installed_machine(), _shown(consoles))
     if disk is not None:
         payload.check_room(image, disk)
@@ -182,9 +182,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     consoles.say("", f"Installing on {disk.text}", "")
     deployed = None
     if task.payload is not None:
-        deployed = image_mode.install(
-            wanted, task.payload, disk, arch, _tracked(wanted, here), here.signature, emit
-        )
+        deployed = image_mode.install(wanted, task.payload, disk, arch, here, emit)
         image_mode.grow(deployed, disk, emit)
         image_mode.mount(deployed, disk, mounted)
         installed = Target(target.ROOT)
@@ -208,12 +206,6 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     target.label(installed)
     target.copy_log(installed, _LOG)
     run(["sync"])
-
-
-def _tracked(wanted: Recipe, here: Medium) -> str:
-    """Return what the machine updates from: what it was installed from, or what the medium says."""
-    assert wanted.image is not None
-    return wanted.image.url if wanted.image.transport == "registry" else here.reference
 
 
 def _finish(consoles: Consoles, end: str | None) -> None:

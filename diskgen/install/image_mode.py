@@ -30,6 +30,7 @@ from ..run import PIPE, run, running, which
 from ..tree import Directory
 from ..units import GIB, MIB, align_down, align_up, format_size
 from .disks import Disk, partition_path, size_of
+from .medium import Medium
 from .payload import Payload, check_room
 from .recipe import Recipe
 from .target import PHYSICAL, ROOT, Mounts
@@ -57,7 +58,10 @@ class Deployed:
 
 def check(recipe: Recipe) -> None:
     """Refuse what this runtime could not make. Raises HostError."""
-    kind = recipe.storage.filesystem
+    _check_maker(recipe.storage.filesystem)
+
+
+def _check_maker(kind: str | None) -> None:
     if kind in KINDS:
         for program in (_MAKERS[Filesystem(kind)][0], "tar"):
             if which(program) is None:
@@ -68,37 +72,40 @@ def check(recipe: Recipe) -> None:
                 )
 
 
+def request_of(
+    recipe: Recipe, payload: Payload, disk: Disk, arch: str, here: Medium, cache: Path
+) -> Request:
+    """Return the disk that a recipe asks for, and what the medium says of its updates."""
+    assert recipe.image is not None
+    from_registry = recipe.image.transport == "registry"
+    return Request(
+        format="raw",
+        source=payload.source,
+        target=parse(f"docker://{recipe.image.url if from_registry else here.reference}"),
+        signature=here.signature,
+        arch=arch,
+        disk_size=align_down(disk.size, MIB),
+        sector_size=disk.sector_size,
+        root_filesystem=recipe.storage.filesystem,
+        sizes={str(role): size for role, size in recipe.storage.sizes.items()},
+        kargs=recipe.kargs,
+        seed=str(uuid4()),  # each machine is another one
+        access=payload.access,
+        cache=cache,
+    )
+
+
 def install(
-    recipe: Recipe,
-    payload: Payload,
-    disk: Disk,
-    arch: str,
-    tracked: str,
-    signature: str,
-    emit: Emit,
+    recipe: Recipe, payload: Payload, disk: Disk, arch: str, here: Medium, emit: Emit
 ) -> Deployed:
     """Write the image onto a disk, whose contents are lost. Raises DiskgenError."""
     check_room(payload, disk)
-    target = parse(f"docker://{tracked}")
     with _scratch_space(disk) as cache:
-        request = Request(
-            format="raw",
-            source=payload.source,
-            target=target,
-            signature=signature,
-            arch=arch,
-            disk_size=align_down(disk.size, MIB),
-            sector_size=disk.sector_size,
-            root_filesystem=recipe.storage.filesystem,
-            sizes={str(role): size for role, size in recipe.storage.sizes.items()},
-            kargs=recipe.kargs,
-            seed=str(uuid4()),  # each machine is another one
-            access=payload.access,
-            cache=cache,
-        )
+        request = request_of(recipe, payload, disk, arch, here, cache)
         with Store(cache).session() as store:
             prepared = build.prepare(request, store, emit)
-            for warning in prepared.plan.layout.warnings:
+            _check_maker(prepared.plan.image.root_filesystem)
+            for warning in prepared.plan.warnings:
                 notice(emit, warning, warning=True)
             _write(prepared, disk, cache, emit)
     return Deployed(

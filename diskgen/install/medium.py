@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..documents import load_object
 from ..errors import HostError, UsageError
+from ..reference import SIGNED
 from ..run import run
 from .payload import access_to_registries
 from .target import Mounts
@@ -34,22 +35,21 @@ _ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Medium:
-    """What ``medium.json`` says, and where the medium is."""
+    """What ``medium.json`` says, and where the medium is.
+
+    ``signature`` is the rule for the updates of the installed machine, None as its image says;
+    ``signed`` says whether the medium's image is to be signed.
+    """
 
     product: str
     reference: str
-    origin: str  # container-image-reference of the installed machine
+    signature: str | None
+    signed: bool
     payload: str
     modes: tuple[str, ...]
     kickstart_version: str
     packages: str | None  # kind of the packages on the medium
     device: Path | None  # None: started from the network, there is none
-
-    @property
-    def signature(self) -> str:
-        """The rule of the origin, as ``--target-signature`` has it."""
-        rule = self.origin.removesuffix(self.reference).rstrip(":")
-        return rule.removesuffix(":docker://").removesuffix(":docker:")
 
 
 def read() -> Medium:
@@ -61,7 +61,8 @@ def read() -> Medium:
         return Medium(
             product=facts["product"],
             reference=facts["reference"],
-            origin=facts["origin"],
+            signature=facts["signature"],
+            signed=facts["origin"].startswith(SIGNED),
             payload=facts["payload"],
             modes=tuple(facts["modes"]),
             kickstart_version=facts["kickstart_version"],

@@ -17,7 +17,7 @@ from ..image import fetch
 from ..image import policy as policies
 from ..iso.access import AUTHFILE
 from ..ostree import facts
-from ..reference import SIGNED, ImageRef, parse
+from ..reference import ImageRef, parse
 from ..units import format_size
 from .disks import Disk
 from .recipe import ImageSource
@@ -83,13 +83,13 @@ def access_to_registries(root: Path = Path("/")) -> AccessOptions:
     return AccessOptions(authfile=authfile if authfile.is_file() else None)
 
 
-def check_signed(source: ImageSource, signature: str, root: Path = Path("/")) -> None:
+def check_signed(source: ImageSource, *, signed: bool, root: Path = Path("/")) -> None:
     """Refuse to install from a registry what nothing here says must be signed, where it must be.
 
-    ``signature`` is the rule of the machine's updates. Raises UsageError.
+    ``signed`` is what the rule of the machine's updates says. Raises UsageError.
     """
     ref = reference(source)
-    if signature != SIGNED or not ref.is_registry:
+    if not signed or not ref.is_registry:
         return
     path = root / policies.PATH
     try:

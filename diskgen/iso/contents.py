@@ -76,12 +76,12 @@ def texts(
     request: IsoRequest,
     settings: Settings,
     version: str,
-    filesystem: str,
+    roots: Mapping[str, str | None],
     repository: Packages | None = None,
 ) -> Mapping[str, str]:
     """Return all kickstarts of the medium by name, checked. Raises UsageError.
 
-    ``filesystem`` is that of the root where a disk is partitioned without a question.
+    ``roots`` are the root filesystems by mode where a disk is partitioned without a question.
     """
     fragments = kickstart.fragments(settings, version)
     made = {name: text for name, text in fragments.items() if text}
@@ -90,8 +90,8 @@ def texts(
     modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
     offline = request.payload != "remote"
     if request.unattended is not None:
-        how = Unattended(disk=request.unattended, filesystem=filesystem)
         for mode in modes:
+            how = Unattended(disk=request.unattended, filesystem=roots[mode])
             made[f"unattended-{mode}.ks"] = kickstart.unattended(
                 settings, how, version, mode=mode, offline=offline
             )
@@ -197,6 +197,7 @@ def room(
         "digest": settings.digest,
         "payload": request.payload,
         "modes": list(choices.modes),
+        "signature": request.signature,  # None: as the image says
         "origin": f"{settings.rule}{settings.reference}",
         "kickstart_version": version,
         "packages": offered.source.kind if offered.source is not None else None,

@@ -24,6 +24,7 @@ from ..config import KICKSTART_VERSIONS, User
 from ..errors import UsageError
 from ..link import Link, Way, is_mac
 from ..link import named as device_named
+from . import partitions
 
 VERSIONS: Final = KICKSTART_VERSIONS  # of installers
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
@@ -71,6 +72,7 @@ class Settings:
     links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
     kargs: tuple[str, ...] = ()
+    package_kargs: tuple[str, ...] = ()  # where packages are installed
     boot: str = "reqpart --add-boot"  # the commands that make it
 
 
@@ -79,7 +81,7 @@ class Unattended:
     """An installation that asks nothing. ``disk`` is a kernel name or a link below /dev."""
 
     disk: str
-    filesystem: str = "xfs"
+    filesystem: str | None = None  # of the root; None: the installer decides
     gpt: bool = True
 
 
@@ -114,7 +116,7 @@ def unattended(
         DISK=_word(how.disk.removeprefix("/dev/"), "disk"),
         DISKLABEL="--disklabel=gpt" if how.gpt else "",
         BOOT=settings.boot,
-        FILESYSTEM=_word(how.filesystem, "rootfs"),
+        ROOT=partitions.root(how.filesystem),
     )
     lines = ["text", *_machine(settings), "poweroff"]
     text = storage + "\n".join(lines) + "\n" + payload(settings, mode=mode, offline=offline)
@@ -232,9 +234,12 @@ def _remote(settings: Settings) -> str:
 def _image_lines(settings: Settings) -> Iterator[str]:
     if settings.graphical:  # or Anaconda makes it a machine that boots to text
         yield "xconfig --startxonboot"
-    if settings.kargs:
-        kargs = " ".join(_plain(karg, "karg") for karg in settings.kargs)
-        yield f'bootloader --append="{kargs}"'
+    yield from _bootloader(settings.kargs)
+
+
+def _bootloader(kargs: Sequence[str]) -> Iterator[str]:
+    if kargs:
+        yield f'bootloader --append="{" ".join(_plain(karg, "karg") for karg in kargs)}"'
 
 
 def _package(settings: Settings) -> str:
@@ -244,8 +249,9 @@ def _package(settings: Settings) -> str:
     if source.kind not in ("url", "mirrorlist", "metalink"):
         raise UsageError(f"'{source.kind}' is no kind of a package source", setting="packages")
     names = "\n".join(_package_name(name) for name in source.names)
+    head = "".join(f"{line}\n" for line in _bootloader(settings.package_kargs))
     text = _fill("package.ks", SOURCE=f'url --{source.kind}="{_url(source.url)}"', PACKAGES=names)
-    return text + _fill("done.ks")
+    return head + text + _fill("done.ks")
 
 
 def _machine(settings: Settings) -> Iterator[str]:

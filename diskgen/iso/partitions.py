@@ -22,6 +22,22 @@ def commands(content: Content) -> str:
     return f"reqpart\npart /boot --size={size // MIB}"
 
 
+def root(filesystem: str | None) -> str:
+    """Return the commands for the root; without a filesystem the installer decides.
+
+    btrfs takes commands of its own, as Anaconda makes it: a volume, and the root below it.
+    """
+    if filesystem == "btrfs":
+        return "\n".join(
+            (
+                "part btrfs.01 --grow",
+                "btrfs none --label=root btrfs.01",
+                "btrfs / --subvol --name=root LABEL=root",
+            )
+        )
+    return "part / --grow" + (f" --fstype={filesystem}" if filesystem else "")
+
+
 def doubts(name: str, handler: Any, content: Content) -> Iterator[str]:  # noqa: ANN401
     """Yield what partitions of a kickstart's own sizes will not do, by pykickstart's handler."""
     sizes: Mapping[Role, int] = {

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..arch import Machine
 from ..config import IsoRequest
+from ..decision import Decision
 from ..terminal import page
 from ..tree import Directory
 from ..units import MIB, format_size
@@ -69,6 +70,7 @@ class IsoPlan:
     kernel: str  # of the installer
     choices: Choices
     kickstarts: tuple[str, ...]
+    deployment: Decision  # what machines get, as far as it is known here
     timestamp: int
     payload_bytes: int  # on the medium
     package_bytes: int
@@ -126,6 +128,12 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
             "platform": plan.platform or None,
             "title": plan.title,
         },
+        "deployment": {
+            "stateroot": plan.deployment.stateroot,
+            "origin": plan.deployment.origin,
+            "kargs": list(plan.deployment.appended),
+            "root_filesystem": str(plan.deployment.root_filesystem),
+        },
         "installer": {
             "kind": plan.installer,
             "kernel": plan.kernel,
@@ -161,7 +169,8 @@ def to_text(plan: IsoPlan) -> str:
         f"  digest      {plan.digest}"
         + (f", {plan.platform} of an index" if plan.platform else ""),
         f"  comes       {where}",
-        f"  updates     {plan.request.tracked.short}",
+        f"  updates     {plan.deployment.origin}",
+        f"  kargs       {' '.join(plan.deployment.appended) or '-'}",
         "",
         f"  installer   {plan.installer}",
         f"  kernel      {plan.kernel}",

@@ -57,6 +57,7 @@ class TreeFacts:
     composefs: Composefs
     policy: Policy | None  # of SELinux, where it is active
     ignition: bool  # whether Ignition configures the machine at its first boot
+    policy_doubts: tuple[str, ...] = ()  # why it would refuse signed updates
     warnings: tuple[str, ...] = ()
 
 
@@ -121,6 +122,7 @@ def examine(
         composefs=composefs,
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
+        policy_doubts=tuple(_doubt_policy(root)),
         warnings=(*config.warnings, *_doubts(root), *([doubt] if doubt is not None else [])),
     )
 
@@ -153,7 +155,7 @@ def is_graphical(root: Directory) -> bool:
     return manager is not None and not target.endswith("multi-user.target")
 
 
-def doubt_policy(root: Directory) -> Iterator[str]:
+def _doubt_policy(root: Directory) -> Iterator[str]:
     """Yield why updates that must be signed would be refused by the image's own policy."""
     text = find_text(root, "etc/containers/policy.json")
     if text is None:

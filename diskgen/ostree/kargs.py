@@ -31,16 +31,15 @@ def split(text: str) -> list[str]:
 
 def combine(
     *,
-    root_uuid: str,
-    boot_uuid: str | None,
+    fixed: Iterable[str],
     image: Iterable[str],
     added: Iterable[str],
     deletes: Iterable[str],
     user: Iterable[str],
 ) -> tuple[str, ...]:
-    """Return all parameters but ``ostree=``, which the deployment appends; UUIDs as text.
+    """Return all parameters but ``ostree=``, which the deployment appends.
 
-    Order: root, ``rw``, boot (where /boot is a filesystem), the image's, those ``added`` for the
+    Order: those ``fixed`` by the disk (root, ``rw``, boot), the image's, those ``added`` for the
     kind of machine; then deletions
     (``KEY`` removes all of that key, ``KEY=VALUE`` just that one); then the user's. Repetitions
     are dropped, other values of a key add up. An image's own ``ostree=`` is dropped. Raises
@@ -53,9 +52,6 @@ def combine(
     for text in user:
         if text.count('"') % 2:
             raise UsageError(f"'{text}' has an unclosed quote", setting="karg")
-    fixed = [f"root=UUID={root_uuid}", "rw"]
-    if boot_uuid is not None:
-        fixed.append(f"boot=UUID={boot_uuid}")
     chosen: dict[tuple[str, str | None], str] = {}  # by meaning, in order
     for text in (*fixed, *image, *added):
         _add(chosen, text)
