@@ -14,14 +14,16 @@ from ..documents import load_object
 from ..errors import PreflightError, Problem, SourceError
 from ..initramfs import findings
 from ..tree import Directory
+from .dropins import drop_ins
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
-from .lookup import find, find_dir, find_link, find_text
+from .lookup import find_dir, find_link, find_text
 from .selinux import Policy, read_policy
 
 _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
 # Mount points: the root of a deployment is immutable, nobody can add them at boot.
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
+_BOUND: Final = "usr/lib/bootc/bound-images.d"
 _IGNITION: Final = ("usr/lib/dracut/modules.d/30ignition", "usr/lib/ignition")
 _TRUE: Final = frozenset({"yes", "true", "1"})
 _FALSE: Final = frozenset({"no", "false", "0"})
@@ -123,7 +125,12 @@ def examine(
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
         policy_doubts=tuple(_doubt_policy(root)),
-        warnings=(*config.warnings, *_doubts(root), *([doubt] if doubt is not None else [])),
+        warnings=(
+            *config.warnings,
+            *drop_ins(root, (_BOUND,)).warnings,
+            *_doubts(root),
+            *([doubt] if doubt is not None else []),
+        ),
     )
 
 
@@ -301,14 +308,11 @@ def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
 
 
 def _bound_images(root: Directory) -> list[Problem]:
-    place = "usr/lib/bootc/bound-images.d"
-    folder = find_dir(root, place)
     names = []
-    for name in sorted(folder.entries) if folder is not None else ():
-        path = place.encode() + b"/" + name
-        text = (find_text(root, path) if find(root, path) is not None else None) or ""
-        image = re.search(r"^\s*Image\s*=\s*(\S+)", text, re.MULTILINE)
-        names.append(image[1] if image else name.decode(errors="backslashreplace"))
+    for path in drop_ins(root, (_BOUND,)).paths:
+        image = re.search(r"^\s*Image\s*=\s*(\S+)", find_text(root, path) or "", re.MULTILINE)
+        name = path.rpartition(b"/")[2].decode(errors="backslashreplace")
+        names.append(image[1] if image else name)
     if not names:
         return []
     return [
@@ -316,7 +320,7 @@ def _bound_images(root: Directory) -> list[Problem]:
             code="bound-images",
             message="this image is bound to other images, which this version of diskgen cannot "
             "put on the disk yet: " + ", ".join(f"'{name}'" for name in names),
-            hint=f"remove the links from /{place}, the machine then pulls them when it needs them",
+            hint=f"remove the links from /{_BOUND}, the machine then pulls them when it needs them",
         )
     ]
 

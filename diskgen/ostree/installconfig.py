@@ -14,7 +14,8 @@ from ..config import ROOT_FILESYSTEMS
 from ..documents import DocumentError, load_toml
 from ..errors import SourceError
 from ..tree import Directory
-from .lookup import find_dir, find_text
+from .dropins import drop_ins
+from .lookup import find_text
 
 # In rising priority; a file hides one of the same name in an earlier directory.
 _INSTALL: Final = (
@@ -81,7 +82,7 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
     deletes: list[str] = []
     values: _Table = {}
     warnings: list[str] = []
-    for path, document in _documents(root, _INSTALL):
+    for path, document in _documents(root, _INSTALL, warnings):
         warnings += [f"'/{path}': unknown key '{key}'" for key in document if key != "install"]
         install = document.get("install", {})
         if not isinstance(install, dict):
@@ -97,7 +98,7 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
         kargs += found.pop("kargs", [])
         deletes += found.pop("karg-deletes", [])
         values |= found
-    for path, document in _documents(root, _KARGS):
+    for path, document in _documents(root, _KARGS, warnings):
         for key, value in document.items():
             if key not in ("kargs", "match-architectures"):
                 raise _bad(path, f"unknown key '{key}'")
@@ -121,25 +122,18 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
     )
 
 
-def _documents(root: Directory, places: tuple[str, ...]) -> list[tuple[str, _Table]]:
-    """Return (path, parsed file) of what is not hidden, in the order of the file names."""
-    chosen: dict[bytes, str] = {}
-    for place in places:
-        folder = find_dir(root, place)
-        for name in folder.entries if folder is not None else ():
-            if name.endswith(b".toml") and not name.startswith(b"."):
-                chosen[name] = f"{place}/{name.decode(errors='backslashreplace')}"
-    documents = []
-    for name in sorted(chosen):
-        path = chosen[name]
-        text = find_text(root, path)
-        if text is None:
-            raise _bad(path, "it is no regular file")
+def _documents(
+    root: Directory, places: tuple[str, ...], warnings: list[str]
+) -> Iterator[tuple[str, _Table]]:
+    """Yield (path, parsed file) of what counts, in the order of the file names."""
+    found = drop_ins(root, places, b".toml")
+    warnings += found.warnings
+    for name in found.paths:
+        path = name.decode(errors="backslashreplace")
         try:
-            documents.append((path, load_toml(text)))
+            yield path, load_toml(find_text(root, name) or "")
         except DocumentError as error:
             raise _bad(path, str(error)) from None
-    return documents
 
 
 def _flat(table: _Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
