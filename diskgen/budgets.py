@@ -68,15 +68,19 @@ DOCUMENT_DEPTH: Final = Budget(
 DOCUMENT_DIGITS: Final = Budget("document-digits", 100, "digits", "a number in JSON or TOML")
 LAYERS: Final = Budget("layers", 500, "layers", "an image")
 # Layers.
-ENTRIES: Final = Budget("entries", 2_000_000, "entries", "all layers of an image")
+ENTRIES: Final = Budget(
+    "entries", 1_500_000, "entries", "all layers of an image, directories counted that are implied"
+)
 PATH_BYTES: Final = Budget("path-bytes", 4096, BYTES, "a path, or the target of a link")
 PATH_DEPTH: Final = Budget("path-depth", 200, "levels", "directories in each other")
 NAME_BYTES: Final = Budget("name-bytes", 255, BYTES, "one name")
 ALL_NAMES_BYTES: Final = Budget(
-    "all-names-bytes", 256 * MIB, BYTES, "paths and link targets of all layers"
+    "all-names-bytes", 192 * MIB, BYTES, "paths and link targets of all layers"
 )
 HEADER_BYTES: Final = Budget("header-bytes", MIB, BYTES, "a pax header or a long name of a tar")
-GLOBAL_KEYS: Final = Budget("global-keys", 256, "keys", "global pax headers of a layer")
+HEADERS: Final = Budget("headers", 16, "headers", "pax headers and long names before one entry")
+KEYS: Final = Budget("keys", 1000, "keys", "a pax header")
+GLOBAL_KEYS: Final = Budget("global-keys", 64, "keys", "all global pax headers of a layer")
 ATTRIBUTES_BYTES: Final = Budget("attributes-bytes", MIB, BYTES, "extended attributes of an entry")
 ALL_ATTRIBUTES_BYTES: Final = Budget(
     "all-attributes-bytes", 64 * MIB, BYTES,
@@ -94,7 +98,8 @@ ZSTD_WINDOW_BYTES: Final = Budget(
 # Boot files.
 INITRAMFS_BYTES: Final = Budget("initramfs-bytes", 2 * GIB, BYTES, "an initramfs, unpacked")
 INITRAMFS_ENTRIES: Final = Budget("initramfs-entries", 200_000, "entries", "an initramfs")
-ESP_FILES: Final = Budget("esp-files", 2000, "files", "the EFI system partition")
+ESP_FILES: Final = Budget("esp-files", 10_000, "files", "the EFI system partition")
+ESP_FOLDERS: Final = Budget("esp-folders", 500, "directories", "the EFI system partition")
 # Disks that are looked into.
 INSPECTED_BYTES: Final = Budget(
     "inspected-bytes", 512 * MIB, BYTES, "all that is read of a disk to show what it holds"

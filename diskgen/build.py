@@ -13,7 +13,7 @@ from .bootloader import choose
 from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
 from .decision import Route, decide, wishes
-from .disk import appliance, ext4, fat, room, table
+from .disk import appliance, ext4, fat, fatnames, room, table
 from .events import Emit, notice, step
 from .formats import FORMATS
 from .image import fetch, layers
@@ -175,6 +175,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             with store.scratch() as scratch:
                 labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
         esp = loader.esp_files(for_disk)
+        fatnames.check(esp)
     labels = image.labels
     plan = make_plan(
         request,

@@ -24,6 +24,15 @@ def test_names_are_unique() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_each_is_counted_against() -> None:
+    """A budget that nothing counts against is a promise without anyone to keep it."""
+    sources = "\n".join(
+        path.read_text() for path in (_ROOT / "diskgen").rglob("*.py") if path.name != "budgets.py"
+    )
+    named = {name for name, value in vars(budgets).items() if isinstance(value, budgets.Budget)}
+    assert {name for name in named if not re.search(rf"\b{name}\b", sources)} == set()
+
+
 def test_an_error_names_the_budget() -> None:
     assert budgets.PATH_DEPTH.exceeded == "more than 200 levels (budget 'path-depth')"
     assert budgets.MANIFEST_BYTES.exceeded == "more than 4 MiB (budget 'manifest-bytes')"

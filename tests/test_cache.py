@@ -57,6 +57,14 @@ def _not_ours(program: Program) -> None:
         os.chown(path, 4711, 4711)
 
 
+def _instead(program: Program, suffix: str, make: Callable[[Path], object]) -> None:
+    (path, *_) = _layers(program, "pack")
+    path = path.with_suffix(f".{suffix}")
+    path.unlink()
+    make(path)
+    os.chown(path, path.parent.stat().st_uid, -1, follow_symlinks=False)
+
+
 DAMAGE: dict[str, Callable[[Program], object]] = {
     "a bit of what only the disk gets": lambda p: _flip(_layers(p, "pack")[0], _BIG // 2),
     "the last byte": lambda p: _flip(_layers(p, "pack")[0], _BIG - 1),
@@ -69,6 +77,12 @@ DAMAGE: dict[str, Callable[[Program], object]] = {
     "another layer's pack and index": _planted,
     "another pack": _planted_pack,
     "an index of another user": _not_ours,
+    "a directory for an index": lambda p: _instead(p, "idx", Path.mkdir),
+    "a directory for a pack": lambda p: _instead(p, "pack", Path.mkdir),
+    "a FIFO for an index": lambda p: _instead(p, "idx", os.mkfifo),
+    "a FIFO for a pack": lambda p: _instead(p, "pack", os.mkfifo),
+    "a link for a pack": lambda p: _instead(p, "pack", lambda x: x.symlink_to("/dev/zero")),
+    "a link for an index": lambda p: _instead(p, "idx", lambda x: x.symlink_to("/dev/zero")),
 }
 
 

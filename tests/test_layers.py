@@ -23,7 +23,7 @@ from diskgen.tree import read
 from .oci import TarBuilder
 
 
-def ignore(_consumed: int) -> None:
+def ignore(_consumed: int, _produced: int) -> None:
     """Take progress and do nothing."""
 
 

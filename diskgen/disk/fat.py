@@ -8,20 +8,25 @@ System Specification" 1.03.
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO, Final
 
+from ..budgets import TOOL_SECONDS
 from ..errors import UsageError
 from ..run import run
 from ..units import KIB, MIB, format_size
 from ..workspace import neutral
+from . import fatnames
 
 _SMALL: Final = 64 * MIB  # such filesystems are FAT16
 _ENTRY: Final = 32  # bytes of a directory entry
+_AT_ONCE: Final = 500  # files that one program copies
 _END: Final = {True: 0x0FFF_FFF8, False: 0xFFF8}  # of a chain, in FAT32 or FAT16
 
 
@@ -39,8 +44,10 @@ def make(
     """Make a FAT filesystem at byte ``offset``, a multiple of the sector size, with files.
 
     It is FAT32, or FAT16 below 64 MiB. ``files`` maps paths such as ``EFI/BOOT/BOOTX64.EFI`` to
-    contents. Raises UsageError when they do not fit, ToolError when a tool fails.
+    contents. Raises UsageError when they do not fit, SourceError for what ``fatnames.check``
+    refuses, ToolError when a tool fails.
     """
+    fatnames.check(files)
     need = required(files)
     if need > size * 9 // 10:
         raise UsageError(
@@ -57,27 +64,42 @@ def make(
             "--invariant", "-i", f"{volume_id:08x}", "-n", label,
             "--offset", str(offset // sector_size), name, str(size // KIB),
         ]  # fmt: skip
-        run(argv)
+        run(argv, timeout=TOOL_SECONDS.limit)
         _fill(f"{name}@@{offset}", files, timestamp)
     _set_times(disk, offset, timestamp)
 
 
 def _fill(image: str, files: Mapping[str, bytes], timestamp: int) -> None:
     """Put files into a filesystem, named as mtools name images."""
-    folders = sorted(
-        {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."},
-        key=lambda path: (path.count("/"), path),
-    )
+    folders = sorted(fatnames.folders(files), key=lambda path: (path.count("/"), path))
     # mtools knows no time but its own; the zone must not matter.
     env = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null", "TZ": "UTC"}
+    seconds = TOOL_SECONDS.limit
     if folders:
-        run(["mmd", "-i", image, *(f"::/{folder}" for folder in folders)], env=env)
+        made = (f"::/{folder}" for folder in folders)
+        run(["mmd", "-i", image, *made], env=env, timeout=seconds)
     with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "file"
-        for path in sorted(files):
-            source.write_bytes(files[path])
-            os.utime(source, (timestamp, timestamp))
-            run(["mcopy", "-m", "-i", image, source, f"::/{path}"], env=env)
+        for number, paths in enumerate(_copies(files)):
+            place = Path(scratch) / str(number)
+            place.mkdir()
+            sources = []
+            for path in paths:
+                source = place / path.rpartition("/")[2]
+                source.write_bytes(files[path])
+                os.utime(source, (timestamp, timestamp))
+                sources.append(source)
+            folder = paths[0].rpartition("/")[0]
+            target = f"::/{folder.replace('[', '[[]')}"  # a pattern, to mtools
+            run(["mcopy", "-m", "-i", image, *sources, target], env=env, timeout=seconds)
+            shutil.rmtree(place)
+
+
+def _copies(files: Iterable[str]) -> Iterator[list[str]]:
+    """Yield what one call copies: files of a directory, in the order of all paths."""
+    for _folder, group in groupby(sorted(files), key=lambda path: path.rpartition("/")[0]):
+        paths = list(group)
+        for at in range(0, len(paths), _AT_ONCE):
+            yield paths[at : at + _AT_ONCE]
 
 
 def required(files: Mapping[str, bytes]) -> int:

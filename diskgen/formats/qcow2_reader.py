@@ -15,6 +15,7 @@ from typing import Final
 
 import zstandard
 
+from ..budgets import CLUSTER_BYTES, ZSTD_WINDOW_BYTES
 from ..errors import SourceError
 
 MAGIC: Final = b"QFI\xfb"
@@ -23,6 +24,7 @@ _OFFSET: Final = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED: Final = 1 << 62
 _ZERO: Final = 1
 _SECTOR: Final = 512
+_BITS: Final = range(9, CLUSTER_BYTES.limit.bit_length())  # of a cluster's size
 _NAMES: Final = {0: "zlib", 1: "zstd"}
 
 
@@ -36,7 +38,7 @@ class Qcow2File:
         magic, version, backing, _, self._bits, self.size, crypt, tables, self._level1 = (
             _HEAD.unpack_from(head)
         )
-        if magic != MAGIC or version not in (2, 3) or not 9 <= self._bits <= 21:
+        if magic != MAGIC or version not in (2, 3) or self._bits not in _BITS:
             raise self._bad("its header is not sound")
         if backing or crypt:
             raise self._bad("it has a backing file or is encrypted")
@@ -58,6 +60,7 @@ class Qcow2File:
         while len(out) < length:
             at = offset + len(out)
             piece = self._cluster(at // cluster)
+            assert len(piece) == cluster  # else this would never end
             out += piece[at % cluster : at % cluster + length - len(out)]
         return out
 
@@ -82,10 +85,16 @@ class Qcow2File:
         size = 1 << self._bits
         try:
             if self.compression == "zstd":
-                return zstandard.ZstdDecompressor().decompressobj().decompress(data)[:size]
-            return zlib.decompressobj(-12).decompress(data, size)
+                limit = ZSTD_WINDOW_BYTES.limit
+                reader = zstandard.ZstdDecompressor(max_window_size=limit).stream_reader(data)
+                made = reader.read(size)
+            else:
+                made = zlib.decompressobj(-12).decompress(data, size)
         except (zstandard.ZstdError, zlib.error) as error:
             raise self._bad(f"a cluster does not decompress ({error})") from error
+        if len(made) != size:
+            raise self._bad(f"a cluster of {size} bytes decompresses to {len(made)}")
+        return made
 
     def _entry(self, table: int, index: int) -> int:
         raw = os.pread(self._fd, 8, table + 8 * index)

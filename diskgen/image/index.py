@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 import sys
 from array import array
@@ -68,6 +67,7 @@ class LayerIndex:
     diff_id: str
     entries: tuple[Entry, ...]
     pack: Path
+    counted: int = 0  # entries, and directories that they imply
     names_bytes: int = 0  # of all paths and link targets
     attributes_bytes: int = 0  # of all different sets of attributes
 
@@ -84,8 +84,8 @@ _COLUMNS: Final = {"mode": "I", "uid": "I", "gid": "I", "mtime": "q"}
 _NO_CONTENT: Final = -1
 
 
-def dump(index: LayerIndex, pack_size: int, sums: array[int]) -> bytes:
-    """Return the index as the bytes of its file; ``sums`` are those of the pack's pieces."""
+def dump(index: LayerIndex, pack_size: int, sums: array[int]) -> list[bytes]:
+    """Return the index as the pieces of its file; ``sums`` are those of the pack's pieces."""
     rows = index.entries
     sets: dict[Xattrs, int] = {}
     numbers = array("I", (sets.setdefault(entry.xattrs, len(sets)) for entry in rows))
@@ -111,6 +111,7 @@ def dump(index: LayerIndex, pack_size: int, sums: array[int]) -> bytes:
         "diff_id": index.diff_id,
         "pack_size": pack_size,
         "entries": len(rows),
+        "counted": index.counted,
         "columns": [[column.typecode, len(column)] for column in columns],
         "texts": [len(text) for text in texts],
     }
@@ -118,7 +119,7 @@ def dump(index: LayerIndex, pack_size: int, sums: array[int]) -> bytes:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    return b"".join([_MAGIC + f"{digest.hexdigest()}\n".encode(), *parts])
+    return [_MAGIC + f"{digest.hexdigest()}\n".encode(), *parts]
 
 
 def is_sound(path: Path, pack: Path, diff_id: str) -> bool:
@@ -127,12 +128,12 @@ def is_sound(path: Path, pack: Path, diff_id: str) -> bool:
 
 
 def is_claimed(path: Path) -> bool:
-    """Say whether a file says that it is an index of this format, damaged or not."""
+    """Say whether there is an index of this format, damaged or not, or what cannot be one."""
     try:
-        with path.open("rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:
+        data = private.read(path)
+    except FileNotFoundError:
         return False
+    return data is None or data.startswith(_MAGIC)
 
 
 def load(path: Path, pack: Path, diff_id: str) -> LayerIndex | None:
@@ -161,20 +162,20 @@ def load(path: Path, pack: Path, diff_id: str) -> LayerIndex | None:
         )
     )
     return LayerIndex(
-        diff_id, entries, pack, names_bytes=len(names) + len(targets), attributes_bytes=len(blob)
+        diff_id, entries, pack, facts["counted"], len(names) + len(targets), len(blob)
     )
 
 
 def _checked(path: Path, pack: Path, diff_id: str) -> tuple[dict[str, Any], memoryview] | None:
     """Return an index's facts and columns where it is ours, whole, and of this layer and pack."""
     try:
-        with path.open("rb") as file:
-            if not private.is_ours(os.fstat(file.fileno())):
-                return None
-            data = memoryview(file.read())
-        status = pack.stat()
+        found = private.read(path)
+        status = pack.lstat()
     except OSError:
         return None
+    if found is None:
+        return None
+    data = memoryview(found)
     at = bytes(data[:128]).find(b"\n") + 1
     digest = hashlib.sha256(data[at:]).hexdigest()
     if bytes(data[:at]) != _MAGIC + f"{digest}\n".encode():

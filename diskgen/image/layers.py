@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import run
+from ..budgets import EXPANSION
 from ..errors import DiskgenError, HostError, SourceError
 from ..events import Emit, Step, notice, step
+from .counts import ImageCounts, is_bomb
 from .index import LayerIndex, is_claimed, load
 from .model import BrokenBlob, Image, Layer
 
@@ -41,7 +43,10 @@ def index_layers(image: Image, directory: Path, emit: Emit) -> tuple[LayerIndex,
     with step(emit, "index", "Reading the layers", total=total, unit="bytes") as phase:
         if todo:
             queue = sorted(todo.values(), key=lambda layer: -layer.size)
-            _read_all(queue, directory, phase)
+            _read_all(queue, directory, phase, image.ref.short)
+        counts = ImageCounts(image.ref.short)
+        for index in found.values():
+            counts.add(index)
         for layer in todo.values():
             made = load(*_paths(directory, layer), layer.diff_id)
             if made is None:
@@ -49,6 +54,7 @@ def index_layers(image: Image, directory: Path, emit: Emit) -> tuple[LayerIndex,
                     f"the cache '{directory}' lost layer '{layer.diff_id}' while it was used",
                     setting="cache-dir",
                 )
+            counts.add(made)
             found[layer.diff_id] = made
         count = sum(len(index.entries) for index in found.values())
         phase.update(total, total)
@@ -65,13 +71,13 @@ def _paths(directory: Path, layer: Layer) -> tuple[Path, Path]:
     return directory / f"{name}.idx", directory / f"{name}.pack"
 
 
-def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
+def _read_all(queue: Sequence[Layer], directory: Path, phase: Step, what: str) -> None:
     """Hand the layers to workers, one at a time each, until all are read."""
     waiting = list(reversed(queue))
     workers = min(len(queue), os.cpu_count() or 1)
     argv, env = run.own_module("diskgen.image.worker")
-    done_bytes = 0
-    running: dict[int, int] = {}  # progress of the layer each worker has in hand
+    done_bytes = done_tar = 0
+    running: dict[int, tuple[int, int]] = {}  # progress of the layer each worker has in hand
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         children: list[run.Child] = []
         stack.callback(_sweep, directory, children)  # when all of them have ended
@@ -89,10 +95,11 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
                 child, buffer = key.data
                 for answer in _answers(child, buffer):
                     if "progress" in answer:
-                        running[child.pid] = answer["progress"]
+                        running[child.pid] = tuple(answer["progress"])
                     elif "done" in answer:
                         done_bytes += answer["done"]
-                        running[child.pid] = 0
+                        done_tar += answer["produced"]
+                        running[child.pid] = 0, 0
                         if waiting:
                             _send(child, waiting.pop(), directory)
                         else:
@@ -101,7 +108,11 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step) -> None:
                             child.stdin.close()
                     else:
                         raise _failure(answer)
-                    phase.update(done_bytes + sum(running.values()))
+                    read = done_bytes + sum(consumed for consumed, _tar in running.values())
+                    if is_bomb(done_tar + sum(tar for _read, tar in running.values()), read):
+                        text = f"the layers are a decompression bomb: {EXPANSION.exceeded}"
+                        raise SourceError(f"'{what}' is refused: {text}")
+                    phase.update(read)
 
 
 def _sweep(directory: Path, children: Sequence[run.Child]) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import stat
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -20,13 +22,42 @@ from ..errors import HostError
 _OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
 
 
-def require(directory: Path) -> None:
-    """Refuse a cache directory that others than its user and root can write to. HostError."""
-    place = directory.resolve()
-    _require(place, place, {os.geteuid()})
+def require(cache: Path, rooms: Iterable[Path]) -> None:
+    """Refuse a cache directory that others than its user and root can write to. HostError.
+
+    ``rooms`` are the directories inside in which files are.
+    """
+    inside = [path.resolve() for path in rooms]
     above = {os.geteuid(), 0, _outside()}
-    for parent in place.parents:
-        _require(parent, place, above)
+    for place in inside:
+        _require(place, cache, {os.geteuid()})
+    for place in sorted({parent for path in inside for parent in path.parents} - {*inside}):
+        _require(place, cache, above, common=True)
+
+
+def read(path: Path) -> bytes | None:
+    """Return the bytes of a regular file that is ours alone, None for anything else there.
+
+    Raises FileNotFoundError where nothing is.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or not is_ours(status):
+        os.close(fd)
+        return None
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read()
+
+
+def make_room(path: Path) -> None:
+    """Remove a directory from where a file is to be renamed to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
 
 
 def is_ours(status: os.stat_result) -> bool:
@@ -34,18 +65,19 @@ def is_ours(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not _writers(status)
 
 
-def _require(path: Path, place: Path, owners: set[int]) -> None:
+def _require(path: Path, cache: Path, owners: set[int], *, common: bool = False) -> None:
+    """Check one directory; a ``common`` one may be sticky, so that nobody moves others' things."""
     status = path.stat()
     if status.st_uid not in owners:
         reason, repair = f"'{path}' belongs to '{_name(status.st_uid)}'", ""
     elif writers := _writers(status):
-        if path != place and status.st_mode & stat.S_ISVTX:
-            return  # nobody moves what belongs to others there
+        if common and status.st_mode & stat.S_ISVTX:
+            return
         reason, repair = f"{writers} can write to '{path}'", f", or 'chmod go-w {path}'"
     else:
         return
     raise HostError(
-        f"the cache '{place}' is not used: {reason}, and so could change what your disks get",
+        f"the cache '{cache}' is not used: {reason}, and so could change what your disks get",
         hint=f"choose another one{repair}",
         setting="cache-dir",
     )

@@ -71,10 +71,13 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            for path in (self.blobs / "sha256", self.layers, self.initramfs, self._runtimes,
-                         self._images, self._scratch):  # fmt: skip
+            rooms = (
+                self.blobs / "sha256", self.layers, self.initramfs, self._runtimes, self._images,
+                self._scratch,
+            )  # fmt: skip
+            for path in rooms:
                 path.mkdir(parents=True, exist_ok=True)
-                private.require(path)
+            private.require(self.root.parent, (self.root, self.blobs, *rooms))
             self.root.chmod(0o700)  # older ones were for everybody to read
             lock = (self.root / "lock").open("w")
         except OSError as error:

@@ -138,11 +138,8 @@ def _key(header: bytes, file: File) -> bytes:
 def _load(path: Path) -> dict[bytes, bytes]:
     """Return a table, empty where it is missing, damaged or of another format."""
     try:
-        with path.open("rb") as file:
-            if not private.is_ours(os.fstat(file.fileno())):
-                return {}
-            head, _newline, body = file.read().partition(b"\n")
-    except OSError:
+        head, _newline, body = (private.read(path) or b"").partition(b"\n")
+    except FileNotFoundError:
         return {}
     if head != _head(path, body) or len(body) % _ROW:
         return {}
@@ -154,6 +151,7 @@ def _save(path: Path, table: dict[bytes, bytes]) -> None:
     partial = path.with_name(f".tmp-{path.stem}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         partial.write_bytes(_head(path, body) + b"\n" + body)
+        private.make_room(path)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ..budgets import (
+    ATTRIBUTES_BYTES,
+    FILE_BYTES,
+    GLOBAL_KEYS,
+    HEADER_BYTES,
+    HEADERS,
+    KEYS,
+    NAME_BYTES,
+    PATH_BYTES,
+    PATH_DEPTH,
+    Tally,
+)
 from ..errors import SourceError
 from ..tree import Xattrs
 
 BLOCK: Final = 512
 _MOUNTED_OVER: Final = frozenset({b"dev", b"proc", b"run", b"sys", b"tmp"})
-_MAX_METADATA: Final = 1024 * 1024  # of one pax header, long name or xattr set
-_MAX_PATH: Final = 4096
-_MAX_DEPTH: Final = 200  # so that trees may be walked by recursion
-_MAX_SIZE: Final = 2**44
+_OCTAL: Final = re.compile(rb" *([0-7]*)[ \0]*")
+_DECIMAL: Final = re.compile(rb"(-?[0-9]{1,20})(?:\.[0-9]*)?")
 _TYPES: Final = {
     b"0": stat.S_IFREG, b"\0": stat.S_IFREG, b"7": stat.S_IFREG,
     b"1": 0, b"2": stat.S_IFLNK, b"5": stat.S_IFDIR,
@@ -99,6 +110,7 @@ def entries(stream: Stream, refuse: Callable[[str], SourceError]) -> Iterator[He
     """
     shared: dict[str, bytes] = {}  # pax global records
     local: dict[str, bytes] = {}
+    before = Tally(HEADERS, refuse, "an entry has")
     long_path: bytes | None = None
     long_target: bytes | None = None
     while True:
@@ -113,14 +125,17 @@ def entries(stream: Stream, refuse: Callable[[str], SourceError]) -> Iterator[He
             _check(block, refuse)
             size = _number(block[124:136], refuse)
             if kind in (b"x", b"g", b"L", b"K"):
-                if size > _MAX_METADATA:
-                    raise refuse(f"a tar header of {size} bytes")
+                before.add(1)
+                if size > HEADER_BYTES.limit:
+                    raise refuse(f"a tar header has {HEADER_BYTES.exceeded}")
                 data = stream.read(size)
                 stream.read(-size % BLOCK)
                 if kind == b"x":
                     local = _records(data, refuse)
                 elif kind == b"g":
                     shared |= _records(data, refuse)
+                    if len(shared) > GLOBAL_KEYS.limit:
+                        raise refuse(f"its global pax headers have {GLOBAL_KEYS.exceeded}")
                 elif kind == b"L":
                     long_path = data.partition(b"\0")[0]
                 else:
@@ -128,10 +143,12 @@ def entries(stream: Stream, refuse: Callable[[str], SourceError]) -> Iterator[He
                 continue
         except EOFError:
             raise refuse("the archive ends in the middle of a header") from None
-        header = _header(block, kind, size, shared | local, long_path, long_target, refuse)
+        pax = {**shared, **local} if local else shared
+        header = _header(block, kind, size, pax, long_path, long_target, refuse)
         if header is not None:
             yield header
         local, long_path, long_target = {}, None, None
+        before.count = 0
 
 
 def _header(
@@ -153,7 +170,7 @@ def _header(
     if long_target is not None:
         target = long_target
     uid, gid = _number(block[108:116], refuse), _number(block[116:124], refuse)
-    mtime = _number(block[136:148], refuse)
+    mtime = _number(block[136:148], refuse, signed=True)
     xattrs: Xattrs = ()
     if pax:
         path = pax.get("path", path)
@@ -176,7 +193,9 @@ def _header(
         )
     if kind not in _TYPES:
         raise refuse(f"'{show(path)}' has the unknown type {kind!r}")
-    if not 0 <= size < _MAX_SIZE or not 0 <= uid < 2**32 - 1 or not 0 <= gid < 2**32 - 1:
+    if size > FILE_BYTES.limit:
+        raise refuse(f"'{show(path)}' has {FILE_BYTES.exceeded}")
+    if size < 0 or not 0 <= uid < 2**32 - 1 or not 0 <= gid < 2**32 - 1:
         raise refuse(f"'{show(path)}' has an impossible size or owner")
     form = _TYPES[kind]
     if form != stat.S_IFREG:
@@ -186,7 +205,7 @@ def _header(
         mode = 0
     elif form == stat.S_IFLNK:
         mode = stat.S_IFLNK | 0o777
-        if not target or len(target) > _MAX_PATH - 1 or b"\0" in target:
+        if not target or len(target) > PATH_BYTES.limit - 1 or b"\0" in target:
             raise refuse(f"'{show(path)}' has an impossible link target")
     else:
         target = b""
@@ -196,15 +215,17 @@ def _header(
 
 def normalise(path: bytes, refuse: Callable[[str], SourceError]) -> bytes:
     """Return a path relative to the layer's root, without ``.`` and doubled slashes."""
-    if b"\0" in path or len(path) > _MAX_PATH:
+    if b"\0" in path:
         raise refuse(f"'{show(path[:80])}' is no path")
+    if len(path) > PATH_BYTES.limit:
+        raise refuse(f"'{show(path[:80])}...' has {PATH_BYTES.exceeded}")
     parts = [part for part in path.split(b"/") if part and part != b"."]
     if b".." in parts:
         raise refuse(f"'{show(path)}' leads out of the layer")
-    if len(parts) > _MAX_DEPTH:
-        raise refuse(f"'{show(path[:80])}...' is nested more than {_MAX_DEPTH} levels deep")
-    if any(len(part) > 255 for part in parts):
-        raise refuse(f"'{show(path[:80])}...' has a name of more than 255 bytes")
+    if len(parts) > PATH_DEPTH.limit:
+        raise refuse(f"'{show(path[:80])}...' has {PATH_DEPTH.exceeded}")
+    if any(len(part) > NAME_BYTES.limit for part in parts):
+        raise refuse(f"'{show(path[:80])}...' has a name of {NAME_BYTES.exceeded}")
     return b"/".join(parts)
 
 
@@ -219,18 +240,20 @@ def _check(block: bytes, refuse: Callable[[str], SourceError]) -> None:
         raise refuse("a tar header has a wrong checksum")
 
 
-def _number(field: bytes, refuse: Callable[[str], SourceError]) -> int:
-    if field[0] & 0x80:
+def _number(field: bytes, refuse: Callable[[str], SourceError], *, signed: bool = False) -> int:
+    """Return a field's number; only times may be below zero."""
+    if field[0] & 0x80:  # base 256, see the GNU tar manual
         value = int.from_bytes(field, "big", signed=False)
         bits = len(field) * 8
-        return value - (1 << bits) if field[0] & 0x40 else value - (1 << (bits - 1))
-    digits = field.partition(b"\0")[0].strip()
-    if not digits:
-        return 0
-    try:
-        return int(digits, 8)
-    except ValueError:
-        raise refuse(f"a tar header has {digits!r} for a number") from None
+        value -= 1 << (bits if field[0] & 0x40 else bits - 1)
+        if value < 0 and not signed:
+            raise refuse(f"a tar header has the number {value}")
+        return value
+    found = _OCTAL.match(field)
+    assert found is not None
+    if found.end() != len(field) and field[found.end() - 1 : found.end()] != b"\0":
+        raise refuse(f"a tar header has {field!r} for a number")
+    return int(found[1] or b"0", 8)
 
 
 def _decimal(
@@ -239,22 +262,21 @@ def _decimal(
     text = pax.get(key)
     if text is None:
         return default
-    try:
-        whole = text.partition(b".")[0]
-        if len(whole) > 20:
-            raise ValueError
-        return int(whole)
-    except ValueError:
-        raise refuse(f"a pax header has {text[:40]!r} for '{key}'") from None
+    found = _DECIMAL.fullmatch(text)
+    if found is None:
+        raise refuse(f"a pax header has {text[:40]!r} for '{key}'")
+    return int(found[1])
 
 
 def _records(data: bytes, refuse: Callable[[str], SourceError]) -> dict[str, bytes]:
     records = {}
-    at = 0
+    at = count = 0
     while at < len(data) and data[at] != 0:
         space = data.find(b" ", at, at + 20)
         try:
             if space < 0:
+                raise ValueError
+            if not data[at:space].isdigit():
                 raise ValueError
             length = int(data[at:space])
             record = data[space + 1 : at + length]
@@ -264,6 +286,9 @@ def _records(data: bytes, refuse: Callable[[str], SourceError]) -> dict[str, byt
             if not equals:
                 raise ValueError
             records[key.decode()] = value
+            count += 1
+            if count > KEYS.limit:
+                raise refuse(f"a pax header has {KEYS.exceeded}")
         except ValueError:
             raise refuse("a pax header is malformed") from None
         at += length
@@ -280,8 +305,8 @@ def _xattrs(pax: dict[str, bytes], path: bytes, refuse: Callable[[str], SourceEr
                 found[key[17:].encode()] = base64.b64decode(value + b"==")
             except binascii.Error:
                 raise refuse(f"'{show(path)}' has a malformed attribute") from None
-    if sum(len(name) + len(value) for name, value in found.items()) > _MAX_METADATA:
-        raise refuse(f"'{show(path)}' has more than 1 MiB of extended attributes")
+    if sum(len(name) + len(value) for name, value in found.items()) > ATTRIBUTES_BYTES.limit:
+        raise refuse(f"'{show(path)}' has extended attributes of {ATTRIBUTES_BYTES.exceeded}")
     for name in found:
         if not 0 < len(name) <= 255 or b"\0" in name or b"." not in name:
             raise refuse(f"'{show(path)}' has an attribute with an impossible name")

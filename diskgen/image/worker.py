@@ -18,16 +18,18 @@ import signal
 import sys
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import zstandard
 
+from ..budgets import EXPANSION, LAYER_BYTES, ZSTD_WINDOW_BYTES
 from ..errors import DiskgenError, HostError, SourceError
 from ..gvariant import file_header
 from ..tree import Content, Data, Packed
-from . import gunzip
+from . import gunzip, private
+from .counts import Counts, is_bomb
 from .index import REPOSITORY, Entry, Kind, LayerIndex, dump, is_sound, kind_of
 from .model import BrokenBlob
 from .pack import PackWriter
@@ -35,11 +37,7 @@ from .tarstream import BLOCK, Header, Stream, entries, show
 
 _CHUNK: Final = 1024 * 1024
 _QUEUED: Final = 8  # chunks between the threads
-_MAX_ENTRIES: Final = 2_000_000
-_MAX_TAR: Final = 2**40
-_BOMB_FLOOR: Final = 4 * 1024**3  # a pack below this is no bomb, whatever its ratio
-_BOMB_RATIO: Final = 100
-_ZSTD_WINDOW: Final = 128 * 1024 * 1024
+_REPORT: Final = 64 * 1024 * 1024  # bytes of tar between two reports at most
 
 
 # What the decompressors raise.
@@ -71,8 +69,10 @@ class BlobReader:
                 raise chunk
             self._tar.update(chunk)
             self.produced += len(chunk)
-            if self.produced > _MAX_TAR:
-                raise SourceError(f"layer '{self._digest}' unpacks to more than 1 TiB")
+            if self.produced > LAYER_BYTES.limit:
+                raise self._refuse(f"it unpacks to {LAYER_BYTES.exceeded}")
+            if is_bomb(self.produced, self.consumed):
+                raise self._refuse(f"it is a decompression bomb: {EXPANSION.exceeded}")
             yield chunk
 
     @property
@@ -90,6 +90,9 @@ class BlobReader:
                 continue
         if self._thread.ident is not None:
             self._thread.join()
+
+    def _refuse(self, reason: str) -> SourceError:
+        return SourceError(f"layer '{self._digest}' is refused: {reason}")
 
     def _produce(self) -> None:
         try:
@@ -168,7 +171,7 @@ class BlobReader:
 
     def _zstd(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
         source = _Joined(first, raw)
-        reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
+        reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES.limit).stream_reader(
             cast("IO[bytes]", source), read_size=_CHUNK, read_across_frames=True
         )
         while chunk := reader.read(_CHUNK):
@@ -196,8 +199,10 @@ class _Joined:
         return data
 
 
-def read_layer(job: dict[str, Any], progress: Any) -> None:  # noqa: ANN401
+def read_layer(job: dict[str, Any], progress: Any) -> int:  # noqa: ANN401
     """Index one layer and publish pack and index in the cache. Raises DiskgenError.
+
+    Returns the bytes of its tar; ``progress`` gets compressed bytes and those of the tar so far.
 
     Another process that has the same layer in hand is waited for, and its result is used.
     """
@@ -207,14 +212,18 @@ def read_layer(job: dict[str, Any], progress: Any) -> None:  # noqa: ANN401
     with (directory / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_sound(index, pack, job["diff_id"]):
-            return
+            return 0
         partial = directory / f".tmp-{os.getpid()}-{name}"
         try:
-            made, sums = _read(job, partial, pack, progress)
+            made, sums, produced = _read(job, partial, pack, progress)
             written = partial.with_suffix(".idx")
-            written.write_bytes(dump(made, partial.stat().st_size, sums))
+            with written.open("wb") as file:
+                file.writelines(dump(made, partial.stat().st_size, sums))
+            for path in (pack, index):
+                private.make_room(path)
             partial.rename(pack)
             written.rename(index)
+            return produced
         except OSError as error:
             raise _storage_error(error, directory) from error
         finally:
@@ -227,7 +236,7 @@ def _read(
     partial: Path,
     pack: Path,
     progress: Any,  # noqa: ANN401
-) -> tuple[LayerIndex, array[int]]:
+) -> tuple[LayerIndex, array[int], int]:
     digest = job["digest"]
 
     def refuse(reason: str) -> SourceError:
@@ -237,19 +246,17 @@ def _read(
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
 
-        def grown(size: int) -> None:
-            progress(reader.consumed)
-            if size > _BOMB_FLOOR and size > _BOMB_RATIO * max(reader.consumed, 1):
-                raise refuse(f"it is a decompression bomb (over {_BOMB_RATIO} times its size)")
+        def report() -> None:
+            progress(reader.consumed, reader.produced)
 
-        writer = PackWriter(fd, grown)
-        stream = Stream(iter(reader))
+        writer = PackWriter(fd, lambda _size: report())
+        stream = Stream(_reported(reader, report))
         rows = []
         files: set[bytes] = set()
+        counts = Counts(refuse)
         for header in entries(stream, refuse):
+            header.xattrs = counts.add(header.path, header.target, header.xattrs)
             rows.append(_entry(header, stream, writer, pack, files, refuse))
-            if len(rows) > _MAX_ENTRIES:
-                raise refuse(f"it has more than {_MAX_ENTRIES} entries")
         sums = writer.close()
         if reader.diff_id != job["diff_id"]:
             raise refuse(
@@ -263,7 +270,17 @@ def _read(
     finally:
         reader.close()
         os.close(fd)
-    return LayerIndex(job["diff_id"], tuple(rows), pack), sums
+    return LayerIndex(job["diff_id"], tuple(rows), pack, counts.entries), sums, reader.produced
+
+
+def _reported(reader: BlobReader, report: Callable[[], None]) -> Iterator[bytes]:
+    """Give what a reader gives, with a report now and then: holes make no pack grow."""
+    told = 0
+    for chunk in reader:
+        if reader.produced - told >= _REPORT:
+            told = reader.produced
+            report()
+        yield chunk
 
 
 def _entry(
@@ -355,7 +372,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            read_layer(job, lambda done: answer({"progress": done}))
+            produced = read_layer(job, lambda *done: answer({"progress": done}))
         except BrokenBlob as error:
             answer({"broken": error.digest, "message": error.message})
         except DiskgenError as error:
@@ -368,7 +385,7 @@ def main() -> None:
                 }
             )
         else:
-            answer({"done": job["size"]})
+            answer({"done": job["size"], "produced": produced})
 
 
 if __name__ == "__main__":
