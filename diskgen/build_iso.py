@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from .iso import (
     container,
     contents,
     hybrid,
+    identity,
     mediacheck,
     medium,
     partitions,
@@ -140,8 +141,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     else:
         offered = contents.offer(request, machine)
         target = _payload(request, machine, store, emit)
-        root, made = _root(request, machine, store, emit)
-        source = container.examine(request, machine, root, made, Cached(store.initramfs))
+        source = _container(request, machine, store, emit)
     installer = source.installer
     route = Route.ANACONDA if installer.anaconda else Route.DISKGEN
     decided = decide(wishes(request), target.tree, machine, route)
@@ -150,11 +150,6 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         raise facts.UnfitError(problems)
     version, anaconda = installer.language, installer.anaconda
     product = iso_plan.plain_title(request.product or target.title)
-    label = (
-        request.label
-        or installer.label
-        or iso_plan.default_label(target.release or installer.release, machine)
-    )
     rule = decided.origin.removesuffix(decided.target.name)
     runtime = source.root if isinstance(source, Container) else None
     given = access.decide(request, rule, (runtime, target.root), proxy())
@@ -185,9 +180,9 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         request, settings, version, _roots(decided, anaconda=anaconda), installer.repository
     )
     installs = "package" in request.modes and (offered.packages is not None or anaconda)
-    choices = Choices(
+    offers = Choices(
         product=product,
-        label=label,
+        label="",
         image="image" in request.modes,
         packages=installs,
         packages_need_network=offered.needs_network,
@@ -196,9 +191,21 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         fips=installer.fips,
         console=medium.console(machine),
     )
-    ours = contents.room(request, settings, texts, choices, target.image, offered, version)
+    ours = contents.room(request, settings, texts, offers, target.image, offered, version)
     if not anaconda:
         ours.add(RUNTIME, given.tree)
+    known = {
+        "menu": offers,
+        "installer": installer.identity,
+        "given": identity.derive(given.tree, {}),
+    }
+    which = identity.derive(ours, known)
+    ours.add(identity.mark(which), regular(b""))
+    label = request.label or installer.label
+    if label is None:
+        label = iso_plan.default_label(target.release or installer.release, machine)
+        label = identity.labelled(label, which) if anaconda else label
+    choices = replace(offers, label=label, identity=which)
     plan = IsoPlan(
         request=request,
         machine=machine,
@@ -328,13 +335,16 @@ def _roots(decided: Decision, *, anaconda: bool) -> Mapping[str, str | None]:
     return {"image": None, "package": "ext4"}
 
 
-def _root(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> tuple[Directory, int]:
-    """Return the root of the container that installs, and when it was made."""
+def _container(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Container:
+    """Read the container that installs."""
     source = request.installer or request.source
     assert isinstance(source, ImageRef)
     image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
     with step(emit, "flatten", "Merging the installer's layers"):
-        return flatten.flatten(indexes), commit.image_timestamp(image)
+        root = flatten.flatten(indexes)
+    made = commit.image_timestamp(image)
+    read = Cached(store.initramfs)
+    return container.examine(request, machine, root, made, image.digest, read)
 
 
 def _unfit(request: IsoRequest, target: Payload, installer: Installer) -> Iterator[Problem]:

@@ -94,6 +94,44 @@ def test_disks_of_a_machine(tmp_path: Path) -> None:
     assert disks.partition_path(nvme.path, 3) == Path("/dev/nvme0n1p3")
 
 
+@pytest.mark.parametrize(
+    ("medium", "left"),
+    [
+        ("dm-0", ["nvme0n1", "sdb"]),  # Ventoy's: a file on a partition of the stick
+        ("dm-2", ["nvme0n1", "sdb"]),  # a map of a map
+        ("sda1", ["nvme0n1", "sdb"]),  # files that were copied onto a stick
+        ("nvme0n1p1", ["sda", "sdb"]),
+        ("dm-3", ["nvme0n1"]),  # on two disks
+        ("loop0", ["nvme0n1", "sdb"]),  # a file on a filesystem of the stick
+        ("dm-9", ["nvme0n1", "sdb"]),  # maps that hold each other
+        ("sr0", ["nvme0n1", "sda", "sdb"]),
+        (None, ["nvme0n1", "sda", "sdb"]),
+    ],
+)
+def test_the_stick_under_the_medium_is_no_target(
+    medium: str | None, left: list[str], tmp_path: Path
+) -> None:
+    backing = tmp_path / "image.iso"
+    backing.touch()
+    number = backing.stat().st_dev
+    place = sysfs(
+        tmp_path / "block",
+        sda={"size": "2097152", "sda1/": "1", "sda2/": "2",
+             "sda1/dev": f"{os.major(number)}:{os.minor(number)}"},
+        sdb={"size": "2097152", "dev": "8:16"},
+        nvme0n1={"size": "2097152", "nvme0n1p1/": "1"},
+        sr0={"size": "2097152"},
+        loop0={"size": "2097152", "loop/backing_file": str(backing)},
+        **{name: {"size": "2097152"} for name in ("dm_0", "dm_2", "dm_3", "dm_8", "dm_9")},
+    )  # fmt: skip
+    for name, slaves in (("dm-0", ["sda1"]), ("dm-2", ["dm-0"]), ("dm-3", ["sda2", "sdb"]),
+                         ("dm-9", ["dm-8", "sda1"]), ("dm-8", ["dm-9"])):  # fmt: skip
+        for slave in slaves:
+            (place / name / "slaves" / slave).mkdir(parents=True)
+    found = disks.candidates(Path("/dev", medium) if medium else None, place)
+    assert [each.name for each in found] == left
+
+
 def test_the_only_disk_needs_no_name() -> None:
     only = disk("vdb")
     assert disks.choose((), [only]) is only

@@ -149,6 +149,14 @@ def test_without_a_payload_the_registry_is_taken(tmp_path: Path) -> None:
     check(text, "F44", "answer")
 
 
+def test_the_medium_that_was_started(tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo/id-11").touch()
+    status, text, said = choose(tmp_path, "diskgen.mode=image diskgen.id=11")
+    assert status == 0, said
+    assert "--transport=oci" in text
+
+
 def test_a_reference_from_the_command_line(tmp_path: Path) -> None:
     _status, text, _said = choose(tmp_path, "diskgen.ref=registry.example/other:1")
     assert "--transport=registry --url=registry.example/other:1" in text
@@ -156,7 +164,11 @@ def test_a_reference_from_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [("diskgen.ref=x;reboot", "is no image reference"), ("diskgen.mode=both", "not 'both'")],
+    [
+        ("diskgen.ref=x;reboot", "is no image reference"),
+        ("diskgen.mode=both", "not 'both'"),
+        ("diskgen.mode=image diskgen.id=22", "another medium than the one that was started"),
+    ],
 )
 def test_the_chooser_refuses(tmp_path: Path, arguments: str, word: str) -> None:
     status, text, said = choose(tmp_path, arguments)

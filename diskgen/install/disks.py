@@ -13,6 +13,7 @@ from ..units import format_size
 
 _SECTOR: Final = 512  # of sysfs's sizes
 _NOT_DISKS: Final = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd")
+_MAX_DEPTH: Final = 16  # of devices on devices
 _DIRTY: Final = 64 * 1024  # bytes at the beginning in which every partition table shows
 
 
@@ -37,8 +38,43 @@ class Disk:
 
 
 def candidates(medium: Path | None, sys: Path = Path("/sys/block")) -> list[Disk]:
-    """Return the writable disks without the medium, by name."""
-    return [disk for disk in _disks(sys) if disk.path != medium]
+    """Return the writable disks without the medium, by name.
+
+    The medium may be a partition of a disk, or lie on it: Ventoy maps the file of an image on a
+    stick to a device of its own.
+    """
+    held = set(_below(medium.name, sys)) if medium is not None else set()
+    return [disk for disk in _disks(sys) if disk.path != medium and disk.name not in held]
+
+
+def _below(name: str, sys: Path, depth: int = 0) -> Iterator[str]:
+    """Yield the names of all devices that one consists of, itself included."""
+    if depth > _MAX_DEPTH:
+        return
+    yield name
+    place = sys / name
+    if not place.is_dir():  # a partition: it lies in its disk's directory
+        for disk in sorted(sys.iterdir()):
+            if (disk / name / "partition").is_file():
+                yield from _below(disk.name, sys, depth + 1)
+        return
+    slaves = place / "slaves"
+    for slave in sorted(slaves.iterdir()) if slaves.is_dir() else ():
+        yield from _below(slave.name, sys, depth + 1)
+    if backing := _text(place / "loop/backing_file"):
+        number = _device_of(Path(backing))
+        for holder in (*sys.iterdir(), *sys.glob("*/*")):
+            if number and _text(holder / "dev") == number:
+                yield from _below(holder.name, sys, depth + 1)
+
+
+def _device_of(path: Path) -> str | None:
+    """Return the number of the device that a file lies on, as sysfs has it."""
+    try:
+        number = path.stat().st_dev
+    except OSError:
+        return None
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def choose(wanted: Sequence[str], found: Sequence[Disk]) -> Disk:

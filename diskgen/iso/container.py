@@ -40,9 +40,13 @@ def examine(
     machine: Machine,
     root: Directory,
     timestamp: int,
+    digest: str,
     read: findings.Examine,
 ) -> Container:
-    """Return what an installer's root brings. Raises UnfitError with all that is missing."""
+    """Return what an installer's root, of the image with a digest, brings.
+
+    Raises UnfitError with all that is missing.
+    """
     runtime = runtimes.examine(root, machine, read)
     release = os_release(root)
     language = language_of(release if runtime.anaconda else {}, VERSIONS)
@@ -51,6 +55,7 @@ def examine(
         anaconda=runtime.anaconda,
         kernel=runtime.release,
         language=request.kickstart_version or language,
+        identity=digest if runtime.anaconda else f"{digest} {own.fingerprint()}",
         release=release,
         kargs=anaconda.arguments(root) if runtime.anaconda else machine.consoles,
         fips=runtime.anaconda and runtime.fips,

@@ -40,8 +40,10 @@ _DRIVERS: Final = (
     "drivers/scsi/virtio_scsi", "drivers/scsi/hv_storvsc", "drivers/scsi/vmw_pvscsi",
     "drivers/scsi/megaraid/", "drivers/scsi/mpt3sas/", "drivers/scsi/hpsa",
     "drivers/scsi/smartpqi/",
-    "drivers/usb/host/", "drivers/usb/storage/", "drivers/virtio/", "drivers/hid/hid",
-    "drivers/hid/usbhid/", "fs/isofs/", "fs/squashfs/", "fs/overlayfs/",
+    "drivers/usb/host/", "drivers/usb/storage/", "drivers/md/dm-mod", "drivers/virtio/",
+    "drivers/hid/hid",
+    "drivers/hid/usbhid/", "fs/isofs/", "fs/squashfs/", "fs/overlayfs/", "fs/fat/",
+    "fs/nls/nls_cp437", "fs/nls/nls_iso8859-1", "fs/nls/nls_ascii", "fs/nls/nls_utf8",
 )  # fmt: skip
 _TABLES: Final = re.compile(
     r"modules\.(dep|alias|softdep|builtin|builtin\.modinfo|builtin\.alias|symbols|order|devname)"

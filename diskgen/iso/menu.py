@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import UsageError
+from . import identity
 
 TIMEOUT_SECONDS: Final = 60
 LEAST_UNATTENDED_SECONDS: Final = 30
@@ -41,6 +42,7 @@ class Menu:
     """A whole menu; the first entry is the default."""
 
     label: str  # of the medium
+    mark: str  # a file that this medium alone has; empty: it is known by its label
     kernel: str
     initrd: str
     entries: tuple[Entry | Submenu, ...]
@@ -55,6 +57,7 @@ class Choices:
 
     product: str
     label: str
+    identity: str = ""  # of the medium
     stage2: bool = True  # the installer looks for its runtime by inst.stage2
     image: bool = True
     packages: bool = True
@@ -80,8 +83,9 @@ def escape_device(label: str) -> str:
 
 def arguments(choices: Choices, *words: str) -> tuple[str, ...]:
     """Return the kernel arguments that every entry has, and further ones."""
-    stage2 = f"inst.stage2=hd:LABEL={escape_device(choices.label)}"
-    return (*([stage2] if choices.stage2 else []), *words, *choices.kargs)
+    own = [f"inst.stage2=hd:LABEL={escape_device(choices.label)}"]
+    own += [f"{identity.ARGUMENT}={choices.identity}"] if choices.identity else []
+    return (*(own if choices.stage2 else []), *words, *choices.kargs)
 
 
 def unattended_words(choices: Choices, mode: str) -> tuple[str, ...]:
@@ -147,7 +151,10 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
         ]
         disks = ", ".join(dict.fromkeys(disk for _mode, disk in choices.unattended))
         entries.append(Submenu(title=f"Unattended - ERASES {disks}", entries=tuple(erasing)))
-    menu = Menu(label=choices.label, kernel=kernel, initrd=initrd, entries=tuple(entries))
+    mark = f"/diskgen/{identity.mark(choices.identity)}" if choices.identity else ""
+    menu = Menu(
+        label=choices.label, mark=mark, kernel=kernel, initrd=initrd, entries=tuple(entries)
+    )
     for text in _texts(menu.entries):
         if _SPECIAL.search(text.replace("\\x", "")):
             raise UsageError(f"'{text}' cannot stand in a boot menu", setting="product")
@@ -164,7 +171,8 @@ def to_grub(menu: Menu) -> str:
         "insmod iso9660",
         "insmod all_video",
         "set gfxpayload=keep",
-        f"search --no-floppy --set=root --label {menu.label}",
+        "search --no-floppy --set=root "
+        + (f"--file {menu.mark}" if menu.mark else f"--label {menu.label}"),
     ]
     if menu.serial:
         lines += [

@@ -6,6 +6,7 @@ it takes besides comes along: this package, pykickstart, its units.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from .. import resources
 from ..arch import Machine
 from ..errors import Problem
 from ..ostree.lookup import find, find_dir
-from ..tree import Directory, File, regular, symlink
+from ..tree import Directory, File, read, regular, symlink
 from .roots import changes, directory, mask, start_by
 
 PYTHON_PATH: Final = "usr/lib/diskgen/python"
@@ -109,6 +110,18 @@ def add_to(root: Directory) -> None:
     """Add our installer to a root that is to be a medium's runtime. Raises SourceError."""
     with changes():
         _add(root)
+
+
+def fingerprint() -> str:
+    """Return what tells this version of the installer from others, as hex digits."""
+    added = Directory()
+    _add(added)
+    digest = hashlib.sha256()
+    for path, node in added.walk():
+        if isinstance(node, File) and node.content is not None:
+            digest.update(path + b"\0" + hashlib.sha256(read(node.content)).digest())
+    digest.update(resources.data("installer", "init"))
+    return digest.hexdigest()
 
 
 def _add(root: Directory) -> None:

@@ -41,6 +41,7 @@ class Installer:
     anaconda: bool
     kernel: str  # its release, or where it lies on the vendor's medium
     language: str  # of kickstarts
+    identity: str = ""  # tells it from others
     label: str | None = None  # of the vendor's medium; None: by what is installed
     release: Mapping[str, str] = field(default_factory=dict)  # os-release
     kargs: tuple[str, ...] = ()
@@ -143,6 +144,7 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
         },
         "medium": {
             "label": plan.label,
+            "identifier": plan.choices.identity,
             "product": plan.product,
             "payload": plan.request.payload,
             "payload_bytes": plan.payload_bytes,

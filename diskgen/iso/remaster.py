@@ -7,6 +7,7 @@ of the vendor's. Places: :mod:`diskgen.iso.vendor`; arguments: Anaconda's boot o
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from .names import check_label
 from .plan import Installer, IsoPlan, language_of
 from .vendor import Vendor
 
+_SECTOR: Final = 2048
+_DESCRIPTOR: Final = 16 * _SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
 _MENUS: Final = ("grub.cfg", "boot.conf")
 _CATALOGUES: Final = ("boot.cat", "boot.catalog", "isolinux/boot.cat", "images/boot.cat")
 _ISOLINUX: Final = "isolinux/isolinux.bin"
@@ -160,6 +163,7 @@ def _installer(
         anaconda=True,
         kernel=f"/{found.kernel}",
         language=request.kickstart_version or language,
+        identity=_identity(image),
         label=label,
         kargs=kargs,
         fips=True,
@@ -170,6 +174,13 @@ def _installer(
         overlay=base,
         warnings=tuple(warnings),
     )
+
+
+def _identity(image: reader.Image) -> str:
+    """Return what tells a vendor's medium from others: its descriptor, with times and checksum."""
+    with image.path.open("rb") as file:
+        file.seek(_DESCRIPTOR)
+        return hashlib.sha256(file.read(_SECTOR)).hexdigest()
 
 
 def _language(found: Vendor) -> tuple[str, list[str]]:
