@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from ..budgets import INSPECTED_BYTES, Tally
 from ..errors import SourceError
-from . import qcow2_reader
+from . import qcow2_reader, vmdk_reader
+from .vhd import FIXED, FOOTER_SIZE
 
 _PIECE: Final = 64 * 1024  # bytes that are read and kept together
 _LEAST: Final = 512  # that the smallest read counts as, so that their number is limited too
@@ -129,15 +130,45 @@ def _qcow2(fd: int, path: Path) -> Source:
     return qcow2_reader.Qcow2File(fd, str(path))
 
 
-def _raw(fd: int, path: Path) -> Source:
-    return _Raw(fd, path)
+class _Vhd(_Raw):
+    """A fixed VHD: the disk itself, and a footer that says how large it is."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        super().__init__(fd, path)
+        footer = self.read_at(max(self.size - FOOTER_SIZE, 0), FOOTER_SIZE)
+        size, kind = (int.from_bytes(footer[at : at + n], "big") for at, n in ((48, 8), (60, 4)))
+        if kind != FIXED or size > self.size:
+            raise SourceError(
+                f"'{path}' is a VHD that grows as it is written, which is not read",
+                hint=f"qemu-img convert -O raw '{path}' disk.raw, and inspect that",
+            )
+        self.size = size
 
 
-# By the bytes that a file begins with; what begins with none of them is the disk itself.
-_FORMATS: Final[tuple[tuple[str, bytes, Callable[[int, Path], Source]], ...]] = (
-    ("qcow2", qcow2_reader.MAGIC, _qcow2),
-    ("raw", b"", _raw),
+def _archive(_fd: int, path: Path) -> Source:
+    raise SourceError(
+        f"'{path}' is a compressed archive, which can only be read from its beginning",
+        hint=f"tar -xzSf '{path}', and inspect the disk.raw in it",
+    )
+
+
+_Opener = Callable[[int, Path], Source]
+# By the bytes that a file has, at an offset from its beginning or its end; what has none of them is
+# the disk itself.
+_FORMATS: Final[tuple[tuple[str, int, bytes, _Opener], ...]] = (
+    ("qcow2", 0, qcow2_reader.MAGIC, lambda fd, path: qcow2_reader.Qcow2File(fd, str(path))),
+    ("vmdk", 0, vmdk_reader.MAGIC, lambda fd, path: vmdk_reader.VmdkFile(fd, str(path))),
+    ("ova", 257, b"ustar", lambda fd, path: vmdk_reader.in_ova(fd, str(path))),
+    ("gce", 0, b"\x1f\x8b", _archive),
+    ("vhd", -FOOTER_SIZE, b"conectix", _Vhd),
+    ("raw", 0, b"", _Raw),
 )
+
+
+def _has(fd: int, at: int, mark: bytes) -> bool:
+    if at < 0:
+        at += os.lseek(fd, 0, os.SEEK_END)
+    return at >= 0 and os.pread(fd, len(mark), at) == mark
 
 
 @contextmanager
@@ -150,8 +181,7 @@ def opened(path: Path) -> Iterator[Disk]:
             f"'{path}' cannot be read: {error.strerror}", hint="check who may read it"
         ) from error
     try:
-        head = os.pread(fd, 16, 0)
-        name, _magic, opener = next(row for row in _FORMATS if head.startswith(row[1]))
+        name, _at, _mark, opener = next(row for row in _FORMATS if _has(fd, *row[1:3]))
         yield Disk(path, name, opener(fd, path))
     finally:
         os.close(fd)

@@ -22,7 +22,7 @@ _CHECKSUM_AT: Final = 64
 _RESERVED: Final = 0x00000002  # the feature bit that is always set
 _VERSION: Final = 0x00010000
 _NO_HEADER: Final = 0xFFFFFFFFFFFFFFFF  # a fixed disk has nothing but this footer
-_FIXED: Final = 2
+FIXED: Final = 2
 _CREATOR: Final = b"dskg"
 _WINDOWS: Final = b"Wi2k"
 
@@ -57,7 +57,7 @@ def footer(size: int, identity: UUID) -> bytes:
     def packed(checksum: int) -> bytes:
         return _FOOTER.pack(
             b"conectix", _RESERVED, _VERSION, _NO_HEADER, 0, _CREATOR, _VERSION, _WINDOWS,
-            size, size, cylinders, heads, sectors, _FIXED, checksum, identity.bytes, 0,
+            size, size, cylinders, heads, sectors, FIXED, checksum, identity.bytes, 0,
         )  # fmt: skip
 
     return packed(~sum(packed(0)) & 0xFFFFFFFF)

@@ -117,5 +117,5 @@ def _table(disk: Disk) -> tuple[gpt.Table, str | None]:
     assert failure is not None
     raise SourceError(
         f"'{disk.path}' is no disk with a partition table: {failure.message}",
-        hint="name a raw or qcow2 disk file, an installer's medium, or an image reference",
+        hint="name a disk file, an installer's medium, or an image reference",
     ) from failure
