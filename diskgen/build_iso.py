@@ -176,9 +176,15 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         package_kargs=request.install_kargs,
         boot=partitions.commands(target.content if anaconda else Content()),
     )
-    texts = contents.texts(
-        request, settings, version, _roots(decided, anaconda=anaconda), installer.repository
+    written = contents.write(
+        request,
+        settings,
+        version,
+        _roots(decided, anaconda=anaconda),
+        anaconda=anaconda,
+        repository=installer.repository,
     )
+    texts = written.texts
     installs = "package" in request.modes and (offered.packages is not None or anaconda)
     offers = Choices(
         product=product,
@@ -221,6 +227,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         choices=choices,
         kickstarts=tuple(sorted(texts)),
         deployment=decided,
+        met=written.met,
         timestamp=target.timestamp,
         payload_bytes=container.root_size(ours.get_dir("container")),
         package_bytes=offered.source.size if offered.source is not None else 0,
@@ -233,7 +240,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
             *(decided.warnings if "image" in request.modes else ()),
             *installer.warnings,
             *given.warnings,
-            *contents.doubts(request, texts, version, target.content),
+            *contents.doubts(written, target.content),
             *secrecy.warnings(request),
         ),
     )

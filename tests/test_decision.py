@@ -17,10 +17,11 @@ from diskgen import build, build_iso
 from diskgen.config import AccessOptions, IsoRequest, Request
 from diskgen.events import discard
 from diskgen.image.store import Store
-from diskgen.install import image_mode, recipe
+from diskgen.install import image_mode
 from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
+from diskgen.kickstart import recipe
 from diskgen.place import PLACES
 from diskgen.reference import parse
 from diskgen.tree import read

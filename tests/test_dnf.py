@@ -14,8 +14,8 @@ from diskgen.errors import HostError, ToolError, UsageError
 from diskgen.install import package_mode
 from diskgen.install.dnf import check, install, keys, release_version
 from diskgen.install.medium import REPOSITORY, holds, local
-from diskgen.install.recipe import PackageSource, parse
 from diskgen.install.target import Target
+from diskgen.kickstart.recipe import PackageSource, parse
 from diskgen.layout import Content, Role, make_layout
 from diskgen.units import GIB
 

@@ -27,11 +27,11 @@ from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
-from diskgen.install.recipe import Account, Recipe, parse
 from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log, set_up
 from diskgen.iso import elf, mediacheck
 from diskgen.iso.master import Medium as Tree
 from diskgen.iso.master import master
+from diskgen.kickstart.recipe import Account, Recipe, parse
 from diskgen.layout import Content, make_layout
 from diskgen.tree import Directory, regular, symlink
 from diskgen.units import GIB, MIB

@@ -14,15 +14,16 @@ import pytest
 from diskgen.errors import DiskgenError, HostError, SourceError, UsageError
 from diskgen.events import discard
 from diskgen.install import __main__ as installer
-from diskgen.install import connect, disks, medium, payload, recipe
+from diskgen.install import connect, disks, medium, payload
 from diskgen.install.console import Consoles
 from diskgen.install.disks import Disk
-from diskgen.install.links import Booted, of_boot
 from diskgen.install.medium import Medium
 from diskgen.install.network import Device
 from diskgen.install.payload import Payload
-from diskgen.install.recipe import ImageSource
 from diskgen.install.target import mounts
+from diskgen.kickstart import recipe
+from diskgen.kickstart.links import Booted, of_boot
+from diskgen.kickstart.recipe import ImageSource
 from diskgen.link import Link
 from diskgen.units import MIB
 

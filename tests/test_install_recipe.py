@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from diskgen.config import KICKSTART_VERSIONS, User
 from diskgen.errors import DiskgenError, UsageError
-from diskgen.install.recipe import Recipe, parse, scripts_before
 from diskgen.iso import kickstart
 from diskgen.iso.kickstart import Packages, Settings, Unattended
+from diskgen.kickstart.recipe import Recipe, parse, scripts_before
 from diskgen.layout import Role
 from diskgen.link import parse as parse_link
 from diskgen.units import GIB, MIB
@@ -92,10 +92,12 @@ def test_what_a_medium_carries_is_taken(version: str) -> None:
         assert (core.name, core.password, core.crypted) == ("core", "$6$salt$hash", True)
         assert (core.groups, core.keys) == (("wheel", "adm"), ("ssh-ed25519 AA x",))
         assert (locked.name, locked.locked, locked.password) == ("locked", True, None)
-        (script,) = found.after
-        assert script.in_target
-        assert script.log == "/var/log/diskgen-post.log"
-        assert script.must_work == (found.image is not None)
+        *scripts, done = found.after
+        assert not done.in_target
+        assert all(script.in_target for script in scripts)
+        assert scripts[-1].log == "/var/log/diskgen-end.log"
+        must = [True, True] if found.image is not None else [False]
+        assert [script.must_work for script in scripts] == must
 
 
 @pytest.mark.parametrize("version", KICKSTART_VERSIONS)
@@ -298,7 +300,7 @@ def test_how_it_ends(word: str, end: str) -> None:
         ("part / --size=many", "line 2: "),
         ("%post\necho", "'mine.ks'"),
         ("%include /no/such/file", "'/no/such/file'"),
-        ('lang "', "'lang \"': No closing quotation"),
+        ('lang "', "'mine.ks', line 2: No closing quotation"),
     ],
 )  # fmt: skip
 def test_what_is_not_done_is_refused_by_name_and_line(lines: str, words: str) -> None:
@@ -324,7 +326,9 @@ def test_includes(tmp_path: Path) -> None:
 def test_a_circle_of_includes(tmp_path: Path) -> None:
     part = tmp_path / "part.ks"
     part.write_text(f"%include {part}\n")
-    script = f"from diskgen.install.recipe import parse; parse({part.read_text()!r}, 'F44', 'x.ks')"
+    script = (
+        f"from diskgen.kickstart.recipe import parse; parse({part.read_text()!r}, 'F44', 'x.ks')"
+    )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True,
                           check=False)  # fmt: skip
@@ -335,7 +339,7 @@ def test_it_needs_no_library_for_downloads(tmp_path: Path) -> None:
     """Runtimes lack it; a kickstart that includes a URL is refused, by name."""
     (tmp_path / "requests.py").write_text("raise ImportError('not in this runtime')\n")
     script = (
-        "from diskgen.install.recipe import parse\n"
+        "from diskgen.kickstart.recipe import parse\n"
         "from diskgen.errors import UsageError\n"
         f"print(parse({IMAGE!r}, 'F44', 'mine.ks').image.url)\n"
         "try:\n"

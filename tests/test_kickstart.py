@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,16 +17,14 @@ from diskgen.errors import UsageError
 from diskgen.iso import kickstart
 from diskgen.iso.kickstart import (
     MEDIUM,
-    VERSIONS,
     Packages,
     Settings,
     Unattended,
-    check,
     fragments,
-    merge,
-    payload,
+    text_of,
     unattended,
 )
+from diskgen.kickstart.language import VERSIONS, parse
 from diskgen.link import parse as parse_link
 
 KSVALIDATOR = Path(sys.executable).with_name("ksvalidator")
@@ -57,6 +56,7 @@ SETTINGS = Settings(
     graphical=True,
     kargs=("quiet", "console=ttyS0,115200"),
 )
+UNVERIFIED = kickstart.UNVERIFIED_ORIGIN
 HOW = Unattended(disk="/dev/disk/by-id/virtio-1")
 
 
@@ -146,7 +146,7 @@ def test_without_a_payload_the_registry_is_taken(tmp_path: Path) -> None:
     assert status == 0, said
     assert "--transport=registry --url=quay.io/example/os:42" in text
     assert "reference='quay.io/example/os:42'" in text
-    check(text, "F44", "answer")
+    parse(text, "F44", "answer")
 
 
 def test_the_medium_that_was_started(tmp_path: Path) -> None:
@@ -178,79 +178,85 @@ def test_the_chooser_refuses(tmp_path: Path, arguments: str, word: str) -> None:
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_the_origin_is_corrected(tmp_path: Path, works: bool) -> None:
-    """``bootc switch`` does it, or fails and is replaced; the result is checked in both cases."""
-    text = fragments(SETTINGS, "F44")["image-offline.ks"]
-    script, _done = re.findall(r"^%post.*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize(
+    ("rule", "wish", "taken"),
+    [
+        (UNVERIFIED, None, "quay.io/example/os:42"),
+        (UNVERIFIED, "ostree-unverified-registry:quay.io/other/os:1", "quay.io/other/os:1"),
+        (UNVERIFIED, "ostree-image-signed:docker://q.io/x", "q.io/x"),
+        (UNVERIFIED, "ostree-remote-image:key:registry:q.io/y@sha256:1", "q.io/y@sha256:1"),
+        (UNVERIFIED, "ostree-image-signed:oci:/x", None),
+        (UNVERIFIED, "", None),
+        ("ostree-image-signed:docker://", None, "quay.io/example/os:42"),
+        ("ostree-image-signed:docker://", "ostree-image-signed:registry:q.io/x", "q.io/x"),
+        ("ostree-image-signed:docker://", "ostree-unverified-registry:q.io/x", None),
+        ("ostree-remote-registry:a.b:", "ostree-remote-image:a.b:docker://q.io/x", "q.io/x"),
+        ("ostree-remote-registry:a.b:", "ostree-remote-registry:axb:q.io/x", None),
+    ],
+)
+def test_the_origin_is_corrected(
+    tmp_path: Path, works: bool, rule: str, wish: str | None, taken: str | None
+) -> None:
+    """``bootc switch`` does it, or fails and is replaced. Then a user's script may have its way."""
+    text = fragments(replace(SETTINGS, rule=rule), "F44")["image-offline.ks"]
     deploy = tmp_path / "ostree/deploy/default/deploy"
     deploy.mkdir(parents=True)
     origin = deploy / "abc.0.origin"
     before = "container-image-reference=ostree-unverified-image:oci:/run/install/repo/x"
-    origin.write_text(f"[origin]\n{before}\n")
-    after = "container-image-reference=ostree-unverified-registry:quay.io/example/os:42"
+    after = f"container-image-reference={rule}quay.io/example/os:42"
     bootc = tmp_path / "bin/bootc"
     bootc.parent.mkdir()
-    edit = f"sed -i 's|^container.*|{after}|' {origin}" if works else "exit 1"
-    bootc.write_text(f'#!/bin/sh\n[ "$5" = quay.io/example/os:42 ] || exit 9\n{edit}\n')
-    bootc.chmod(0o755)
     (tmp_path / "etc").mkdir()
-    script = script.replace("/ostree/deploy", f"{tmp_path}/ostree/deploy").replace(
-        "/etc/", f"{tmp_path}/etc/"
-    )
     env = {"PATH": f"{bootc.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False,
-                          env=env)  # fmt: skip
+
+    def run(number: int) -> subprocess.CompletedProcess[str]:
+        body = parse(text, "F44", "x").handler.scripts[number].script
+        body = body.replace("/ostree/deploy", f"{tmp_path}/ostree/deploy")
+        body = body.replace("/etc/", f"{tmp_path}/etc/")
+        return subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=False,
+                              env=env)  # fmt: skip
+
+    def switch(line: str) -> None:
+        bootc.write_text(f'#!/bin/sh\n[ "$5" = quay.io/example/os:42 ] || exit 9\n{line}\n')
+        bootc.chmod(0o755)
+
+    origin.write_text(f"[origin]\n{before}\n")
+    switch(f"sed -i 's|^container.*|{after}|' {origin}" if works else "exit 1")
+    done = run(0)
     assert done.returncode == 0, done.stderr
     assert origin.read_text() == f"[origin]\n{after}\n"
-    assert '"mode": "image"' in (tmp_path / "etc/diskgen-install.json").read_text()
+    if wish is not None:
+        origin.write_text(f"[origin]\ncontainer-image-reference={wish}\n")
+    done = run(1)
+    record = tmp_path / "etc/diskgen-install.json"
+    if taken is None:
+        assert done.returncode == 1
+        assert "names no image in a registry" in done.stderr
+        assert not record.exists()
+    else:
+        assert done.returncode == 0, done.stderr
+        assert json.loads(record.read_text())["reference"] == taken
     # A switch that claims success and changes nothing is found out.
-    origin.write_text(f"[origin]\n{before}\n")
-    bootc.write_text("#!/bin/sh\nexit 0\n")
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False,
-                          env=env)  # fmt: skip
-    assert done.returncode == 1
-    assert "still names the medium" in done.stderr
-
-
-def test_a_users_kickstart_is_merged() -> None:
-    own = payload(SETTINGS, mode="image", offline=True)
-    merged = merge(own, "lang fr_FR.UTF-8\nuser --name=me\n", "F44", "mine.ks")
-    assert merged.startswith("lang fr_FR.UTF-8\n")
-    assert "diskgen-install.json" in merged
-    handler = check(merged, "F44", "merged")
-    assert handler.ostreecontainer.seen
-    assert handler.lang.lang == "fr_FR.UTF-8"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("lang en_US.UTF-8\nnonsense --x\n", "'mine.ks', line 2: Unknown command: nonsense"),
-        ("lang en_US.UTF-8\n\nostreecontainer --url=x\n", "own 'ostreecontainer' (line 3)"),
-        ("text\n%packages\nvim\n%end\n", "a section %packages (line 2)"),
-        ("part / --size=many\n", "'mine.ks', line 1: "),
-        ("%post\necho\n", "'mine.ks'"),
-        ('text\nlang "en\n', "'mine.ks', line 2: No closing quotation"),
-    ],
-)
-def test_a_users_kickstart_that_is_refused(text: str, words: str) -> None:
-    own = fragments(SETTINGS, "F44")["image-offline.ks"]
-    with pytest.raises(UsageError) as caught:
-        merge(own, text, "F44", "mine.ks")
-    assert words in caught.value.message
-    assert caught.value.setting == "kickstart"
+    if rule == UNVERIFIED:
+        origin.write_text(f"[origin]\n{before}\n")
+        switch("exit 0")
+        done = run(0)
+        assert done.returncode == 1
+        assert "still names the medium" in done.stderr
 
 
 def test_a_command_that_is_newer_than_the_installer() -> None:
-    check("bootc --source-imgref=registry:x\n", "F44", "new.ks")
+    parse("bootc --source-imgref=registry:x\n", "F44", "new.ks")
     with pytest.raises(UsageError, match="Unknown command: bootc"):
-        check("bootc --source-imgref=registry:x\n", "F42", "new.ks")
+        parse("bootc --source-imgref=registry:x\n", "F42", "new.ks")
 
 
 def test_network_lines() -> None:
     """The first device has the machine's name; all are the same to whoever reads them."""
     one, two, three, _four = (
-        line for line in kickstart.named(SETTINGS).splitlines() if line.startswith("network")
+        line
+        for line in text_of(kickstart.named(SETTINGS)).splitlines()
+        if line.startswith("network")
     )
     assert (
         one.split()
@@ -271,7 +277,7 @@ def test_network_lines() -> None:
     name_alone = replace(SETTINGS, links=())
     assert (
         "network --bootproto=dhcp --device=link --activate --onboot=on --hostname=host.example\n"
-        in kickstart.named(name_alone)
+        in text_of(kickstart.named(name_alone))
     )
 
 
@@ -284,32 +290,10 @@ def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
         text = unattended(settings, HOW, "F44", mode="image", offline=True)
         assert network in text
         assert [line for line in text.splitlines() if line.startswith("rootpw")] == [root]
-        assert "rootpw --lock" not in kickstart.named(settings)
+        assert "rootpw --lock" not in text_of(kickstart.named(settings))
     for settings in (SETTINGS, replace(SETTINGS, hostname=None)):
         text = unattended(settings, HOW, "F44", mode="image", offline=True)
         assert text.count("\nnetwork ") == 4
-
-
-@pytest.mark.parametrize(
-    ("line", "ours", "taken"),
-    [
-        ("network --hostname=x", "mtu=1400", True),
-        ("network --device=e1 --bootproto=dhcp", "device=e0,mtu=1400", True),
-        ("network --device=e0 --bootproto=dhcp", "device=e0,mtu=1400", False),
-        ("network --device=AA:bb:cc:dd:ee:ff", "device=aa:bb:cc:dd:ee:ff,mtu=1400", False),
-        ("network --bootproto=dhcp", "mtu=1400", False),
-        ("network --device=link --hostname=x", "mtu=1400", False),
-    ],
-)
-def test_a_device_is_set_up_once(line: str, ours: str, taken: bool) -> None:
-    own = payload(SETTINGS, mode="image", offline=True)
-    links = (parse_link(ours),)
-    if taken:
-        merge(own, f"text\n{line}\n", "F44", "mine.ks", links)
-        return
-    with pytest.raises(UsageError, match=r"'mine\.ks' sets up .* as well \(line 2\)") as caught:
-        merge(own, f"text\n{line}\n", "F44", "mine.ks", links)
-    assert caught.value.setting == "network"
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from diskgen.config import KICKSTART_VERSIONS
 from diskgen.errors import HostError, UsageError
 from diskgen.install import connect, network
-from diskgen.install.links import Booted, of_boot
 from diskgen.install.network import Device, devices, interfaces, keyfile, networkd, resolve
-from diskgen.install.recipe import parse as parse_kickstart
 from diskgen.install.target import Target
+from diskgen.kickstart.links import Booted, of_boot
+from diskgen.kickstart.recipe import parse as parse_kickstart
 from diskgen.link import Link, Protocol, Way, address, parse, static
 
 MAC = "52:54:00:12:34:56"

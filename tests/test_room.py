@@ -19,6 +19,7 @@ from diskgen.disk import ext4, room
 from diskgen.errors import UsageError
 from diskgen.events import discard
 from diskgen.iso import kickstart, partitions
+from diskgen.kickstart import language
 from diskgen.layout import BOOT_SIZE, ESP_SIZE, Content, Role, make_layout
 from diskgen.reference import parse
 from diskgen.tree import Directory, regular
@@ -160,7 +161,7 @@ def test_anaconda_is_told_what_boot_must_hold() -> None:
 def test_a_kickstart_with_a_small_boot_partition_is_named() -> None:
     def doubts(mega: int, more: str = "") -> list[str]:
         text = f"part /boot --size={mega} {more}\npart / --size=3000 --grow\n"
-        handler = kickstart.check(text, "F44", "my.ks")
+        handler = language.parse(text, "F44", "my.ks").handler
         return list(partitions.doubts("my.ks", handler, LARGE))
 
     assert doubts(1100) == []

@@ -16,29 +16,28 @@ from ..arch import MACHINES
 from ..errors import DiskgenError, HostError, UsageError
 from ..events import Emit, Event
 from ..iso import mediacheck
+from ..kickstart import links, recipe
+from ..kickstart.links import Booted
+from ..kickstart.recipe import Recipe
 from ..run import Child, run, running, wait
 from . import (
     connect,
     dialogue,
     disks,
     image_mode,
-    links,
     medium,
     network,
     origin,
     package_mode,
     payload,
-    recipe,
     target,
 )
 from .console import Consoles, active
 from .dialogue import Declined
 from .disks import Disk
-from .links import Booted
 from .medium import Medium
 from .package_mode import installed_machine
 from .payload import Payload
-from .recipe import Recipe
 from .target import Mounts, Target, mounts
 
 _PLACE: Final = Path("/run/diskgen")

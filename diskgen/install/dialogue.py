@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from ..errors import DiskgenError, HostError
+from ..kickstart.limits import ACCOUNT
+from ..kickstart.recipe import Account, Recipe
 from .console import Consoles
 from .disks import Disk
-from .limits import ACCOUNT
 from .medium import Medium
-from .recipe import Account, Recipe
 from .target import ADMINISTRATORS
 
 _ERASE: Final = "erase"

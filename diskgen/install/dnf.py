@@ -15,10 +15,10 @@ from typing import Final
 
 from ..arch import Machine
 from ..errors import HostError, UsageError
+from ..kickstart.recipe import PackageSource
 from ..ostree.facts import parse_os_release
 from ..run import run
 from .medium import REPOSITORY, holds
-from .recipe import PackageSource
 from .target import Target
 
 _CACHE: Final = "var/cache/diskgen-dnf"  # in the target: an installer has little memory

@@ -24,6 +24,7 @@ from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError
 from ..events import Emit, notice, step
 from ..image.store import Store
+from ..kickstart.recipe import Recipe
 from ..layout import Filesystem, Partition, Role
 from ..reference import parse
 from ..run import PIPE, run, running, which
@@ -32,7 +33,6 @@ from ..units import GIB, MIB, align_down, align_up, format_size
 from .disks import Disk, partition_path, size_of
 from .medium import Medium
 from .payload import Payload, check_room
-from .recipe import Recipe
 from .target import PHYSICAL, ROOT, Mounts
 
 _ZEROOUT: Final = 0x127F  # BLKZEROOUT of linux/fs.h

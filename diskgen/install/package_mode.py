@@ -15,6 +15,7 @@ from ..bootloader import grub_config
 from ..disk import table
 from ..errors import HostError, UsageError
 from ..events import Emit, step
+from ..kickstart.recipe import PackageSource, Recipe
 from ..layout import Content, Filesystem, Layout, Partition, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
@@ -22,7 +23,6 @@ from . import dnf, medium
 from . import target as targets
 from .disks import Disk, partition_path
 from .image_mode import reread, zero
-from .recipe import PackageSource, Recipe
 from .target import PHYSICAL, ROOT, Mounts, Target
 
 _LEAST: Final = 3 * GIB  # of a root filesystem

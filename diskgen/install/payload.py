@@ -16,11 +16,11 @@ from ..events import Emit, step
 from ..image import fetch
 from ..image import policy as policies
 from ..iso.access import AUTHFILE
+from ..kickstart.recipe import ImageSource
 from ..ostree import facts
 from ..reference import ImageRef, parse
 from ..units import format_size
 from .disks import Disk
-from .recipe import ImageSource
 
 _POLICY: Final = Path("/run/diskgen/policy.json")
 _ANYTHING: Final = '{"default": [{"type": "insecureAcceptAnything"}]}\n'

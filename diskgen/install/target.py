@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HostError, ToolError
+from ..kickstart.recipe import Account, Recipe, Script
 from ..run import run
-from .recipe import Account, Recipe, Script
 
 PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
 ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root

@@ -11,13 +11,13 @@ from ..config import IsoRequest
 from ..events import Emit, step
 from ..image.store import Store
 from ..initramfs import findings
+from ..kickstart.language import VERSIONS
 from ..ostree.facts import os_release
 from ..tree import Directory, File, Packed, read, regular
 from ..units import format_size
 from ..workspace import Workspace
 from . import anaconda, initramfs, medium, own, packed
 from . import runtime as runtimes
-from .kickstart import VERSIONS
 from .medium import BiosLoader, Parts
 from .plan import Installer, IsoPlan, language_of
 from .runtime import Runtime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,18 +13,20 @@ from ..arch import Machine
 from ..config import IsoRequest
 from ..errors import SourceError, UsageError
 from ..image.model import Image
+from ..kickstart import language, recipe
+from ..kickstart.language import Parsed
 from ..layout import Content
 from ..tree import Directory, File, regular
-from . import kickstart, overlay, packages, partitions, payload
+from . import kickstart, merging, overlay, packages, partitions, payload
 from .kickstart import MEDIUM, Packages, Settings, Unattended
 from .menu import Choices
+from .merging import Met
 from .packages import Source
 
 FACTS: Final = "medium.json"
 _VERSION: Final = 1  # of it
 _CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
 _REMOTE: Final = "usr/share/diskgen/image-remote.ks"
-_MAX_KICKSTART: Final = 1024 * 1024
 _CORE: Final = {"rpm": ("@core",), "apt": (), "debs": ()}
 
 
@@ -56,7 +59,8 @@ def offer(request: IsoRequest, machine: Machine, repository: Packages | None = N
         known = equals and kind in ("mirrorlist", "metalink")
         kind, url = (kind, rest) if known else ("url", text)
         names = request.package_names or _CORE["rpm"]
-        return Offer(packages=Packages(url=url, kind=kind, names=names))
+        chosen = bool(request.package_names)
+        return Offer(packages=Packages(url=url, kind=kind, names=names, chosen=chosen))
     source = packages.examine(Path(text))
     foreign = source.architectures - {machine.name, machine.oci, "noarch", "all"}
     if source.architectures and not source.architectures - foreign:
@@ -69,82 +73,127 @@ def offer(request: IsoRequest, machine: Machine, repository: Packages | None = N
     if source.kind == "rpm" and source.repositories:
         place = f"{place}/{source.repositories[0]}".rstrip("/.")
     names = request.package_names or _CORE[source.kind]
-    return Offer(source=source, packages=Packages(url=place, names=names))
+    chosen = bool(request.package_names)
+    return Offer(source=source, packages=Packages(url=place, names=names, chosen=chosen))
 
 
-def texts(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The kickstarts of a medium by name; ``met`` says what a user's own became part of."""
+
+    texts: Mapping[str, str]
+    met: tuple[Met, ...] = ()
+    user: Parsed | None = None
+
+
+def write(
     request: IsoRequest,
     settings: Settings,
     version: str,
     roots: Mapping[str, str | None],
+    *,
+    anaconda: bool,
     repository: Packages | None = None,
-) -> Mapping[str, str]:
-    """Return all kickstarts of the medium by name, checked. Raises UsageError.
+) -> Written:
+    """Return all kickstarts of the medium, checked as their installer will. Raises UsageError.
 
     ``roots`` are the root filesystems by mode where a disk is partitioned without a question.
     """
     fragments = kickstart.fragments(settings, version)
     made = {name: text for name, text in fragments.items() if text}
-    asked = settings  # nobody is asked by what follows
-    settings = replace(settings, packages=settings.packages or repository)
-    modes = [mode for mode in request.modes if mode == "image" or settings.packages is not None]
-    offline = request.payload != "remote"
-    if request.unattended is not None:
-        for mode in modes:
-            how = Unattended(disk=request.unattended, filesystem=roots[mode])
-            made[f"unattended-{mode}.ks"] = kickstart.unattended(
-                settings, how, version, mode=mode, offline=offline
-            )
+    asked = replace(settings, packages=settings.packages or repository)  # nobody, by what follows
     if request.kickstart is not None:
-        user = _read(request.kickstart)
-        if "%packages" in user:
-            settings = asked
-        for mode in request.modes:
-            if mode == "package" and settings.packages is None and "%packages" not in user:
-                continue
-            if mode == "image" and len(request.modes) > 1 and "%packages" in user:
-                continue
-            name = f"unattended-{mode}.ks"
-            own = ""
-            if mode == "image" or settings.packages is not None:
-                own = kickstart.payload(settings, mode=mode, offline=offline)
-            text = kickstart.merge(own, user, version, request.kickstart.name, settings.links)
-            text = kickstart.named(settings) + text
-            kickstart.check(text, version, name)
-            made[name] = text
-    return made
+        return _merged(request, settings, asked, roots, version, made, anaconda=anaconda)
+    modes = [mode for mode in request.modes if mode == "image" or asked.packages is not None]
+    for mode in modes if request.unattended is not None else ():
+        how = _how(request, roots[mode])
+        assert how is not None
+        offline = request.payload != "remote"
+        name = f"unattended-{mode}.ks"
+        made[name] = kickstart.unattended(asked, how, version, mode=mode, offline=offline)
+        if not anaconda:
+            recipe.of(language.parse(made[name], version, name))
+    return Written(texts=made)
 
 
-def _read(path: Path) -> str:
+def _how(request: IsoRequest, root: str | None) -> Unattended | None:
+    """Return what is done without a question, where a disk is named for that."""
+    if request.unattended is None:
+        return None
+    return Unattended(disk=request.unattended, filesystem=root)
+
+
+def _merged(
+    request: IsoRequest,
+    settings: Settings,
+    asked: Settings,
+    roots: Mapping[str, str | None],
+    version: str,
+    made: dict[str, str],
+    *,
+    anaconda: bool,
+) -> Written:
+    """Return the kickstarts with a user's own among them. Raises UsageError."""
+    assert request.kickstart is not None
+    text, name = language.read(request.kickstart, "kickstart"), request.kickstart.name
+    user = language.parse(text, version, name, setting="kickstart")
+    if not anaconda:
+        with errors_about("kickstart"):
+            recipe.check(user)
+    packages = merging.for_packages(user)
+    settings = settings if packages else asked
+    met: list[Met] = []
+    for mode in request.modes:
+        if mode == "package" and settings.packages is None and not packages:
+            continue
+        if mode == "image" and len(request.modes) > 1 and packages:
+            continue
+        how = _how(request, roots[mode])
+        commands = [*(kickstart.machine(settings, how) if how else kickstart.named(settings))]
+        if mode == "image" or settings.packages is not None:
+            offline = request.payload != "remote"
+            commands += kickstart.payload(settings, mode=mode, offline=offline)
+        merged = merging.merge(commands, text, version, name, mode=mode)
+        file = f"unattended-{mode}.ks"
+        made[file] = merged.text
+        met += merged.met
+        if not anaconda and not user.hidden:
+            recipe.of(language.parse(merged.text, version, file))
+    return Written(texts=made, met=tuple(dict.fromkeys(met)), user=user)
+
+
+@contextmanager
+def errors_about(setting: str) -> Iterator[None]:
+    """Let errors of the installer's own rules, which know no options, name the one that matters."""
     try:
-        if path.stat().st_size > _MAX_KICKSTART:
-            raise UsageError(f"'{path}' is too large for a kickstart", setting="kickstart")
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(
-            f"'{path}' cannot be read: {error.strerror}", setting="kickstart"
-        ) from error
+        yield
+    except UsageError as error:
+        error.setting = error.setting or setting
+        raise
 
 
-def doubts(
-    request: IsoRequest, made: Mapping[str, str], version: str, content: Content
-) -> Iterator[str]:
+def doubts(written: Written, content: Content) -> Iterator[str]:
     """Yield what machines will lack that a user's kickstart makes; ``content`` is for image mode.
 
-    Raises UsageError where pykickstart does not understand it.
+    And what is not seen of it.
     """
-    text = made.get("unattended-image.ks")
-    if request.kickstart is not None and text is not None:
-        name = request.kickstart.name
-        yield from partitions.doubts(name, kickstart.check(text, version, name), content)
+    user = written.user
+    if user is None:
+        return
+    if "unattended-image.ks" in written.texts:
+        yield from partitions.doubts(user.name, user.handler, content)
+    for line, words in user.hidden:
+        yield (
+            f"'{user.name}', line {line}: what '{words}' brings is not known here: it is checked "
+            "by the installer alone, and of a command that diskgen writes as well the last counts"
+        )
 
 
 def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return (mode, what it erases) of the unattended kickstarts, for the menu."""
-    if request.kickstart is not None:
+    what = request.unattended or ""
+    if request.kickstart is not None and not what:
         what = f"the disks that {request.kickstart.name} names"
-    else:
-        what = request.unattended or ""
     return tuple((mode, what) for mode in request.modes if f"unattended-{mode}.ks" in made)
 
 

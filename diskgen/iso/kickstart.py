@@ -1,4 +1,4 @@
-"""Kickstarts for Anaconda: the fragments of ``kickstart/`` filled in, users' own ones merged.
+"""The kickstarts that diskgen writes: the fragments of ``kickstart/``, and commands, by value.
 
 Commands: pykickstart's documentation ("Kickstart Documentation"); which installer implements which
 is in the table. Every text is checked by pykickstart for the installer's version.
@@ -8,37 +8,30 @@ from __future__ import annotations
 
 import base64
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from pykickstart.base import BaseHandler
-from pykickstart.errors import KickstartError
-from pykickstart.parser import KickstartParser
-from pykickstart.version import makeVersion
-
 from .. import resources
-from ..config import KICKSTART_VERSIONS, User
+from ..config import User
 from ..errors import UsageError
+from ..kickstart import language
 from ..link import Link, Way, is_mac
-from ..link import named as device_named
 from . import partitions
 
-VERSIONS: Final = KICKSTART_VERSIONS  # of installers
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
 _NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
 _ROOM: Final = "kickstart"
+_DISK: Final = "unattended"  # the option that names a disk
+AT_END: Final = "%post at the end"  # after all scripts of a user
 _PLACEHOLDER: Final = re.compile(r"(?<!@)@([A-Z]+)@(?!@)")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]*", re.ASCII)
 _HASH: Final = re.compile(r"\$[A-Za-z0-9./$,=_-]+")  # crypt(5)
 _PLAIN: Final = re.compile(r"[^'\"\\$`\n\0]+")
-# What is always ours in an image-mode kickstart, so that a user's own must not have it.
-_PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +41,7 @@ class Packages:
     url: str  # a mirror, a mirror list, or file: below MEDIUM
     kind: str = "url"  # or mirrorlist, metalink
     names: tuple[str, ...] = ("@core",)  # groups with @, environments with @^
+    chosen: bool = False  # by the user, not by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +79,22 @@ class Unattended:
     gpt: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command that diskgen writes. ``setting`` is the option that says so, None: a default."""
+
+    word: str  # as pykickstart calls it, or a section with its %
+    text: str  # whole lines, without the last newline
+    setting: str | None = None
+    values: tuple[str, ...] = ()  # by which it meets a user's own: names, devices, arguments
+    hostname: str | None = None
+
+
 def fragments(settings: Settings, version: str) -> Mapping[str, str]:
     """Return the kickstarts of a medium by file name, all checked. Raises UsageError."""
-    common = named(settings)
+    common = tuple(named(settings))
+    offline = payload(settings, mode="image", offline=True)
+    packages = payload(settings, mode="package", offline=True) if settings.packages else ()
     made = {
         "chooser.ks": _fill(
             "chooser.ks",
@@ -95,12 +102,12 @@ def fragments(settings: Settings, version: str) -> Mapping[str, str]:
             REFERENCE=_reference(settings.reference),
             PAYLOAD=_word(settings.payload, "payload"),
         ),
-        "image-offline.ks": common + payload(settings, mode="image", offline=True),
-        "image-remote.ks": common + _image(settings, "registry", _LATER, _LATER),
-        "package.ks": common + (_package(settings) if settings.packages is not None else ""),
+        "image-offline.ks": text_of((*common, *offline)),
+        "image-remote.ks": text_of((*common, *_image(settings, "registry", _LATER, _LATER))),
+        "package.ks": text_of((*common, *packages)),
     }
     for name, text in made.items():
-        check(text, version, name)
+        language.parse(text, version, name)
     return MappingProxyType(made)
 
 
@@ -111,198 +118,205 @@ def unattended(
 
     Raises UsageError for what the installer would not take.
     """
-    storage = _fill(
-        "storage.ks",
-        DISK=_word(how.disk.removeprefix("/dev/"), "disk"),
-        DISKLABEL="--disklabel=gpt" if how.gpt else "",
-        BOOT=settings.boot,
-        ROOT=partitions.root(how.filesystem),
-    )
-    lines = ["text", *_machine(settings), "poweroff"]
-    text = storage + "\n".join(lines) + "\n" + payload(settings, mode=mode, offline=offline)
-    check(text, version, f"unattended-{mode}.ks")
+    commands = (*machine(settings, how), *payload(settings, mode=mode, offline=offline))
+    text = text_of(commands)
+    language.parse(text, version, f"unattended-{mode}.ks")
     return text
 
 
-def payload(settings: Settings, *, mode: str, offline: bool) -> str:
-    """Return the payload's part of a kickstart. Raises UsageError without a source of packages."""
-    if mode == "package":
-        return _package(settings)
-    where = ("oci", f"{MEDIUM}/container") if offline else ("registry", settings.reference)
-    return _image(settings, *where, settings.reference)
-
-
-def named(settings: Settings) -> str:
-    """Return the commands for what the settings name, which a user's own may follow."""
-    return "".join(f"{line}\n" for line in _named(settings))
-
-
-def merge(own: str, user: str, version: str, name: str, links: Sequence[Link] = ()) -> str:
-    """Return ``user``'s kickstart with the payload and the scripts of ``own`` behind it.
-
-    Raises UsageError naming file and line for what the installer does not know, and for a payload
-    or for one of the devices ``links`` of the user's, which would contradict ours.
-    """
-    handler = check(user, version, name)
-    for command in _PAYLOADS:
-        data = getattr(handler, command, None)
-        if data is not None and data.seen:
-            raise UsageError(
-                f"'{name}' has its own '{command}' (line {data.lineno})",
-                hint="leave it out: diskgen writes that command, and what belongs to it",
-                setting="kickstart",
-            )
-    ours = {link.device for link in links}
-    for line in handler.network.network:
-        device = device_named(line.device)
-        if device in ours and (line.device or not line.hostname):
-            raise UsageError(
-                f"'{name}' sets up the device '{device or 'link'}' as well (line {line.lineno})",
-                hint="leave it out there or here",
-                setting="network",
-            )
-    section = re.search(r"^%packages\b", user, re.MULTILINE)
-    if section is not None and any(command in own for command in _PAYLOADS):
-        line = user.count("\n", 0, section.start()) + 1
-        raise UsageError(
-            f"'{name}' has a section %packages (line {line}), which image mode would ignore",
-            hint="leave it out, or give it for traditional mode",
-            setting="kickstart",
-        )
-    return user.rstrip("\n") + "\n" + own
-
-
-def check(text: str, version: str, name: str) -> BaseHandler:
-    """Parse a kickstart as an installer of that version does; return what pykickstart made of it.
-
-    Includes are not followed. Raises UsageError naming file and line.
-    """
-    if version not in VERSIONS:
-        raise UsageError(
-            f"'{version}' is no version of an installer", hint="known are: " + ", ".join(VERSIONS)
-        )
-    handler = makeVersion(version)
-    parser = KickstartParser(handler, followIncludes=False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of commands that go away in later versions
-            parser.readKickstartFromString(text)
-    except KickstartError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise UsageError(
-            f"'{name}'{line}: {str(error.message).strip()}",
-            hint=f"the installer's version of the language is {version}",
-            setting="kickstart",
-        ) from error
-    except ValueError as error:  # of quotes without an end
-        lines = text.splitlines()
-        wrong = parser._line.rstrip("\n")  # noqa: SLF001
-        number = f", line {lines.index(wrong) + 1}" if wrong in lines else ""
-        raise UsageError(f"'{name}'{number}: {error}", setting="kickstart") from error
-    return handler
-
-
-def _image(settings: Settings, transport: str, url: str, reference: str) -> str:
-    head = "".join(f"{line}\n" for line in _image_lines(settings))
-    verified = settings.verified and transport == "registry"
-    text = _fill(
-        "image.ks",
-        TRANSPORT=transport,
-        URL=url if url == _LATER else _word(url, "image"),
-        STATEROOT=_word(settings.stateroot, "stateroot"),
-        VERIFICATION="" if verified else "--no-signature-verification",
-        REFERENCE=reference if reference == _LATER else _reference(reference),
-        RULE=_word(settings.rule, "target-signature"),
-        DIGEST=_word(settings.digest, "image") if transport == "oci" else "",
-    )
-    return head + text + _remote(settings) + _fill("done.ks")
-
-
-def _remote(settings: Settings) -> str:
-    """Return the script that tells a machine the remote whose key verifies its updates."""
-    if settings.remote is None:
-        return ""
-    name, key = settings.remote
-    return _fill(
-        "remote.ks",
-        REMOTE=_word(name, "target-signature"),
-        HOST=_word(settings.reference.partition("/")[0], "target-imgref"),
-        KEY=base64.encodebytes(key).decode().rstrip(),
-    )
-
-
-def _image_lines(settings: Settings) -> Iterator[str]:
-    if settings.graphical:  # or Anaconda makes it a machine that boots to text
-        yield "xconfig --startxonboot"
-    yield from _bootloader(settings.kargs)
-
-
-def _bootloader(kargs: Sequence[str]) -> Iterator[str]:
-    if kargs:
-        yield f'bootloader --append="{" ".join(_plain(karg, "karg") for karg in kargs)}"'
-
-
-def _package(settings: Settings) -> str:
-    source = settings.packages
-    if source is None:
-        raise UsageError("there is no source of packages", setting="packages")
-    if source.kind not in ("url", "mirrorlist", "metalink"):
-        raise UsageError(f"'{source.kind}' is no kind of a package source", setting="packages")
-    names = "\n".join(_package_name(name) for name in source.names)
-    head = "".join(f"{line}\n" for line in _bootloader(settings.package_kargs))
-    text = _fill("package.ks", SOURCE=f'url --{source.kind}="{_url(source.url)}"', PACKAGES=names)
-    return head + text + _fill("done.ks")
-
-
-def _machine(settings: Settings) -> Iterator[str]:
-    """Yield the commands for a machine that nobody is asked about."""
-    yield from _named(
+def machine(settings: Settings, how: Unattended) -> Iterator[Command]:
+    """Yield the commands for a machine that nobody is asked about, and its disk."""
+    yield from _storage(settings, how)
+    yield Command(word="text", text="text")
+    yield from named(
         replace(
             settings,
             language=settings.language or "en_US.UTF-8",
             keyboard=settings.keyboard or "us",
             timezone=settings.timezone or "UTC",
-        )
+        ),
+        given=settings,
     )
     if not (settings.hostname or settings.links):
-        yield _NETWORK
+        yield Command(word="network", text=_NETWORK)
     if not settings.root_password:
-        yield "rootpw --lock"
+        yield Command(word="rootpw", text="rootpw --lock")
+    yield Command(word="poweroff", text="poweroff")
 
 
-def _named(settings: Settings) -> Iterator[str]:
-    """Yield the commands for what the settings name."""
+def payload(settings: Settings, *, mode: str, offline: bool) -> tuple[Command, ...]:
+    """Return the payload's part of a kickstart. Raises UsageError without a source of packages."""
+    if mode == "package":
+        return tuple(_package(settings))
+    where = ("oci", f"{MEDIUM}/container") if offline else ("registry", settings.reference)
+    return tuple(_image(settings, *where, settings.reference))
+
+
+def text_of(commands: Iterable[Command]) -> str:
+    """Return commands as a kickstart has them."""
+    return "".join(f"{command.text}\n" for command in commands)
+
+
+def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
+    disk = _word(how.disk.removeprefix("/dev/"), _DISK)
+    label = " --disklabel=gpt" if how.gpt else ""
+    text = f"# Written by diskgen. ERASES this disk.\nignoredisk --only-use={disk}"
+    yield Command(word="ignoredisk", text=text, setting=_DISK)
+    for line in (
+        "zerombr",
+        f"clearpart --all --initlabel{label}",
+        *settings.boot.splitlines(),
+        *partitions.root(how.filesystem).splitlines(),
+    ):
+        yield Command(word=line.partition(" ")[0], text=line, setting=_DISK)
+
+
+def _image(settings: Settings, transport: str, url: str, reference: str) -> Iterator[Command]:
+    yield from _image_lines(settings)
+    verified = settings.verified and transport == "registry"
+    place = url if url == _LATER else _word(url, "image")
+    source = [
+        "ostreecontainer",
+        f"--transport={transport}",
+        f"--url={place}",
+        f"--stateroot={_word(settings.stateroot, 'stateroot')}",
+        *([] if verified else ["--no-signature-verification"]),
+    ]
+    yield Command(word="ostreecontainer", text=" ".join(source))
+    stateroot, rule = settings.stateroot, _word(settings.rule, "target-signature")
+    script = _fill(
+        "origin.ks",
+        STATEROOT=stateroot,
+        URL=place,
+        REFERENCE=reference if reference == _LATER else _reference(reference),
+        RULE=rule,
+    )
+    yield Command(word="%post", text=script)
+    yield from _remote(settings)
+    digest = _word(settings.digest, "image") if transport == "oci" else ""
+    script = _fill("end.ks", STATEROOT=stateroot, ALLOWED=_allowed(rule), DIGEST=digest)
+    yield Command(word=AT_END, text=script)
+    yield Command(word=AT_END, text=_fill("done.ks"))
+
+
+def _allowed(rule: str) -> str:
+    """Return what may stand before a reference in an origin, as an extended regular expression.
+
+    Only what nothing verified may become something that is.
+    """
+    place = "(docker://|registry:)"
+    if rule == UNVERIFIED_ORIGIN:
+        kinds = "unverified-image|image-signed|remote-image:[^:/]+"
+        return f"ostree-(unverified-registry|remote-registry:[^:/]+):|ostree-({kinds}):{place}"
+    _kind, _colon, rest = rule.partition(":")
+    if rule.startswith("ostree-remote-registry:"):
+        remote = re.escape(rest.partition(":")[0])
+        return f"ostree-remote-registry:{remote}:|ostree-remote-image:{remote}:{place}"
+    return f"ostree-image-signed:{place}"
+
+
+def _remote(settings: Settings) -> Iterator[Command]:
+    """Yield the script that tells a machine the remote whose key verifies its updates."""
+    if settings.remote is None:
+        return
+    name, key = settings.remote
+    script = _fill(
+        "remote.ks",
+        REMOTE=_word(name, "target-signature"),
+        HOST=_word(settings.reference.partition("/")[0], "target-imgref"),
+        KEY=base64.encodebytes(key).decode().rstrip(),
+    )
+    yield Command(word="%post", text=script)
+
+
+def _image_lines(settings: Settings) -> Iterator[Command]:
+    if settings.graphical:  # or Anaconda makes it a machine that boots to text
+        yield Command(word="xconfig", text="xconfig --startxonboot")
+    yield from _bootloader(settings.kargs, settings)
+
+
+def _bootloader(kargs: Iterable[str], settings: Settings) -> Iterator[Command]:
+    """Yield the command for kernel arguments, which may be the image's alone."""
+    values = tuple(_plain(karg, "install-karg") for karg in kargs)
+    if values:
+        text = f'bootloader --append="{" ".join(values)}"'
+        setting = "install-karg" if settings.package_kargs else None
+        yield Command(word="bootloader", text=text, setting=setting, values=values)
+
+
+def _package(settings: Settings) -> Iterator[Command]:
+    source = settings.packages
+    if source is None:
+        raise UsageError("there is no source of packages", setting="packages")
+    if source.kind not in ("url", "mirrorlist", "metalink"):
+        raise UsageError(f"'{source.kind}' is no kind of a package source", setting="packages")
+    yield from _bootloader(settings.package_kargs, settings)
+    text = f'url --{source.kind}="{_url(source.url)}"'
+    yield Command(word="url", text=text, setting="packages")
+    names = tuple(_package_name(name) for name in source.names)
+    yield Command(
+        word="%packages",
+        text="\n".join(("%packages", *names, "%end")),
+        setting="package" if source.chosen else None,
+        values=names,
+    )
+    yield Command(word=AT_END, text=_fill("package.ks"))
+    yield Command(word=AT_END, text=_fill("done.ks"))
+
+
+def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Command]:
+    """Yield the commands for what the settings name; of a default, ``given`` does not have it."""
+    given = given or settings
     if settings.language:
-        yield f"lang {_word(settings.language, 'language')}"
+        text = f"lang {_word(settings.language, 'language')}"
+        yield Command(word="lang", text=text, setting="language" if given.language else None)
     if settings.keyboard:
-        yield f"keyboard {_word(settings.keyboard, 'keyboard')}"
+        text = f"keyboard {_word(settings.keyboard, 'keyboard')}"
+        yield Command(word="keyboard", text=text, setting="keyboard" if given.keyboard else None)
     if settings.timezone:
-        yield f"timezone {_word(settings.timezone, 'timezone')} --utc"
+        text = f"timezone {_word(settings.timezone, 'timezone')} --utc"
+        yield Command(word="timezone", text=text, setting="timezone" if given.timezone else None)
     yield from _network(settings)
     if settings.root_password:
         crypted = _crypted(settings.root_password, "root-password-hash")
-        yield f"rootpw --iscrypted '{crypted}'"
+        text = f"rootpw --iscrypted '{crypted}'"
+        yield Command(word="rootpw", text=text, setting="root-password-hash")
     for user in settings.users:
-        words = [f"user --name={_word(user.name, 'user')}"]
-        if user.groups:
-            words.append("--groups=" + ",".join(_word(group, "user") for group in user.groups))
-        if user.password:
-            crypted = _crypted(user.password, "user-password-hash")
-            words.append(f"--iscrypted --password='{crypted}'")
-        else:
-            words.append("--lock")
-        yield " ".join(words)
-        if user.key:
-            yield f'sshkey --username={user.name} "{_plain(user.key, "user-key")}"'
+        yield from _account(user)
 
 
-def _network(settings: Settings) -> Iterator[str]:
+def _account(user: User) -> Iterator[Command]:
+    words = [f"user --name={_word(user.name, 'user')}"]
+    if user.groups:
+        groups = ",".join(_word(group, "user-groups") for group in user.groups)
+        words.append(f"--groups={groups}")
+    if user.password:
+        crypted = _crypted(user.password, "user-password-hash")
+        words.append(f"--iscrypted --password='{crypted}'")
+    else:
+        words.append("--lock")
+    yield Command(word="user", text=" ".join(words), setting="user", values=(user.name,))
+    if user.key:
+        text = f'sshkey --username={user.name} "{_plain(user.key, "user-key")}"'
+        yield Command(word="sshkey", text=text, setting="user-key", values=(user.name,))
+
+
+def _network(settings: Settings) -> Iterator[Command]:
     """Yield a line for each device; the first one has the machine's name, too."""
-    lines = [" ".join(_device(link)) for link in settings.links]
-    if settings.hostname:
-        lines = lines or [_NETWORK]
-        lines[0] += f" --hostname={_word(settings.hostname, 'hostname')}"
-    yield from lines
+    name = f"--hostname={_word(settings.hostname, 'hostname')}" if settings.hostname else None
+    for link in settings.links:
+        words = [*_device(link), *([name] if name else [])]
+        yield Command(
+            word="network",
+            text=" ".join(words),
+            setting="network",
+            values=(link.device or "link",),
+            hostname=settings.hostname if name else None,
+        )
+        name = None
+    if name:
+        text = f"{_NETWORK} {name}"
+        yield Command(word="network", text=text, setting="hostname", hostname=settings.hostname)
 
 
 def _device(link: Link) -> Iterator[str]:
@@ -338,7 +352,7 @@ def _fill(name: str, **values: str) -> str:
     found = set(_PLACEHOLDER.findall(template))
     if found != values.keys():
         raise ValueError(f"{name} has the placeholders {found}")
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template).rstrip("\n")
 
 
 def _matching(pattern: re.Pattern[str], text: str, setting: str) -> str:
@@ -366,7 +380,7 @@ def _url(text: str) -> str:
 
 
 def _package_name(text: str) -> str:
-    return _matching(re.compile(r"-?@?\^?[A-Za-z0-9][A-Za-z0-9._+*-]*"), text, "packages")
+    return _matching(re.compile(r"-?@?\^?[A-Za-z0-9][A-Za-z0-9._+*-]*"), text, "package")
 
 
 def _crypted(text: str, setting: str) -> str:

@@ -15,6 +15,7 @@ from ..tree import Directory
 from ..units import MIB, format_size
 from .kickstart import Packages
 from .menu import Choices, Submenu, make
+from .merging import Met, united
 
 SCHEMA_VERSION: Final = 1
 _NOT_LABEL: Final = re.compile(r"[^A-Za-z0-9_.+-]+")
@@ -79,6 +80,7 @@ class IsoPlan:
     base_bytes: int = 0  # of the medium that is remastered
     given: tuple[str, ...] = ()  # files that the installer gets to reach registries
     secret: bool = False  # nobody else may read the medium
+    met: tuple[Met, ...] = ()  # what the commands of unattended ones come from, where both say it
     warnings: tuple[str, ...] = ()
 
     @property
@@ -141,6 +143,10 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
             "kickstart_version": plan.kickstart_version,
             "kickstarts": list(plan.kickstarts),
             "given": list(plan.given),
+            "commands": [
+                {"command": one.command, "from": one.origin, "arguments": list(one.arguments)}
+                for one in plan.met
+            ],
         },
         "medium": {
             "label": plan.label,
@@ -178,6 +184,7 @@ def to_text(plan: IsoPlan) -> str:
         f"  kernel      {plan.kernel}",
         f"  kickstarts  {plan.kickstart_version}: {', '.join(plan.kickstarts)}",
         f"  is given    {', '.join(plan.given)}",
+        *([("  commands    " + "\n              ".join(united(plan.met)))] if plan.met else []),
         "",
         f"  label       {plan.label}",
         f"  size        at most {format_size(plan.most_bytes)}",

@@ -18,10 +18,11 @@ from ..arch import Machine
 from ..config import IsoRequest
 from ..errors import Problem, SourceError, UsageError
 from ..events import Emit, step
+from ..kickstart.language import VERSIONS
 from ..ostree.facts import UnfitError
 from ..tree import Directory, File, Node, regular
 from ..units import MIB, format_size
-from . import kickstart, mediacheck, medium, overlay, reader, relabel, syslinux, vendor
+from . import mediacheck, medium, overlay, reader, relabel, syslinux, vendor
 from .kickstart import Packages
 from .medium import BiosLoader, Parts
 from .names import check_label
@@ -190,13 +191,13 @@ def _language(found: Vendor) -> tuple[str, list[str]]:
     family, numbers = vendor.family(found.product), _numbers(found.version)
     known = sorted(
         int(name.removeprefix(family))
-        for name in kickstart.VERSIONS
+        for name in VERSIONS
         if family and name.removeprefix(family).isdigit()
     )
     if family and known and numbers:
         near = max((n for n in known if n <= numbers[0]), default=known[0])
         return f"{family}{near}", []
-    newest = language_of({}, kickstart.VERSIONS)
+    newest = language_of({}, VERSIONS)
     return newest, [
         f"the installer's version is not known; its kickstarts are {newest}'s "
         "(--kickstart-version names another)"

@@ -58,7 +58,7 @@ class Vendor:
     arguments: tuple[str, ...]  # of the first menu entry, that any medium would need
     packages: bool
     product_img: File | None
-    kickstart: str | None  # a name of kickstart.VERSIONS; None: unknown
+    kickstart: str | None  # a name of language.VERSIONS; None: unknown
 
 
 def examine(image: reader.Image) -> Vendor:
@@ -319,7 +319,7 @@ def family(product: str) -> str | None:
 
 
 def _kickstart(product: str, version: str) -> str | None:
-    from .kickstart import VERSIONS
+    from ..kickstart.language import VERSIONS
 
     found = f"{family(product)}{version.partition('.')[0]}"
     return found if found in VERSIONS else None

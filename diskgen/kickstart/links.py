@@ -54,9 +54,12 @@ def of_kickstart(handler: Any, name: str) -> tuple[Link, ...]:  # noqa: ANN401
     Raises UsageError naming the file and the line.
     """
     made: list[Link] = []
-    for data in handler.network.network:
+    lines = handler.network.network
+    for data in lines:
         try:
             link = _of_line(data, first=all(link.is_plain for link in made))
+            if data.hostname and link.is_plain and not link.device and len(lines) > 1:
+                continue  # it names the machine, as Anaconda takes it
             merged = _merged(made, link)
             check_devices(merged)
         except UsageError as error:

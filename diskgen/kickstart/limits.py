@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..errors import UsageError
+from .language import FETCHED, PACKAGES, SCRIPTS, Parsed
 
 ACCOUNT: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # useradd(8)
 FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
@@ -30,7 +31,7 @@ _TAKEN: Final = frozenset(
     }
 )  # fmt: skip
 _PLACES: Final = ("/", "/boot", "/boot/efi", "biosboot")
-_SCRIPTS: Final = {2: "%traceback", 3: "%pre-install", 4: "%onerror"}  # of pykickstart's kinds
+_RUN: Final = (0, 1)  # of language.SCRIPTS
 _CLEAR_ALL: Final = 1  # of pykickstart's constants
 _PLAIN: Final = (None, 0)
 _DEFAULT_GROUP: Final = 1
@@ -53,15 +54,18 @@ _MORE_THAN_ETHERNET: Final = {
 _PROTOCOLS: Final = ("", "dhcp", "bootp", "static")
 
 
-def check(handler: Any, scripts: list[Any], name: str) -> None:  # noqa: ANN401
+def check(parsed: Parsed) -> None:
     """Refuse what this installer does not do. Raises UsageError naming the file and the line."""
+    handler, name = parsed.handler, parsed.name
     unknown = [
         (command.lineno, word)
         for word, command in handler.commands.items()
         if command is not None and command.seen and word not in _TAKEN | _WITHOUT_EFFECT
     ]
-    unknown += [(script.lineno, _SCRIPTS[script.type]) for script in scripts
-                if script.type in _SCRIPTS]  # fmt: skip
+    unknown += [(script.lineno, SCRIPTS[script.type]) for script in handler.scripts
+                if script.type not in _RUN]  # fmt: skip
+    unknown += [(line, word) for line, word in parsed.sections if word != PACKAGES]
+    unknown += [(line, words) for line, words in parsed.hidden if words.startswith(FETCHED)]
     if unknown:
         shown = ", ".join(f"'{word}' (line {line})" for line, word in sorted(set(unknown)))
         raise UsageError(

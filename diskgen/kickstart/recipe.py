@@ -6,20 +6,16 @@ anything is touched. Semantics: pykickstart's "Kickstart Documentation".
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from pykickstart.errors import KickstartError
-from pykickstart.parser import KickstartParser
-from pykickstart.version import makeVersion
 
 from ..errors import UsageError
 from ..layout import Role
 from ..link import Link
 from ..units import MIB
-from . import limits, links
+from . import language, limits, links
+from .language import Parsed
 from .limits import FILESYSTEMS
 
 _ENDS: Final = {0: "halt", 1: "reboot", 2: "poweroff"}  # of pykickstart's actions
@@ -116,15 +112,35 @@ def scripts_before(text: str, version: str, name: str) -> tuple[Script, ...]:
 
     Raises UsageError naming the file and the line.
     """
-    _handler, scripts = _parsed(text, version, name, includes=False)
-    return tuple(_scripts(scripts, 0))
+    return tuple(_scripts(language.parse(text, version, name).handler.scripts, 0))
 
 
 def parse(text: str, version: str, name: str) -> Recipe:
     """Return the recipe of a kickstart. Raises UsageError naming the file and the line."""
-    handler, scripts = _parsed(text, version, name)
-    limits.check(handler, scripts, name)
-    made = Recipe(
+    return of(language.parse(text, version, name, includes=True))
+
+
+def of(parsed: Parsed) -> Recipe:
+    """Return the recipe of a kickstart that was parsed. Raises UsageError with file and line."""
+    made = check(parsed)
+    name = parsed.name
+    if made.image is None and made.packages is None:
+        raise UsageError(
+            f"'{name}' says neither which image nor which packages to install",
+            hint="give it 'ostreecontainer', or 'url' and %packages",
+        )
+    if made.image is not None and made.packages is not None:
+        raise UsageError(
+            f"'{name}' has both 'ostreecontainer' and %packages", hint="remove one of them"
+        )
+    return made
+
+
+def check(parsed: Parsed) -> Recipe:
+    """Return what a kickstart says so far, which another may complete; raises as ``of`` does."""
+    limits.check(parsed)
+    handler, name = parsed.handler, parsed.name
+    return Recipe(
         image=_image(handler),
         packages=_packages(handler),
         storage=_storage(handler, name),
@@ -140,36 +156,9 @@ def parse(text: str, version: str, name: str) -> Recipe:
         disabled=tuple(handler.services.disabled or ()),
         groups={group.name: group.gid for group in handler.group.groupList},
         selinux={0: "disabled", 1: "enforcing", 2: "permissive"}.get(handler.selinux.selinux),
-        after=tuple(_scripts(scripts, 1)),
+        after=tuple(_scripts(handler.scripts, 1)),
         end=_end(handler),
     )
-    if made.image is None and made.packages is None:
-        raise UsageError(
-            f"'{name}' says neither which image nor which packages to install",
-            hint="give it 'ostreecontainer', or 'url' and %packages",
-        )
-    if made.image is not None and made.packages is not None:
-        raise UsageError(
-            f"'{name}' has both 'ostreecontainer' and %packages", hint="remove one of them"
-        )
-    return made
-
-
-def _parsed(text: str, version: str, name: str, *, includes: bool = True) -> tuple[Any, list[Any]]:
-    handler = makeVersion(version)
-    parser = KickstartParser(handler, followIncludes=includes)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            parser.readKickstartFromString(text)
-    except KickstartError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise UsageError(f"'{name}'{line}: {str(error.message).strip()}") from error
-    except RecursionError:
-        raise UsageError(f"'{name}' includes itself", hint="see its lines with %include") from None
-    except ValueError as error:  # of quotes without an end, of an include that is no text
-        raise UsageError(f"'{name}', '{parser._line.strip()}': {error}") from error  # noqa: SLF001
-    return handler, list(handler.scripts)
 
 
 def _image(handler: Any) -> ImageSource | None:  # noqa: ANN401
