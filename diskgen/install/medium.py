@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..documents import load_object
 from ..errors import HostError, UsageError
+from ..kickstart import language
 from ..reference import SIGNED
 from ..run import run
 from .payload import access_to_registries
@@ -27,7 +28,6 @@ _DEVICE: Final = Path("/run/diskgen/medium")
 _CMDLINE: Final = Path("/proc/cmdline")
 _LATER: Final = "@@REF@@"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
-_MAX_KICKSTART: Final = 1024 * 1024
 _TIMEOUT_SECONDS: Final = 60
 _PAUSE_SECONDS: Final = 2.0
 _ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
@@ -108,15 +108,15 @@ def kickstart(place: str, mounts: Mounts) -> str:
     if kind in ("http", "https"):
         return _fetched(place)
     if kind == "file":
-        return _text(Path("/") / rest.lstrip("/"))
+        return language.read(Path("/") / rest.lstrip("/"))
     if kind in ("hd", "cdrom"):
         device, _colon, path = rest.rpartition(":") if kind == "hd" else ("", "", rest)
         if kind == "cdrom" or _is_medium(device):
-            return _text(REPOSITORY / path.lstrip("/"))
+            return language.read(REPOSITORY / path.lstrip("/"))
         name = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), device)
         source = name if "=" in name else f"/dev/{name.removeprefix('/dev/')}"
         mounts.add(source, Path("/run/diskgen/kickstart"), "-o", "ro")
-        return _text(Path("/run/diskgen/kickstart") / path.lstrip("/"))
+        return language.read(Path("/run/diskgen/kickstart") / path.lstrip("/"))
     raise UsageError(
         f"'inst.ks={place}' is not understood",
         hint="use hd:LABEL=…:/path, http://…, https://…, or file:/path",
@@ -129,16 +129,16 @@ def payload_kickstart(medium: Medium, mode: str, wish: str | None) -> str:
     Raises UsageError for a reference that cannot be one.
     """
     if mode == "package":
-        return _text(ROOM / "package.ks")
+        return language.read(ROOM / "package.ks")
     offline = ROOM / "image-offline.ks"
     if wish is None and medium.payload == "both" and reachable(medium.reference):
         wish = medium.reference
     if wish is None and (ROOM / "container/index.json").is_file():
-        return _text(offline)
+        return language.read(offline)
     reference = wish or medium.reference
     if not _REFERENCE.fullmatch(reference):
         raise UsageError(f"'diskgen.ref={reference}' is no image reference")
-    return _text(ROOM / "image-remote.ks").replace(_LATER, reference)
+    return language.read(ROOM / "image-remote.ks").replace(_LATER, reference)
 
 
 def reachable(reference: str) -> bool:
@@ -153,13 +153,6 @@ def reachable(reference: str) -> bool:
 def _is_medium(device: str) -> bool:
     stage2 = words().get("inst.stage2", "")
     return device == stage2.removeprefix("hd:").partition(":")[0]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HostError(f"'{path}' cannot be read: {error}") from error
 
 
 def _fetched(url: str) -> str:
@@ -177,7 +170,5 @@ def _fetched(url: str) -> str:
 
 def _answer(url: str) -> str:
     with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-        data: bytes = answer.read(_MAX_KICKSTART + 1)
-    if len(data) > _MAX_KICKSTART:
-        raise UsageError(f"'{url}' is too large for a kickstart")
-    return data.decode("utf-8", "replace")
+        data: bytes = answer.read(language.MAX_BYTES + 4)
+    return language.decode(data, url)
