@@ -11,9 +11,10 @@ from pykickstart.constants import CLEARPART_TYPE_NONE
 from ..config import KICKSTART_VERSIONS
 from ..documents import DocumentError, load_object
 from ..errors import DiskgenError
-from ..iso import kickstart, reader
+from ..iso import reader
 from ..iso.contents import FACTS
 from ..iso.medium import PRODUCT_IMAGE, ROOM
+from ..kickstart import language
 from ..reference import split_origin
 from ..tree import Directory, File, read
 from ..units import MIB
@@ -158,12 +159,13 @@ def _erased(root: Directory, place: str, version: str | None, notes: list[str]) 
         return None
     known = version if version in KICKSTART_VERSIONS else KICKSTART_VERSIONS[0]
     try:
-        handler = kickstart.check(text, known, path)
+        parsed = language.parse(text, known, path)
     except DiskgenError as error:
         notes.append(f"what '{path}' erases is not known: {error.message}")
         return None
-    if "%include" in text:
+    if parsed.hidden:
         notes.append(f"'{path}' includes others, which are not looked at")
+    handler = parsed.handler
     clear = handler.clearpart
     if not (clear.seen and clear.type not in _KEEPS) and not handler.zerombr.seen:
         return []
