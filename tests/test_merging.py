@@ -53,9 +53,12 @@ def merged(
     return merging.merge(written(settings, how, mode), text, version, "mine.ks", mode=mode)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("settings", [PLAIN, ALL, replace(ALL, links=())])
-@pytest.mark.parametrize("how", [None, HOW, BTRFS])
+@pytest.mark.parametrize(
+    ("version", "how"),
+    [(version, how) for version in VERSIONS for how in (None, HOW, BTRFS)
+     if how is not BTRFS or version.startswith("F")],
+)  # fmt: skip
 def test_every_command_that_is_written_has_a_row(
     version: str, settings: Settings, how: Unattended | None
 ) -> None:
