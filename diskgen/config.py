@@ -18,7 +18,9 @@ COMPRESSIONS: Final = ("zstd", "zlib", "none")
 SECTOR_SIZES: Final = (512, 4096)
 ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 PAYLOADS: Final = ("embedded", "remote", "both")  # where a medium's installer gets the image
-KICKSTART_VERSIONS: Final = ("F41", "F42", "F43", "F44", "RHEL9", "RHEL10")  # as pykickstart names
+KICKSTART_VERSIONS: Final = (  # as pykickstart names them
+    "F41", "F42", "F43", "F44", "F45", "RHEL9", "RHEL10",
+)  # fmt: skip
 MODES: Final = ("image", "package")  # how a medium installs, the default first
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from diskgen.config import AccessOptions, IsoRequest
+from diskgen.errors import UsageError
 from diskgen.image.policy import ACCEPT
+from diskgen.install import payload
 from diskgen.iso import access
 from diskgen.iso.access import Access, AccessError, decide
 from diskgen.iso.kickstart import UNVERIFIED_ORIGIN
+from diskgen.kickstart.recipe import ImageSource
 from diskgen.reference import SIGNED, UNVERIFIED, parse
 from diskgen.tree import Directory, read, regular
 
@@ -248,3 +251,33 @@ def test_all_is_said_at_once() -> None:
 
 def test_the_weakest_rule_is_the_kickstarts_default() -> None:
     assert parse(HERE).origin_by(UNVERIFIED).removesuffix(HERE) == UNVERIFIED_ORIGIN
+
+
+@pytest.mark.parametrize("kind", ["none", "accepting", "rejecting", "demanding"])
+def test_our_installer_fetches_nothing_unsigned(kind: str, tmp_path: Path) -> None:
+    """Where updates have to be signed; what is on the medium is known by its digest."""
+    place = tmp_path / "etc/containers"
+    place.mkdir(parents=True)
+    if kind == "demanding":
+        (place / "policy.json").write_bytes(policy(tmp_path).read_bytes())
+    elif kind != "none":
+        word = "reject" if kind == "rejecting" else "insecureAcceptAnything"
+        (place / "policy.json").write_text(json.dumps({"default": [{"type": word}]}))
+    source = ImageSource(transport="registry", url=HERE, stateroot="default")
+    held = ImageSource(transport="oci", url="/x", stateroot="default")
+    payload.check_signed(source, signed=False, root=tmp_path)
+    payload.check_signed(held, signed=True, root=tmp_path)
+    if kind == "demanding":
+        payload.check_signed(source, signed=True, root=tmp_path)
+        return
+    with pytest.raises(UsageError, match="does not say by whom") as caught:
+        payload.check_signed(source, signed=True, root=tmp_path)
+    assert "--signature-policy" in str(caught.value.hint)
+
+
+def test_our_installer_uses_the_credentials(tmp_path: Path) -> None:
+    assert payload.access_to_registries(tmp_path).authfile is None
+    path = tmp_path / access.AUTHFILE
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert payload.access_to_registries(tmp_path).authfile == path

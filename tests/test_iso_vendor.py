@@ -190,6 +190,8 @@ def test_damaged_texts_are_passed_over(tmp_path: Path) -> None:
         ("X", "Rocky Linux 9.5 (Blue Onyx)", "Rocky Linux", "9.5", "RHEL9"),
         ("X", "Fedora 99", "Fedora", "99", None),
         ("X", "Anything 42", "Anything", "42", None),
+        ("OL-9-4-0-BaseOS-x86_64", "Oracle Linux 9.4", "Oracle Linux", "9.4", "RHEL9"),
+        ("OL-10-0-0-BaseOS-x86_64", "", "OL", "10.0.0", "RHEL10"),
     ],
 )
 def test_products(

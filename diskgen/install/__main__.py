@@ -121,7 +121,11 @@ def _decide(
         wanted = _connected(consoles, wanted, booted)
         return Task(recipe=wanted, payload=_check(consoles, wanted, here, disk), disk=disk)
     mode = dialogue.choose_mode(consoles, here, given.get("diskgen.mode", "ask"))
-    text = _BASE + medium.payload_kickstart(here, mode, given.get("diskgen.ref"))
+
+    def reach(text: str) -> None:
+        _connected(consoles, _parsed(_BASE + text, here, f"{mode}.ks"), booted)
+
+    text = _BASE + medium.payload_kickstart(here, mode, given.get("diskgen.ref"), reach)
     wanted = _connected(consoles, _parsed(text, here, f"{mode}.ks"), booted)
     image = _check(consoles, wanted, here)
     disk = dialogue.choose_disk(consoles, found)

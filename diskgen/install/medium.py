@@ -7,7 +7,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -123,16 +123,20 @@ def kickstart(place: str, mounts: Mounts) -> str:
     )
 
 
-def payload_kickstart(medium: Medium, mode: str, wish: str | None) -> str:
+def payload_kickstart(
+    medium: Medium, mode: str, wish: str | None, connect: Callable[[str], object]
+) -> str:
     """Return the payload's part of a kickstart: from the medium, or for the reference wished for.
 
+    Where a registry is asked first, ``connect`` sets up the network that a kickstart describes.
     Raises UsageError for a reference that cannot be one.
     """
     if mode == "package":
         return language.read(ROOM / "package.ks")
     offline = ROOM / "image-offline.ks"
-    if wish is None and medium.payload == "both" and reachable(medium.reference):
-        wish = medium.reference
+    if wish is None and medium.payload == "both":
+        connect(language.read(offline))
+        wish = medium.reference if reachable(medium.reference) else None
     if wish is None and (ROOM / "container/index.json").is_file():
         return language.read(offline)
     reference = wish or medium.reference

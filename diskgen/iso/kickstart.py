@@ -18,7 +18,7 @@ from ..config import User
 from ..errors import UsageError
 from ..kickstart import language
 from ..link import Link, Way, is_mac
-from . import partitions
+from . import partitions, probe
 
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
@@ -101,6 +101,8 @@ def fragments(settings: Settings, version: str) -> Mapping[str, str]:
             PRODUCT=_plain(settings.product, "product"),
             REFERENCE=_reference(settings.reference),
             PAYLOAD=_word(settings.payload, "payload"),
+            UP=probe.up(settings.links),
+            DOWN=probe.down(settings.links),
         ),
         "image-offline.ks": text_of((*common, *offline)),
         "image-remote.ks": text_of((*common, *_image(settings, "registry", _LATER, _LATER))),

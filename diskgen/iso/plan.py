@@ -29,9 +29,11 @@ _LABELS: Final = {
     "rhel": "RHEL-{dashed}-0-BaseOS-{arch}",
     "almalinux": "AlmaLinux-{dashed}-{arch}-dvd",
     "rocky": "Rocky-{dashed}-{arch}-dvd",
+    "ol": "OL-{dashed}-0-BaseOS-{arch}",
 }
 _LANGUAGES: Final = {"fedora": "F{major}", "rhel": "RHEL{major}", "centos": "RHEL{major}",
-                     "almalinux": "RHEL{major}", "rocky": "RHEL{major}"}  # fmt: skip
+                     "almalinux": "RHEL{major}", "rocky": "RHEL{major}",
+                     "ol": "RHEL{major}"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,9 @@ _BOOT_CODE: Final = 440
 _GRUB_MENUS: Final = ("boot/grub2/grub.cfg", "EFI/BOOT/grub.cfg", "EFI/BOOT/BOOT.conf")
 _PARAMETERS: Final = ("images/cdboot.prm", "images/generic.prm", "images/genericdvd.prm")
 _RELEASE: Final = re.compile(r"(?:(.*?)\s+)?([0-9][0-9A-Za-z.]*)\b.*")
-_EL: Final = ("red hat enterprise linux", "rhel", "centos", "almalinux", "rocky")
+_EL: Final = re.compile(
+    r"(red hat enterprise linux|rhel|centos|almalinux|rocky|oracle linux|ol)\b", re.IGNORECASE
+)
 # Words of labels that belong to no product.
 _VARIANTS: Final = frozenset({"s", "e", "dvd", "dvd1", "baseos", "boot", "netinst", "minimal"})
 
@@ -314,8 +316,9 @@ def _from_label(label: str) -> tuple[str, str]:
 
 def family(product: str) -> str | None:
     """Return what the kickstart language's versions for a product begin with; None: unknown."""
-    name = product.lower()
-    return "F" if name.startswith("fedora") else "RHEL" if name.startswith(_EL) else None
+    if product.lower().startswith("fedora"):
+        return "F"
+    return "RHEL" if _EL.match(product) else None
 
 
 def _kickstart(product: str, version: str) -> str | None:
