@@ -80,8 +80,9 @@ def disk_of(disk: Path, *partitions: tuple[str, list[str | Path]], size: int = 9
             file.truncate(each * MIB)
         if argv:
             call(*argv, part)
-        with disk.open("r+b") as file:
-            file.seek(MIB + number * each * MIB)
-            file.write(part.read_bytes())
+        subprocess.run(
+            ["dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={1 + number * each}",
+             "conv=notrunc,sparse", "status=none"], check=True,
+        )  # fmt: skip
         part.unlink()
     return disk

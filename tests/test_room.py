@@ -133,13 +133,13 @@ def test_sizes_of_the_users_own_are_kept_and_judged(images: Path, tmp_path: Path
 
 def test_a_small_disk_is_made_with_a_warning(diskgen: Program, images: Path) -> None:
     tar = TarBuilder()
-    tar.file("usr/share/large", b"large" * (400 * MIB // 5))
+    tar.file("usr/share/large", b"large" * (60 * MIB // 5))
     source = f"oci:{bootable(images / 'os', tar.finish())}"
     words = ("plan", "raw", source, "--target-imgref", "q.io/x:1", "--json", "--disk-size")
-    (warning,) = json.loads(diskgen(*words, "2100M"))["warnings"]
+    (warning,) = json.loads(diskgen(*words, "1620M"))["warnings"]
     assert "the root filesystem" in warning
     assert "no room for two deployments; a disk of 5 GiB has it" in warning
-    assert json.loads(diskgen(*words, "5G"))["warnings"] == []
+    assert json.loads(diskgen(*words, "2G"))["warnings"] == []
 
 
 def test_anaconda_is_told_what_boot_must_hold() -> None:
