@@ -95,6 +95,14 @@ EXPANSION_FLOOR: Final = 4 * GIB  # below it nothing is a bomb, whatever its rat
 ZSTD_WINDOW_BYTES: Final = Budget(
     "zstd-window-bytes", 128 * MIB, BYTES, "the window of a zstd blob"
 )
+# Encapsulated commits and SELinux.
+OBJECT_BYTES: Final = Budget(
+    "object-bytes", 10 * MIB, BYTES, "a commit, a directory or attributes of an encapsulated commit"
+)
+COMMIT_BYTES: Final = Budget("commit-bytes", 256 * MIB, BYTES, "all such objects of an image")
+COMMIT_ENTRIES: Final = Budget("commit-entries", 1_000_000, "entries", "the tree of such a commit")
+COMMIT_DEPTH: Final = Budget("commit-depth", 128, "levels", "directories of such a commit")
+RULES_BYTES: Final = Budget("rules-bytes", 64 * MIB, BYTES, "a file of SELinux rules")
 # Boot files.
 INITRAMFS_BYTES: Final = Budget("initramfs-bytes", 2 * GIB, BYTES, "an initramfs, unpacked")
 INITRAMFS_ENTRIES: Final = Budget("initramfs-entries", 200_000, "entries", "an initramfs")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from diskgen.budgets import COMMIT_BYTES, COMMIT_ENTRIES
 from diskgen.errors import SourceError
 from diskgen.gvariant import array, pack, xattr_array
 from diskgen.image.index import Entry, LayerIndex
@@ -153,7 +155,7 @@ EMPTY = hashlib.sha256(b"").digest()
         (_damaged(".file-xattrs"), "has not the content of its name"),
         (_plus(1, f(path(EMPTY, "dirtree"), b"")), "does not belong into a chunk"),
         (_plus(0, f(path(EMPTY, "commit"), b"")), "2 commits"),
-        (_plus(0, f(path(EMPTY, "dirtree"), bytes(11_000_000))), "'11000000' bytes, allowed are"),
+        (_plus(0, f(path(EMPTY, "dirtree"), bytes(11_000_000))), "has more than 10 MiB"),
         (_plus(1, h(path(EMPTY, "file"), path(b"no" * 16, "file"))), "a link to nothing"),
         (_twice, "is there twice"),
     ],
@@ -186,7 +188,8 @@ def test_hostile_names_in_a_tree(name: bytes) -> None:
 
 def test_a_tree_that_shares_itself_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty levels that each hold the one below twice would be a million million directories."""
-    monkeypatch.setattr("diskgen.ostree.encapsulated._MAX_NODES", 10_000)
+    fewer = replace(COMMIT_ENTRIES, limit=10_000)
+    monkeypatch.setattr("diskgen.ostree.encapsulated.COMMIT_ENTRIES", fewer)
     objects = ObjectSet()
     _tree, meta = objects.add_tree(Directory())
     data = pack((array([]), 1, False), (array([]), 1, False))
@@ -204,8 +207,17 @@ def test_a_tree_that_shares_itself_without_end(monkeypatch: pytest.MonkeyPatch) 
     digest = hashlib.sha256(commit).digest()
     first = [f(path(digest, "commit"), commit), f(path(meta, "dirmeta"), objects.dirmetas[meta])]
     first += [f(path(key, "dirtree"), value) for key, value in trees.items()]
-    with pytest.raises(SourceError, match="more than '10000' files"):
+    with pytest.raises(SourceError, match=r"more than 10,000 entries \(budget 'commit-entries'\)"):
         base_of(Encapsulated(digest, (tuple(first),)))
+
+
+def test_objects_that_are_large_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros take no room in a layer, and each object alone may be as large as libostree's limit."""
+    fewer = replace(COMMIT_BYTES, limit=1000)
+    monkeypatch.setattr("diskgen.ostree.encapsulated.COMMIT_BYTES", fewer)
+    rows = [f(path(hashlib.sha256(bytes(n)).digest(), "dirtree"), bytes(n)) for n in range(90, 110)]
+    with pytest.raises(SourceError, match="budget 'commit-bytes'"):
+        base_of(Encapsulated(bytes(32), (tuple(rows),)))
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\xff" * 9, bytes(300), b"\xff" * 300])

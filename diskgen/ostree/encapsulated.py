@@ -15,6 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from ..budgets import (
+    ATTRIBUTES_BYTES,
+    COMMIT_BYTES,
+    COMMIT_DEPTH,
+    COMMIT_ENTRIES,
+    OBJECT_BYTES,
+    Budget,
+    Tally,
+)
 from ..errors import SourceError
 from ..gvariant import unpack, unpack_array, unpack_xattrs
 from ..image.index import Entry, Kind, LayerIndex
@@ -27,10 +36,6 @@ _Value = TypeVar("_Value")
 LABEL: Final = "ostree.final-diffid"
 _OBJECT: Final = re.compile(rb"sysroot/ostree/repo/objects/([0-9a-f]{2})/([0-9a-f]{62})\.([a-z-]+)")
 _METADATA: Final = ("commit", "commitmeta", "dirtree", "dirmeta")
-_MAX_METADATA: Final = 10 * 1024 * 1024  # bytes of one object; libostree's own limit
-_MAX_XATTRS: Final = 1024 * 1024
-_MAX_NODES: Final = 1_000_000  # of a commit's tree: shared subtrees could make it endless
-_MAX_DEPTH: Final = 128
 _HINT: Final = "the base image is damaged: pull it again, or take another one"
 
 
@@ -83,7 +88,8 @@ def read_base(indexes: Sequence[LayerIndex], advance: Callable[[int], None]) -> 
     ``advance`` gets the bytes of contents as they are hashed. Raises SourceError for objects that
     are missing, broken or in the wrong layer.
     """
-    layers = [_read_objects(index) for index in indexes]
+    spent = Tally(COMMIT_BYTES, _refused, "the objects of the image's commit have")
+    layers = [_read_objects(index, spent) for index in indexes]
     _verify(indexes, layers, advance)
     first = layers[0]
     for index, layer in zip(indexes[1:], layers[1:], strict=True):
@@ -124,7 +130,7 @@ def read_base(indexes: Sequence[LayerIndex], advance: Callable[[int], None]) -> 
     )
 
 
-def _read_objects(index: LayerIndex) -> _Objects:
+def _read_objects(index: LayerIndex, spent: Tally) -> _Objects:
     """Collect the objects of a layer; their names are not verified yet."""
     found = _Objects()
     by_path: dict[bytes, Entry] = {}
@@ -142,7 +148,7 @@ def _read_objects(index: LayerIndex) -> _Objects:
         by_path[entry.path] = target
         if kind in _METADATA:
             key = (kind, checksum)
-            data = _bytes(index, entry.path, target, _MAX_METADATA)
+            data = _bytes(index, entry.path, target, OBJECT_BYTES, spent)
             if kind != "commitmeta" and hashlib.sha256(data).digest() != checksum:
                 raise _fault(index, f"'{entry.path.decode()}' has not the content of its name")
             found.metadata[key] = data
@@ -152,11 +158,11 @@ def _read_objects(index: LayerIndex) -> _Objects:
                 raise _fault(index, f"object '{checksum.hex()}' is there twice")
             contents[checksum] = target
         elif kind == "file-xattrs":
-            data = _bytes(index, entry.path, target, _MAX_XATTRS)
+            data = _bytes(index, entry.path, target, ATTRIBUTES_BYTES, spent)
             if hashlib.sha256(data).digest() != checksum:
                 raise _fault(index, f"'{entry.path.decode()}' has not the content of its name")
         elif kind == "file-xattrs-link":
-            attributes[checksum] = _bytes(index, entry.path, target, _MAX_XATTRS)
+            attributes[checksum] = _bytes(index, entry.path, target, ATTRIBUTES_BYTES, spent)
     parsed: dict[bytes, Xattrs] = {}
     for checksum, entry in contents.items():
         raw = attributes.get(checksum, b"")
@@ -193,13 +199,12 @@ def _verify(
                 raise _fault(index, f"object '{checksum.hex()}' has not the content of its name")
 
 
-def _bytes(index: LayerIndex, path: bytes, entry: Entry, limit: int) -> bytes:
+def _bytes(index: LayerIndex, path: bytes, entry: Entry, limit: Budget, spent: Tally) -> bytes:
     if entry.content is None:
         raise _fault(index, f"'{path.decode()}' is no file")
-    if entry.content.size > limit:
-        raise _fault(
-            index, f"'{path.decode()}' has '{entry.content.size}' bytes, allowed are '{limit}'"
-        )
+    if entry.content.size > limit.limit:
+        raise _fault(index, f"'{path.decode()}' has {limit.exceeded}")
+    spent.add(entry.content.size)
     return read(entry.content)
 
 
@@ -215,12 +220,13 @@ class _TreeBuilder:
         self._dirtrees = dirtrees
         self._dirmetas = dirmetas
         self._files = files
-        self._left = _MAX_NODES
+        # Shared subtrees could make it endless.
+        self._made = Tally(COMMIT_ENTRIES, _refused, "the commit has")
 
     def directory(self, tree: bytes, meta: bytes, depth: int) -> Directory:
         """Return the directory of a dirtree and a dirmeta (checksums)."""
-        if depth > _MAX_DEPTH:
-            raise SourceError(f"the commit's tree is deeper than '{_MAX_DEPTH}'", hint=_HINT)
+        if depth > COMMIT_DEPTH.limit:
+            raise _refused(f"the commit's tree has {COMMIT_DEPTH.exceeded}")
         try:
             owner, xattrs = unpack(self._get(self._dirmetas, meta, "dirmeta"), (12, 4), None)
             uid, gid, mode = (int.from_bytes(owner[at : at + 4], "big") for at in (0, 4, 8))
@@ -247,9 +253,7 @@ class _TreeBuilder:
         if name in directory.entries:
             raise ValueError(f"{name!r} is there twice")
         name.decode()
-        self._left -= 1
-        if not self._left:
-            raise SourceError(f"the commit has more than '{_MAX_NODES}' files", hint=_HINT)
+        self._made.add(1)
         directory.entries[name] = node
 
     def _get(self, found: Mapping[bytes, _Value], checksum: bytes, kind: str) -> _Value:
@@ -259,6 +263,10 @@ class _TreeBuilder:
                 f"the object '{checksum.hex()}.{kind}' of the image's commit is missing", hint=_HINT
             )
         return value
+
+
+def _refused(reason: str) -> SourceError:
+    return SourceError(reason, hint=_HINT)
 
 
 def _fault(index: LayerIndex, reason: str) -> SourceError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import run
+from ..budgets import RULES_BYTES
 from ..errors import HostError, SourceError
 from ..image.sums import add_checksums
 from ..tree import Directory, File, Node, Xattrs, read
@@ -24,7 +25,6 @@ XATTR: Final = b"security.selinux"
 _CONFIG: Final = "etc/selinux/config"
 _ACTIVE: Final = ("enforcing", "permissive")
 _SUFFIXES: Final = ("", ".homedirs", ".local", ".subs", ".subs_dist")
-_LARGEST: Final = 64 * 1024 * 1024  # bytes of one file of rules
 _AS: Final = {b"/proc": b"/mnt"}  # a mount point that policies do not label; libostree's rule
 _PER_PROCESS: Final = 2000  # questions that make another process worth its start
 _TYPE: Final = re.compile(r"[\w.+-]+", re.ASCII)
@@ -61,8 +61,8 @@ def read_policy(root: Directory) -> Policy | None:
         node = find(root, path)
         if not isinstance(node, File) or node.content is None:
             continue
-        if node.size > _LARGEST:
-            raise SourceError(f"'/{path}' of the image has '{node.size}' bytes: too many for rules")
+        if node.size > RULES_BYTES.limit:
+            raise SourceError(f"'/{path}' of the image has {RULES_BYTES.exceeded}")
         files[suffix] = read(node.content)
     if "" not in files:
         raise SourceError(
