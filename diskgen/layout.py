@@ -227,7 +227,7 @@ def make_layout(
     ``sizes`` is too small to hold the content once.
     """
     wanted = sizes or {}
-    _check_sizes(wanted, content)
+    check_sizes(wanted, content)
     table = specs(machine, root_filesystem, sector_size)
     twice = align_up(ROOT_FACTOR * content.root, GRAIN)
     once = align_up(content.root, GRAIN)
@@ -295,7 +295,11 @@ def _fixed(table: Sequence[_Spec]) -> int:
     return GRAIN + sum(spec.size for spec in table) + GRAIN
 
 
-def _check_sizes(sizes: Mapping[Role, int], content: Content) -> None:
+def check_sizes(sizes: Mapping[Role, int], content: Content, *, setting: str | None = None) -> None:
+    """Raise UsageError for a partition of a size (bytes) that cannot hold one deployment's files.
+
+    ``setting`` is the option by which the size was given.
+    """
     for role, size in sizes.items():
         need = content.least(role, 1)
         if size < need:
@@ -304,6 +308,7 @@ def _check_sizes(sizes: Mapping[Role, int], content: Content) -> None:
                 "there",
                 hint=f"give it at least {content.least(role, 2) // MIB} MiB, which leave room for "
                 "updates",
+                setting=setting,
             )
 
 

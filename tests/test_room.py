@@ -166,6 +166,9 @@ def test_a_kickstart_with_a_small_boot_partition_is_named() -> None:
 
     assert doubts(1100) == []
     assert doubts(600, "--grow") == []
+    with pytest.raises(UsageError, match="the boot partition of 500 MiB is too small") as caught:
+        doubts(500)
+    assert caught.value.setting == "kickstart"
     assert doubts(600) == [
         "'my.ks': an update may fail: the boot partition of 600 MiB has no room for the files of a "
         "second deployment; give it at least 1056 MiB"

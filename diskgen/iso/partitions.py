@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..layout import BOOT_SIZE, Content, Role, fixed_size_doubts, preferred_size
+from ..layout import BOOT_SIZE, Content, Role, check_sizes, fixed_size_doubts, preferred_size
 from ..units import MIB
 
 _ROLES: Final = {"/boot": Role.BOOT, "/boot/efi": Role.ESP}
@@ -39,11 +39,15 @@ def root(filesystem: str | None) -> str:
 
 
 def doubts(name: str, handler: Any, content: Content) -> Iterator[str]:  # noqa: ANN401
-    """Yield what partitions of a kickstart's own sizes will not do, by pykickstart's handler."""
+    """Yield what partitions of a kickstart's own sizes will not do, by pykickstart's handler.
+
+    Raises UsageError for one that cannot hold the image's files even once.
+    """
     sizes: Mapping[Role, int] = {
         _ROLES[part.mountpoint]: part.size * MIB
         for part in handler.partition.partitions
         if part.mountpoint in _ROLES and part.size and not part.grow
     }
+    check_sizes(sizes, content, setting="kickstart")
     for doubt in fixed_size_doubts(sizes, content):
         yield f"'{name}': {doubt}"
