@@ -127,7 +127,7 @@ def test_what_is_not_in_the_registry(look: functools.partial[Payload], insecure:
 
 
 def test_a_registry_that_does_not_answer(look: functools.partial[Payload], nowhere: str) -> None:
-    with pytest.raises(HostError, match="cannot be reached; nothing was changed") as caught:
+    with pytest.raises(HostError, match=r"cannot be reached: .*; nothing was changed") as caught:
         look(in_registry(nowhere), "x86_64", discard)
     assert "connect this machine to the network" in (caught.value.hint or "")
 

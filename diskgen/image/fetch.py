@@ -17,12 +17,13 @@ from ..events import Emit, Step, step
 from ..reference import ImageRef
 from ..units import format_size
 from ..workspace import neutral
+from .complaints import NotFound
 from .content import matching, sha256, verified
 from .manifest import DOCKER_MANIFEST, Manifest, parse_any, parse_config
 from .model import Image, Layer
 from .ocilayout import in_place, locate, locate_in_tar, nested
 from .platforms import Choice, choose, override
-from .skopeo import NotFound, accepts_anything, skopeo
+from .skopeo import accepts_anything, skopeo
 from .store import Store
 
 # [driver@root+runroot]NAME:TAG@DIGEST, as containers-storage(5) has it

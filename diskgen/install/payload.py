@@ -11,10 +11,11 @@ from ..arch import MACHINES
 from ..budgets import CONFIG_BYTES
 from ..config import AccessOptions
 from ..documents import load_object
-from ..errors import DiskgenError, HostError, SourceError, UsageError
+from ..errors import HostError, SourceError, UsageError
 from ..events import Emit, step
 from ..image import fetch
 from ..image import policy as policies
+from ..image.complaints import Unreachable
 from ..iso.access import AUTHFILE
 from ..kickstart.recipe import ImageSource
 from ..ostree import facts
@@ -26,7 +27,6 @@ _POLICY: Final = Path("/run/diskgen/policy.json")
 _ANYTHING: Final = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 _PATIENCE_SECONDS: Final = 60.0  # for a network that is not up yet
 _PAUSE_SECONDS: Final = 3.0
-_WAITED_FOR: Final = ("cannot be reached", "the connection broke", "an internal error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +120,8 @@ def _described(
     while True:
         try:
             return fetch.describe(ref, MACHINES[arch], access)
-        except DiskgenError as error:
-            absent = any(words in error.message for words in _WAITED_FOR)
-            if not (ref.is_registry and absent):
+        except Unreachable as error:
+            if not ref.is_registry:
                 raise
             if time.monotonic() + _PAUSE_SECONDS > deadline:
                 raise HostError(
