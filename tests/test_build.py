@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -270,6 +271,18 @@ def test_hostile_layers(diskgen: Program, images: Path, what: str, fill: Fill) -
     assert done.returncode == 3, (what, done.stderr)
     assert "layer 'sha256:" in done.stderr
     assert diskgen.left_behind() == []
+
+
+def test_a_fifo_that_a_later_layer_removes(diskgen: Program, images: Path) -> None:
+    fifo, remove = TarBuilder(), TarBuilder()
+    fifo.special("usr/fifo", tarfile.FIFOTYPE)
+    remove.file("usr/.wh.fifo")
+    place = bootable(images / "os", fifo.finish(), remove.finish())
+    done = diskgen.run("plan", "raw", f"oci:{place}")
+    assert done.returncode == 0
+    assert "has 1 device or fifo, which a later layer removes" in " ".join(
+        (done.stdout + done.stderr).split()
+    )
 
 
 def test_absolute_links_and_duplicates_are_harmless(diskgen: Program, images: Path) -> None:

@@ -151,3 +151,15 @@ def test_a_later_layer_has_the_last_word_on_directories(tmp_path: Path) -> None:
 def test_malformed_layers(tmp_path: Path, fill: Fill, words: str) -> None:
     with pytest.raises(SourceError, match=words):
         flat(tmp_path, [layer(fill)])
+
+
+def test_a_hard_link_before_its_target_is_of_its_own_layer(tmp_path: Path) -> None:
+    def below(tar: TarBuilder) -> None:
+        tar.file("a", b"old")
+
+    def above(tar: TarBuilder) -> None:
+        tar.hardlink("b", "a")
+        tar.file("a", b"new")
+
+    root = flat(tmp_path, [layer(below), layer(above)])
+    assert root.get("b") is root.get("a")

@@ -200,3 +200,37 @@ def test_no_damage_is_a_crash(at: int, value: int, stretch: int, tmp_path: Path)
         assert isinstance(entry, Entry)
         assert b".." not in entry.path.split(b"/")
         assert not entry.path.startswith(b"/")
+
+
+_SKIPPABLE = [
+    bytes((first,)) + b"\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data
+    for first, data in ((0x50, b""), (0x5E, b"a comment"), (0x5F, bytes(300_000)))
+]
+
+
+@pytest.mark.parametrize("skipped", [[0], [1], [2], [0, 1, 2]])
+def test_zstd_frames_that_are_skipped(skipped: list[int], tmp_path: Path) -> None:
+    """RFC 8878, section 3.1.2: they may stand anywhere between frames."""
+    tar = sample(tarfile.PAX_FORMAT)
+    between = b"".join(_SKIPPABLE[number] for number in skipped)
+    zstd = zstandard.ZstdCompressor(3)
+    halves = zstd.compress(tar[:100_000]), zstd.compress(tar[100_000:])
+    check(indexed(tmp_path, tar, between + halves[0] + between + halves[1] + between), tar)
+
+
+def test_a_hard_link_before_its_target(tmp_path: Path) -> None:
+    tar = TarBuilder()
+    tar.hardlink("b", "a")
+    tar.file("a", b"data")
+    assert [entry.path for entry in indexed(tmp_path, tar.finish()).entries] == [b"b", b"a"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
+def test_devices_and_fifos_are_told_apart(kind: bytes, tmp_path: Path) -> None:
+    tar = TarBuilder()
+    tar.special("dev/null", kind)  # where a machine mounts its own
+    tar.special("usr/x", kind)
+    (entry,) = indexed(tmp_path, tar.finish()).entries
+    assert (entry.path, entry.kind, entry.content, entry.checksum) == (
+        b"usr/x", Kind.SPECIAL, None, None,
+    )  # fmt: skip

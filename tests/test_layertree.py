@@ -58,27 +58,23 @@ def test_var_and_unusual_places_are_kept() -> None:
 
 
 def test_later_entries_replace_earlier_ones() -> None:
-    root = tree(
-        d("a"), f("a/x"), d("a/deep"), f("a/deep/x"), f("a", b"now a file"),
-        f("b"), d("b"), f("b/x"),
-        d("target"), s("c", "target"), d("c"), f("c/x"),
-        f("e", b"1"), f("e", b"22"),
-    )  # fmt: skip
+    root = tree(d("a", mode=0o700), d("a"), f("e", b"1"), f("e", b"22"), f("l"), s("l", "e"))
     assert listing(root) == {
-        "": "040755 0:0",
-        "a": "100644 0:0 10",
-        "b": "040755 0:0",
-        "b/x": "100644 0:0 1",
-        "c": "040755 0:0",
-        "c/x": "100644 0:0 1",
-        "e": "100644 0:0 2",
-        "target": "040755 0:0",
-    }
+        "": "040755 0:0", "a": "040755 0:0", "e": "100644 0:0 2", "l": "120777 0:0 -> e",
+    }  # fmt: skip
 
 
-def test_a_directory_that_came_back_is_a_new_one() -> None:
-    root = tree(d("a"), d("a/b"), f("a/b/x"), f("a"), d("a"), f("a/b/y"))
-    assert set(listing(root)) == {"", "a", "a/b", "a/b/y"}
+def test_hard_links_are_resolved_at_the_end() -> None:
+    root = tree(h("b", "a"), f("a", b"1"), h("c", "a"), f("a", b"22"), f("c", b"333"), h("a", "a"))
+    assert {path: _size(root, path) for path in (b"a", b"b", b"c")} == dict.fromkeys(
+        (b"a", b"b", b"c"), 2
+    )
+
+
+def _size(root: Directory, path: bytes) -> int:
+    node = root.entries[path]
+    assert isinstance(node, File)
+    return node.size
 
 
 def test_a_directory_entry_keeps_what_is_in_it() -> None:
@@ -106,6 +102,14 @@ def test_files_are_objects_without_a_time() -> None:
         ((h("a", "b"),), "'a' is a hard link to 'b', which is no file"),
         ((d("b"), h("a", "b")), "'a' is a hard link to 'b', which is no file"),
         ((h("a", "tmp/b"), f("tmp/b")), "'a' is a hard link to 'tmp/b', which is no file"),
+        ((s("a", b"caf\xe9"),), "'a' is a symlink to a name that is not UTF-8"),
+        ((f("usr/etc/p/y"), s("etc/p", "y")), "'etc/p' is in the place of a directory of the same"),
+        ((s("etc/p", "y"), f("usr/etc/p/y")), "'usr/etc/p/y' lies below 'usr/etc/p', which is no"),
+        ((f("a/b"), f("a")), "'a' is in the place of a directory of the same layer"),
+        ((f("a"), d("a")), "'a' is a directory in the place of a file of the same layer"),
+        ((d("b"), f("a"), h("b", "a")), "'b' is in the place of a directory of the same layer"),
+        ((f("a"), h("b", "a"), h("c", "b")), "'c' is a hard link to 'b', which is a hard link"),
+        ((h("a", "a"),), "'a' is a hard link to 'a', which is no file"),
         ((f(""),), "is the layer's root, but no directory"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Final
 from ..errors import SourceError
 from ..tree import Directory, File
 from .index import Entry, Kind, LayerIndex
+from .special import refusal
 
 _WHITEOUT: Final = b".wh."
 _OPAQUE: Final = b".wh..wh..opq"
@@ -23,6 +24,11 @@ def flatten(indexes: Sequence[LayerIndex]) -> Directory:
     root = Directory()
     for index in indexes:
         _Layer(root, index).apply()
+    for index in indexes:
+        for entry in index.entries:
+            node = root.get(entry.path) if entry.kind is Kind.SPECIAL else None
+            if isinstance(node, File) and not node.is_regular and not node.is_symlink:
+                raise refusal(index.diff_id, entry)
     return root
 
 
@@ -32,6 +38,8 @@ class _Layer:
     def __init__(self, root: Directory, index: LayerIndex) -> None:
         self._root = root
         self._index = index
+        self._links: list[tuple[Entry, Directory, bytes]] = []  # that come before their targets
+        self._mine: set[bytes] = set()
 
     def apply(self) -> None:
         # A whiteout hides what is below the layer, wherever in the archive it stands.
@@ -40,6 +48,8 @@ class _Layer:
         for entry in self._index.entries:
             if not entry.path.rpartition(b"/")[2].startswith(_WHITEOUT):
                 self._add(entry)
+        for entry, folder, name in self._links:
+            self._link(entry, folder, name)
 
     def _hide(self, entry: Entry) -> None:
         parent, _slash, name = entry.path.rpartition(b"/")
@@ -68,12 +78,12 @@ class _Layer:
                 existing = folder.entries[name] = Directory()
             self._attributes(existing, entry)
         elif entry.kind is Kind.HARDLINK:
-            found = self._root.get(entry.target)
-            if not isinstance(found, File):
-                shown = entry.target.decode(errors="backslashreplace")
-                raise self._refuse(entry.path, f"is a hard link to '{shown}', which is no file")
-            folder.entries[name] = found
+            if entry.target in self._mine:
+                self._link(entry, folder, name)
+            else:
+                self._links.append((entry, folder, name))
         else:
+            self._mine.add(entry.path)
             folder.entries[name] = File(
                 entry.mode,
                 entry.uid,
@@ -83,6 +93,14 @@ class _Layer:
                 content=entry.content,
                 target=entry.target if entry.kind is Kind.SYMLINK else b"",
             )
+
+    def _link(self, entry: Entry, folder: Directory, name: bytes) -> None:
+        found = self._root.get(entry.target)
+        if not isinstance(found, File):
+            shown = entry.target.decode(errors="backslashreplace")
+            raise self._refuse(entry.path, f"is a hard link to '{shown}', which is no file")
+        folder.entries[name] = found
+        self._mine.add(entry.path)
 
     def _attributes(self, folder: Directory, entry: Entry) -> None:
         folder.mode, folder.uid, folder.gid = entry.mode, entry.uid, entry.gid

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     DIR = 1
     SYMLINK = 2
     HARDLINK = 3
+    SPECIAL = 4  # a device or a fifo
 
 
 @dataclass(slots=True)
@@ -72,11 +73,14 @@ class LayerIndex:
     attributes_bytes: int = 0  # of all different sets of attributes
 
 
+_KINDS: Final = {
+    0: Kind.HARDLINK, stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.SYMLINK,
+}  # fmt: skip
+
+
 def kind_of(mode: int) -> Kind:
     """Return the kind that belongs to a st_mode; 0 means hard link."""
-    return {0: Kind.HARDLINK, stat.S_IFDIR: Kind.DIR, stat.S_IFLNK: Kind.SYMLINK}.get(
-        stat.S_IFMT(mode), Kind.FILE
-    )
+    return _KINDS.get(stat.S_IFMT(mode), Kind.SPECIAL)
 
 
 # The columns with one number for each entry: fields of Entry, and type codes of arrays.
@@ -257,7 +261,7 @@ def _entries(
     ):
         kind = kind_of(mode)
         checksum = None
-        if kind not in (Kind.DIR, Kind.HARDLINK):
+        if kind in (Kind.FILE, Kind.SYMLINK):
             checksum = checksums[at : at + 32]
             at += 32
         yield Entry(name, kind, mode, uid, gid, mtime, xattrs, target, content, checksum)

@@ -36,9 +36,10 @@ _DECIMAL: Final = re.compile(rb"(-?[0-9]{1,20})(?:\.[0-9]*)?")
 _TYPES: Final = {
     b"0": stat.S_IFREG, b"\0": stat.S_IFREG, b"7": stat.S_IFREG,
     b"1": 0, b"2": stat.S_IFLNK, b"5": stat.S_IFDIR,
+    b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"6": stat.S_IFIFO,
 }  # fmt: skip
+_SPECIAL: Final = frozenset({b"3", b"4", b"6"})
 _REFUSED: Final = {
-    b"3": "a character device", b"4": "a block device", b"6": "a fifo",
     b"S": "a GNU sparse file", b"M": "a part of a multi-volume archive",
 }  # fmt: skip
 
@@ -183,7 +184,7 @@ def _header(
             raise refuse(f"'{show(path)}' is a GNU sparse file: pack the layer without --sparse")
         xattrs = _xattrs(pax, path, refuse)
     name = normalise(path, refuse)
-    if kind in _REFUSED and name.partition(b"/")[0] in _MOUNTED_OVER:
+    if kind in _SPECIAL and name.partition(b"/")[0] in _MOUNTED_OVER:
         return None
     if kind in (b"0", b"\0") and path.endswith(b"/"):
         kind = b"5"  # pre-POSIX archives mark directories by a trailing slash

@@ -30,7 +30,7 @@ from ..gvariant import file_header
 from ..tree import Content, Data, Packed
 from . import gunzip, private
 from .counts import Counts, is_bomb
-from .index import REPOSITORY, Entry, Kind, LayerIndex, dump, is_sound, kind_of
+from .index import Entry, Kind, LayerIndex, dump, is_sound, kind_of
 from .model import BrokenBlob
 from .pack import PackWriter
 from .tarstream import BLOCK, Header, Stream, entries, show
@@ -40,6 +40,8 @@ _QUEUED: Final = 8  # chunks between the threads
 _REPORT: Final = 64 * 1024 * 1024  # bytes of tar between two reports at most
 
 
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
+_SKIPPABLE: Final = b"\x2a\x4d\x18"  # after a byte from 0x50 to 0x5F; section 3.1.2
 # What the decompressors raise.
 _DAMAGE: Final[tuple[type[Exception], ...]] = (EOFError, gunzip.DAMAGE, zstandard.ZstdError)
 
@@ -121,7 +123,7 @@ class BlobReader:
                 first = next(raw, b"")
                 if first[:2] == b"\x1f\x8b":
                     yield from self._gzip(first, raw)
-                elif first[:4] == b"\x28\xb5\x2f\xfd":
+                elif first[:4] == _ZSTD or (first[1:4] == _SKIPPABLE and first[0] & 0xF0 == 0x50):
                     yield from self._zstd(first, raw)
                 else:
                     yield first
@@ -252,11 +254,10 @@ def _read(
         writer = PackWriter(fd, lambda _size: report())
         stream = Stream(_reported(reader, report))
         rows = []
-        files: set[bytes] = set()
         counts = Counts(refuse)
         for header in entries(stream, refuse):
             header.xattrs = counts.add(header.path, header.target, header.xattrs)
-            rows.append(_entry(header, stream, writer, pack, files, refuse))
+            rows.append(_entry(header, stream, writer, pack, refuse))
         sums = writer.close()
         if reader.diff_id != job["diff_id"]:
             raise refuse(
@@ -288,20 +289,12 @@ def _entry(
     stream: Stream,
     writer: PackWriter,
     pack: Path,
-    files: set[bytes],
     refuse: Any,  # noqa: ANN401
 ) -> Entry:
     kind = kind_of(header.mode)
     checksum: bytes | None = None
     content: Content | None = None
-    if kind is Kind.HARDLINK:
-        # Objects of an encapsulated image's repository may be in a layer below.
-        if header.target not in files and not header.target.startswith(REPOSITORY + b"objects/"):
-            raise refuse(
-                f"'{show(header.path)}' is a hard link to '{show(header.target)}', which is not "
-                "before it in the layer"
-            )
-    elif kind is Kind.SYMLINK:
+    if kind is Kind.SYMLINK:
         prefix = file_header(header.mode, header.uid, header.gid, header.target, header.xattrs)
         checksum = hashlib.sha256(prefix).digest()
     elif kind is Kind.FILE:
@@ -310,10 +303,8 @@ def _entry(
             checksum, content = _content(header.size, prefix, stream, writer, pack)
         except EOFError:
             raise refuse(f"the archive ends inside '{show(header.path)}'") from None
-    if kind is not Kind.DIR:
-        files.add(header.path)
-        if not header.path:
-            raise refuse("its root is no directory")
+    if kind is not Kind.DIR and not header.path:
+        raise refuse("its root is no directory")
     return Entry(
         header.path, kind, header.mode, header.uid, header.gid, header.mtime, header.xattrs,
         header.target, content, checksum,

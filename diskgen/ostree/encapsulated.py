@@ -28,6 +28,7 @@ from ..errors import SourceError
 from ..gvariant import unpack, unpack_array, unpack_xattrs
 from ..image.index import Entry, Kind, LayerIndex
 from ..image.model import Image
+from ..image.special import refusal
 from ..image.sums import add_checksums
 from ..tree import Directory, File, Node, Xattrs, read
 
@@ -137,6 +138,8 @@ def _read_objects(index: LayerIndex, spent: Tally) -> _Objects:
     attributes: dict[bytes, bytes] = {}  # of a file object, by its checksum
     contents: dict[bytes, Entry] = {}
     for entry in index.entries:
+        if entry.kind is Kind.SPECIAL:
+            raise refusal(index.diff_id, entry)
         match = _OBJECT.fullmatch(entry.path)
         if match is None or entry.kind is Kind.DIR:
             continue

@@ -13,9 +13,10 @@ from typing import Final
 
 from ..errors import SourceError
 from ..image.index import REPOSITORY, Entry, Kind, LayerIndex
-from ..tree import Directory, File, Node
+from ..tree import Directory, File
 
 _SHOWN: Final = frozenset({b"usr", b"etc", b"var"})
+_REPLACES: Final = "is in the place of a directory of the same layer"
 _API_MOUNTS: Final = frozenset({b"run", b"tmp", b"proc", b"sys", b"dev"})
 
 
@@ -25,8 +26,9 @@ def layer_tree(index: LayerIndex, *, only_usr: bool = False) -> tuple[Directory,
     ``only_usr`` drops what is neither in /usr, /etc nor /var: the root of a base without composefs
     does not show it.
 
-    Raises SourceError for what such a tree cannot hold: names that are not UTF-8, files below a
-    symlink or a file, hard links to nothing.
+    Raises SourceError for what libostree refuses: names and targets of symlinks that are not UTF-8,
+    files below a symlink or a file, a file in the place of a directory or the other way round, hard
+    links to nothing or to each other. Devices and fifos are in the tree; see ``specials``.
     """
     builder = _Builder(index, only_usr=only_usr)
     for entry in _without_objects(index):
@@ -81,6 +83,7 @@ class _Builder:
         self._only_usr = only_usr
         self._directories: dict[bytes, Directory] = {b"": self.root}
         self._links: list[tuple[Directory, bytes, Entry]] = []
+        self._linked: dict[bytes, bytes | None] = {}  # the targets of hard links, by their paths
 
     def add(self, entry: Entry) -> None:
         path = self._destination(entry.path, entry)
@@ -93,11 +96,14 @@ class _Builder:
             folder = self._parent(parent, entry)
             if not name:
                 raise self._refuse(entry.path, "is the layer's root, but no directory")
-            if isinstance(folder.entries.get(name), Directory):
-                self._forget(path, folder.entries[name])
             if entry.kind is Kind.HARDLINK:
                 self._links.append((folder, name, entry))
+                self._linked[path] = self._destination(entry.target, entry)
                 return
+            if isinstance(folder.entries.get(name), Directory):
+                raise self._refuse(entry.path, _REPLACES)
+            if entry.kind is Kind.SYMLINK and not _is_text(entry.target):
+                raise self._refuse(entry.path, "is a symlink to a name that is not UTF-8")
             folder.entries[name] = File(
                 entry.mode,
                 entry.uid,
@@ -109,14 +115,20 @@ class _Builder:
             )
 
     def link(self) -> None:
-        """Resolve the hard links, after everything else as libostree does it."""
+        """Resolve the hard links, after everything else as libostree does it.
+
+        It takes them in no certain order, so one must not be the target of another.
+        """
         for folder, name, entry in self._links:
             target = self._destination(entry.target, entry)
             found = self.root.get(target) if target is not None else None
-            if not isinstance(found, File):
-                raise self._refuse(
-                    entry.path, f"is a hard link to '{_show(entry.target)}', which is no file"
-                )
+            shown = f"is a hard link to '{_show(entry.target)}'"
+            if target is not None and self._linked.get(target, target) != target:
+                raise self._refuse(entry.path, f"{shown}, which is a hard link itself")
+            if not isinstance(found, File) or not (found.is_regular or found.is_symlink):
+                raise self._refuse(entry.path, f"{shown}, which is no file")
+            if isinstance(folder.entries.get(name), Directory):
+                raise self._refuse(entry.path, _REPLACES)
             folder.entries[name] = found
 
     def _destination(self, path: bytes, entry: Entry) -> bytes | None:
@@ -126,10 +138,8 @@ class _Builder:
             return None
         if self._only_usr and first not in _SHOWN and first not in _API_MOUNTS and path:
             return None
-        try:
-            path.decode()
-        except UnicodeDecodeError:
-            raise self._refuse(entry.path, "has a name that is not UTF-8") from None
+        if not _is_text(path):
+            raise self._refuse(entry.path, "has a name that is not UTF-8")
         return b"usr/" + path if first == b"etc" else path
 
     def _add_directory(self, path: bytes, entry: Entry) -> None:
@@ -137,6 +147,10 @@ class _Builder:
         if made is None:
             parent, _slash, name = path.rpartition(b"/")
             folder = self._parent(parent, entry)
+            if name in folder.entries:
+                raise self._refuse(
+                    entry.path, "is a directory in the place of a file of the same layer"
+                )
             made = self._directories[path] = folder.entries[name] = Directory()
         made.mode, made.uid, made.gid, made.xattrs = entry.mode, entry.uid, entry.gid, entry.xattrs
 
@@ -164,18 +178,20 @@ class _Builder:
             _own(folder, entry)
         return folder
 
-    def _forget(self, path: bytes, node: Node) -> None:
-        """Drop a directory that a file replaces from the table of paths."""
-        if isinstance(node, Directory):
-            del self._directories[path]
-            for name, child in node.entries.items():
-                self._forget(path + b"/" + name, child)
-
     def _refuse(self, path: bytes, reason: str) -> SourceError:
         return SourceError(
             f"layer '{self._diff_id}' cannot be used: '{_show(path)}' {reason}",
-            hint="rebuild the image without this entry",
+            hint="libostree refuses such a layer, so no machine could take it: rebuild the image "
+            "without this entry",
         )
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _own(directory: Directory, entry: Entry) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..image.index import LayerIndex
 from ..image.model import Image
 from ..tree import Directory
-from . import selinux
+from . import selinux, specials
 from .encapsulated import Base, count_base_layers, read_base
 from .facts import shows_whole_root
 from .layertree import layer_tree
@@ -38,11 +38,12 @@ def stack(image: Image, indexes: Sequence[LayerIndex], advance: Callable[[int], 
     made = [layer_tree(index, only_usr=only_usr) for index in indexes[count:]]
     trees = tuple(tree for tree, _warnings in made)
     merged, warnings = merge([*([base.tree] if base is not None else []), *trees])
+    settled = specials.settle(indexes[count:], trees, merged)
     return Stack(
         base=base,
         layers=trees,
         merged=merged,
-        warnings=(*chain.from_iterable(texts for _tree, texts in made), *warnings),
+        warnings=(*chain.from_iterable(texts for _tree, texts in made), *warnings, *settled),
     )
 
 
