@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import lzma
 import re
 import subprocess
@@ -166,8 +167,12 @@ def test_findings_are_remembered_by_content(tmp_path: Path) -> None:
     image = regular(toy_initramfs())
     found = cached(image)
     (note,) = tmp_path.iterdir()
-    note.write_text(note.read_text().replace('"modules": null', '"modules": ["remembered"]'))
+    _head, _newline, body = note.read_text().partition("\n")
+    changed = body.replace('"modules": null', '"modules": ["remembered"]')
+    note.write_text(f"{hashlib.sha256(changed.encode()).hexdigest()}\n{changed}")
     assert cached(regular(toy_initramfs())).modules == frozenset({"remembered"})
+    note.write_text(note.read_text().replace("remembered", "bemembered"))
+    assert cached(image) == found  # so do flipped bits
     note.write_text("[]")
     assert cached(image) == found  # damaged notes count for nothing
     other = regular(cpio({"init": b""}))

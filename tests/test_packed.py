@@ -10,6 +10,8 @@ import pytest
 
 from diskgen.disk import squashfs
 from diskgen.errors import HostError
+from diskgen.events import Event, Notice
+from diskgen.image.repair import repairing
 from diskgen.image.store import Store
 from diskgen.iso import packed
 from diskgen.tree import BLOCK, Directory, File, Packed, regular, symlink
@@ -64,7 +66,10 @@ def test_what_was_damaged_is_packed_anew(store: Store, damage: str) -> None:
     good = image.read_bytes()
     bad = {"cut": good[:-1], "empty": b"", "flipped": good[:100] + b"!" + good[101:]}
     image.write_bytes(bad[damage])
-    again, known = make(store, tree(store))
+    said: list[Event] = []
+    again, known = repairing(store, said.append, lambda: make(store, tree(store)))
+    assert any(isinstance(one, Notice) and f"'{image}' of the cache is damaged" in one.message
+               for one in said)  # fmt: skip
     assert not known
     assert again.read_bytes() == good
     assert [row.paths for row in store.usage() if row.kind == "runtime"] == [(again,)]

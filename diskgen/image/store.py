@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from .. import secrecy
 from ..documents import load_object
 from ..errors import HostError
 from ..interrupt import whole
+from ..packsums import DamagedEntry
 from . import private
 from .model import Image
 
@@ -107,14 +109,16 @@ class Store:
     def runtime(self, name: str) -> Path | None:
         """Return a packed installer, and note that it was used now; None where there is none.
 
-        ``name`` is a digest (hex). What is not as it was packed is removed: no power cut and no
-        bad disk goes onto a medium.
+        ``name`` is a digest (hex). No power cut and no bad disk goes onto a medium: raises
+        DamagedEntry for one that is not as it was packed, or not ours.
         """
         for path in self._runtimes.glob(f"{name}.*"):
-            if path.suffix == f".{_sum(path)}":
-                os.utime(path)
-                return path
-            path.unlink(missing_ok=True)
+            status = path.lstat()
+            whole = stat.S_ISREG(status.st_mode) and private.is_ours(status)
+            if not whole or path.suffix != f".{_sum(path)}":
+                raise DamagedEntry(path)
+            os.utime(path)
+            return path
         return None
 
     def keep_runtime(self, name: str, image: Path) -> Path:
@@ -131,11 +135,16 @@ class Store:
         path.unlink()
         return True
 
-    def drop(self, pack: Path) -> bool:
-        """Remove a layer whose pack turned out to be damaged; say whether it was ours."""
-        if pack.parent != self.layers:
+    def drop(self, damaged: Path) -> bool:
+        """Remove a packed installer, or the layer that a pack is of; say whether it was ours."""
+        if damaged.parent == self._runtimes:
+            paths = [damaged]
+        elif damaged.parent == self.layers:
+            paths = [damaged.with_suffix(suffix) for suffix in (".pack", ".idx", ".sums")]
+        else:
             return False
-        for path in (pack, pack.with_suffix(".idx"), pack.with_suffix(".sums")):
+        for path in paths:
+            private.make_room(path)
             path.unlink(missing_ok=True)
         return True
 
@@ -179,15 +188,15 @@ class Store:
             groups.setdefault(("runtime", f"sha256:{path.stem}"), []).append(path)
         for (kind, digest), paths in sorted(groups.items()):
             try:
-                stats = [path.stat() for path in paths]
+                found = [path.stat() for path in paths]
             except FileNotFoundError:
                 continue
             rows.append(
                 Row(
                     kind,
                     digest,
-                    sum(stat.st_blocks * 512 for stat in stats),
-                    used.get(digest, max(stat.st_mtime for stat in stats)),
+                    sum(one.st_blocks * 512 for one in found),
+                    used.get(digest, max(one.st_mtime for one in found)),
                     tuple(sorted(users.get(digest, ()))),
                     tuple(paths),
                 )

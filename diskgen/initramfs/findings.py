@@ -86,9 +86,14 @@ class Cached:
             "unknown": found.unknown,
         }
         partial = place.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(note))
+        body = json.dumps(note).encode()
+        partial.write_bytes(_sum(body) + b"\n" + body)
         partial.rename(place)
         return found
+
+
+def _sum(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
 
 
 def _digest(image: File) -> str:
@@ -105,7 +110,10 @@ def _digest(image: File) -> str:
 def _remembered(place: Path) -> Findings | None:
     """Return what a file says; None for a missing or damaged one."""
     try:
-        note = load_object(place.read_bytes())
+        head, _newline, body = place.read_bytes().partition(b"\n")
+        if head != _sum(body):
+            return None
+        note = load_object(body)
     except (OSError, ValueError):
         return None
     modules, damage = note.get("modules"), note.get("damage")

@@ -1,0 +1,51 @@
+"""As large an image as anyone has: it passes, in time that grows with it, and in little memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from . import big_image
+from .program import Program
+
+_GB = 10**9
+
+
+def _spent(diskgen: Program, place: Path, entries: int, size: int) -> tuple[float, int]:
+    """Make an image and a disk of it; return seconds of processors, and the highest peak."""
+    big_image.make(place, entries=entries, size=size)
+    words = (
+        "raw",
+        f"oci:{place}",
+        "--progress",
+        "plain",
+        "-o",
+        diskgen.place / "os.raw",
+        "--force",
+    )
+    child = subprocess.Popen(
+        diskgen.command(*words), env=diskgen.environment(), cwd=diskgen.place,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stderr is not None
+    said = child.stderr.read()
+    child.stderr.close()
+    _pid, status, usage = os.wait4(child.pid, 0)  # of it and all that it waited for
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, said
+    found = re.search(r"Writing the root filesystem: .*, ([\d,]+) inodes, checked", said)
+    assert found is not None, said
+    assert int(found[1].replace(",", "")) > entries
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+@pytest.mark.extended
+def test_a_million_entries_and_30_gb(diskgen: Program, images: Path) -> None:
+    small, _peak = _spent(diskgen, images / "small", 100_000, 3 * _GB)
+    large, peak = _spent(diskgen, images / "large", 1_000_000, 30 * _GB)
+    assert large < 15 * small
+    assert peak < 1_500_000_000
