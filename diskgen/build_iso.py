@@ -234,7 +234,6 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         runtime_bytes=installer.runtime_bytes,
         base_bytes=installer.base_bytes,
         given=given.given,
-        secret=given.secret,
         warnings=(
             *target.warnings,
             *(decided.warnings if "image" in request.modes else ()),
@@ -274,8 +273,6 @@ def write(prepared: Prepared, store: Store, work: Workspace, emit: Emit) -> tupl
         ) as phase:
             payload.verify(embedded, phase.advance)
     output = work.partial("iso")
-    if plan.secret:
-        output.touch(mode=0o600)
     with step(emit, "master", "Mastering the medium") as phase:
         made = master(
             output,

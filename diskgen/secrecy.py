@@ -55,6 +55,8 @@ def secrets(request: IsoRequest) -> tuple[str, ...]:
         with suppress(OSError):  # told where it is read
             if not request.kickstart.stat().st_mode & stat.S_IROTH:
                 found.append(f"the kickstart '{request.kickstart}', which not everybody can read")
+    if request.embed_authfile:
+        found.append("the credentials for the image's registry")
     if request.packages is not None and _USERINFO.search(request.packages):
         found.append("the credentials in the address of the packages")
     return tuple(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from diskgen import secrecy
 from diskgen.config import AccessOptions, IsoRequest
 from diskgen.errors import UsageError
 from diskgen.image.policy import ACCEPT
@@ -156,17 +157,17 @@ def test_credentials_go_along_when_asked_for(name: str, tmp_path: Path) -> None:
     path = tmp_path / "auth.json"
     path.write_text(json.dumps({"auths": {name: {"auth": "eA=="}, "other": {"auth": "secret"}}}))
     found = decided(request(authfile=path))
-    assert not found.secret
     (warning,) = found.warnings
     assert "--embed-authfile" in warning
     found = decided(request(authfile=path, embed=True))
-    assert found.secret
     assert json.loads(text(found, access.AUTHFILE)) == {"auths": {name: {"auth": "eA=="}}}
     file = found.tree.get_file(access.AUTHFILE)
     assert file is not None
     assert file.mode & 0o777 == 0o600
-    (warning,) = found.warnings
-    assert "whoever has it" in warning
+    assert found.warnings == ()
+    (warning,) = secrecy.warnings(request(authfile=path, embed=True))
+    assert "the credentials for the image's registry" in warning
+    assert "whoever gets the medium can read them" in warning
 
 
 @pytest.mark.parametrize(

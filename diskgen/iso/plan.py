@@ -81,7 +81,6 @@ class IsoPlan:
     runtime_bytes: int  # of the installer's files before they are compressed
     base_bytes: int = 0  # of the medium that is remastered
     given: tuple[str, ...] = ()  # files that the installer gets to reach registries
-    secret: bool = False  # nobody else may read the medium
     met: tuple[Met, ...] = ()  # what the commands of unattended ones come from, where both say it
     warnings: tuple[str, ...] = ()
 
