@@ -132,7 +132,11 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     machine = request.machine
     image, stacked = read_image(request.source, machine, request.access, store, emit)
     tree = facts.examine(
-        stacked.merged, image.labels, machine.name, initramfs=Cached(store.initramfs)
+        stacked.merged,
+        image.labels,
+        machine.name,
+        initramfs=Cached(store.initramfs),
+        skip_bound_images=request.bound_images == "skip",
     )
     if tree.policy is not None:
         with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:

@@ -313,7 +313,11 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         )
     image, stacked = build.read_image(request.source, machine, request.access, store, emit)
     tree = facts.examine(
-        stacked.merged, image.labels, machine.name, initramfs=Cached(store.initramfs)
+        stacked.merged,
+        image.labels,
+        machine.name,
+        initramfs=Cached(store.initramfs),
+        skip_bound_images=request.bound_images == "skip",
     )
     choose.inspect(stacked.merged, machine, BIOS_SECTOR)  # it must start what it installs
     return Payload(

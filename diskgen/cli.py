@@ -14,6 +14,7 @@ from . import __version__
 from .arch import MACHINES
 from .arch import machine as machine_row
 from .config import (
+    BOUND_IMAGES,
     COMPRESSIONS,
     KICKSTART_VERSIONS,
     MODES,
@@ -87,6 +88,7 @@ def request_of(args: argparse.Namespace) -> Request:
         format=format_name,
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        bound_images=args.bound_images,
         signature=args.target_signature,
         arch=machine_row(args.arch).name,
         variant=machine_row(args.arch).variant,
@@ -116,6 +118,7 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
     return IsoRequest(
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        bound_images=args.bound_images,
         signature=args.target_signature,
         signature_key=args.target_signature_key,
         embed_authfile=args.embed_authfile,
@@ -268,6 +271,12 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         help="what its updates must be signed with: ostree-unverified-registry (nothing), "
         "ostree-image-signed (what the image's containers policy wants), or "
         "ostree-remote-registry:REMOTE (the key of an ostree remote)",
+    )
+    group.add_argument(
+        "--bound-images",
+        choices=BOUND_IMAGES,
+        help="leave out the images that the image is bound to: the machine fetches them at its "
+        "next update (default: refuse such an image)",
     )
 
 

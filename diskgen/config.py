@@ -15,6 +15,7 @@ from .reference import ImageRef, check_signature
 from .units import format_size
 
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
+BOUND_IMAGES: Final = ("skip",)  # what can be done about images that are bound to an image
 SECTOR_SIZES: Final = (512, 4096)
 ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 PAYLOADS: Final = ("embedded", "remote", "both")  # where a medium's installer gets the image
@@ -44,6 +45,7 @@ class Request:
     source: ImageRef
     target: ImageRef | None = None  # what the machine updates from; None: the source
     signature: str | None = None  # rule for the signatures of updates; None: as the image says
+    bound_images: str | None = None  # one of BOUND_IMAGES; None refuses them
     arch: str  # a name of arch.MACHINES
     variant: str = ""  # of its images: what the user asked for
     output: Path | None = None  # None: only a plan is wanted
@@ -146,6 +148,7 @@ class IsoRequest:
     source: ImageRef
     target: ImageRef | None = None  # what installed machines update from; None: the source
     signature: str | None = None  # rule for the signatures of their updates; as a disk's
+    bound_images: str | None = None  # as a disk's
     signature_key: Path | None = None  # of the ostree remote that the rule names
     embed_authfile: bool = False  # the installer is given credentials
     arch: str  # a name of arch.MACHINES

@@ -204,4 +204,7 @@ def test_boot_gets_modules_and_configuration() -> None:
     assert module.content is not None
     assert read(module.content) == b"module"
     assert boot.get("grub2/i386-pc/kernel.img") is None
-    assert boot.get_file("grub2/grub.cfg") is not None
+    place = boot.get_dir("grub2")
+    assert place is not None
+    assert place.mode == 0o40700  # as bootupd has it, with or without its static configuration
+    assert [place.entries[name].mode for name in (b"grub.cfg", b"grubenv")] == [0o100600] * 2

@@ -513,3 +513,20 @@ def test_the_image_says_which_root_filesystem(diskgen: Program, images: Path) ->
     for options, kind in (((), "xfs"), (("--rootfs", "ext4"), "ext4")):
         plan = json.loads(diskgen("plan", "raw", source, *options, "--json"))
         assert plan["disk"]["partitions"][-1]["filesystem"] == kind
+
+
+@pytest.mark.parametrize("command", ["raw", "iso"])
+def test_bound_images(command: str, diskgen: Program, images: Path) -> None:
+    tar = TarBuilder()
+    tar.file("usr/lib/bootc/bound-images.d/app.image", b"[Image]\nImage=quay.io/a/b\n")
+    words = ("plan", command, f"oci:{bootable(images / 'os', tar.finish())}", "--target-imgref",
+             "quay.io/a/os:1")  # fmt: skip
+    done = diskgen.run(*words)
+    assert done.returncode == 3
+    assert "--bound-images" in done.stderr
+    if command == "raw":
+        done = diskgen.run(*words, "--bound-images", "skip")
+        assert done.returncode == 0
+        assert "are left out: 'quay.io/a/b'" in " ".join((done.stdout + done.stderr).split())
+    else:  # its installer lacks, too, but this reason is gone
+        assert "bound to other images" not in diskgen.run(*words, "--bound-images", "skip").stderr

@@ -286,3 +286,15 @@ def test_the_same_image_gives_the_same_trees() -> None:
     first, second = deployed(), deployed()
     assert listing(first.root) == listing(second.root)
     assert listing(first.boot) == listing(second.boot)
+
+
+def test_bound_images_can_be_left_out() -> None:
+    bound = f("usr/lib/bootc/bound-images.d/app.image", b"[Image]\nImage=quay.io/a/b\n")
+    tree, _warnings = layer_tree(layer(*bootable(), bound))
+    with pytest.raises(UnfitError) as caught:
+        examine(tree, LABELS, "x86_64")
+    (problem,) = caught.value.problems
+    assert problem.setting == "bound-images"
+    assert "'skip'" in str(problem.hint)
+    found = examine(tree, LABELS, "x86_64", skip_bound_images=True)
+    assert any("left out: 'quay.io/a/b'" in warning for warning in found.warnings)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from diskgen.errors import SourceError
 from diskgen.image.index import Entry
+from diskgen.ostree import newlines
 from diskgen.ostree.layertree import layer_tree
 from diskgen.ostree.objects import ObjectSet
 from diskgen.tree import Directory, File
@@ -172,3 +173,14 @@ def test_same_commit_as_ostree_makes(
         tree(*entries), timestamp=1700000000, metadata={"ostree.importer.version": "0.15.3"}
     )
     assert ours.hex() == theirs.strip()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [f("a\nb"), s("a", "b\nc"), f("a", xattrs=((b"security.capability", b"\1\n\0"),))],
+)
+def test_newlines_that_a_machine_cannot_read(entry: Entry) -> None:
+    (warning,) = newlines.doubts([layer(f("x", xattrs=((b"user.a", b"1"),)), entry, f("y"))])
+    assert "of 1 entry" in warning
+    assert "\n" not in warning
+    assert list(newlines.doubts([layer(f("a", b"line\nline"))])) == []

@@ -143,8 +143,9 @@ def esp_files(facts: GrubFacts, boot_uuid: str, *, name_uuid: bool = True) -> di
 
 def add_to_boot(boot: Directory, facts: GrubFacts, machine: Machine, for_disk: ForDisk) -> None:
     """Put configuration, modules and bootupd's state on the /boot tree."""
-    place = boot.make_dirs(facts.directory, mode=0o700 if facts.static is not None else 0o755)
-    private = 0o600 if facts.static is not None else 0o644
+    # As bootupd has them: a configuration may hold a password.
+    place = boot.make_dirs(facts.directory, mode=0o700)
+    private = 0o600
     if facts.static is not None:
         text = facts.static.main
         if for_disk.name_uuid:

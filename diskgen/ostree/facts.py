@@ -69,10 +69,12 @@ def examine(
     machine: str,
     *,
     initramfs: findings.Examine = findings.examine,
+    skip_bound_images: bool = False,
 ) -> TreeFacts:
     """Return the facts of a merged tree for a machine (a name of ``arch.MACHINES``).
 
-    ``initramfs`` reads the kernel's. Raises UnfitError with all reasons against it at once.
+    ``initramfs`` reads the kernel's; with ``skip_bound_images`` the images that are bound to this
+    one are no reason against it. Raises UnfitError with all reasons against it at once.
     """
     problems: list[Problem] = []
     kernel: Kernel | None = None
@@ -102,10 +104,13 @@ def examine(
         policy = read_policy(root)
     except SourceError as error:
         problems.append(_problem("selinux", error))
+    bound: list[str] = []
     try:
-        problems += _bound_images(root)
+        bound = _bound_images(root)
     except SourceError as error:
         problems.append(_problem("image", error))
+    if bound and not skip_bound_images:
+        problems.append(_not_embedded(bound))
     try:
         release = os_release(root)
     except SourceError as error:
@@ -130,6 +135,7 @@ def examine(
             *drop_ins(root, (_BOUND,)).warnings,
             *_doubts(root),
             *([doubt] if doubt is not None else []),
+            *_skipped(bound),
         ),
     )
 
@@ -307,21 +313,37 @@ def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
     return mode, []
 
 
-def _bound_images(root: Directory) -> list[Problem]:
+def _bound_images(root: Directory) -> list[str]:
+    """Return the names of the images that are to be there whenever this one is."""
     names = []
     for path in drop_ins(root, (_BOUND,)).paths:
         image = re.search(r"^\s*Image\s*=\s*(\S+)", find_text(root, path) or "", re.MULTILINE)
         name = path.rpartition(b"/")[2].decode(errors="backslashreplace")
         names.append(image[1] if image else name)
-    if not names:
+    return names
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _not_embedded(bound: list[str]) -> Problem:
+    return Problem(
+        code="bound-images",
+        message="this image is bound to other images, which this version of diskgen cannot put "
+        f"on the disk yet: {_quoted(bound)}",
+        hint="'skip' leaves them out, and the machine fetches them at its next update; or remove "
+        f"the links from /{_BOUND}",
+        setting="bound-images",
+    )
+
+
+def _skipped(bound: list[str]) -> list[str]:
+    if not bound:
         return []
     return [
-        Problem(
-            code="bound-images",
-            message="this image is bound to other images, which this version of diskgen cannot "
-            "put on the disk yet: " + ", ".join(f"'{name}'" for name in names),
-            hint=f"remove the links from /{_BOUND}, the machine then pulls them when it needs them",
-        )
+        f"images that are bound to this one are left out: {_quoted(bound)}; the machine fetches "
+        "them at its next update, what needs them before fails"
     ]
 
 

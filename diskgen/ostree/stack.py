@@ -10,7 +10,7 @@ from pathlib import Path
 from ..image.index import LayerIndex
 from ..image.model import Image
 from ..tree import Directory
-from . import selinux, specials
+from . import newlines, selinux, specials
 from .encapsulated import Base, count_base_layers, read_base
 from .facts import shows_whole_root
 from .layertree import layer_tree
@@ -43,7 +43,12 @@ def stack(image: Image, indexes: Sequence[LayerIndex], advance: Callable[[int], 
         base=base,
         layers=trees,
         merged=merged,
-        warnings=(*chain.from_iterable(texts for _tree, texts in made), *warnings, *settled),
+        warnings=(
+            *chain.from_iterable(texts for _tree, texts in made),
+            *warnings,
+            *settled,
+            *newlines.doubts(indexes),
+        ),
     )
 
 
