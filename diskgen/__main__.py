@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from . import __version__
-from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, HostError, Interrupted
+from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, HostError, Interrupted, ToolError
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +32,7 @@ def main() -> int:
         return _run(build_parser().parse_args())
     except (KeyboardInterrupt, Interrupted):
         _say(_STOPPED)
+        _ended(EXIT_INTERRUPT)
         return EXIT_INTERRUPT
     except DiskgenError as error:
         return _failed(error)
@@ -49,11 +50,40 @@ def _run(args: argparse.Namespace) -> int:
     from .commands import HANDLERS
     from .interrupt import interruptible
 
+    _begin_log(args)
     with interruptible():
         status = HANDLERS[args.command](args)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it is done, and that is what the status says
+    _ended(status)
     return status
+
+
+def _ended(status: int, words: str = "") -> None:
+    from . import runlog
+
+    runlog.finish(status, words)
+
+
+def _begin_log(args: argparse.Namespace) -> None:
+    """Begin the log of this run, and show what it gets where that is wanted."""
+    from . import runlog
+
+    verbose = getattr(args, "verbose", False)
+    mode = getattr(args, "progress", None)
+    if verbose and mode in ("auto", "terminal"):
+        args.progress = "plain"  # a live display and lines from elsewhere disturb each other
+
+    def show(line: str) -> None:
+        if mode == "json":
+            import json
+
+            sys.stderr.write(json.dumps({"event": "program", "message": line}) + "\n")
+            sys.stderr.flush()
+        else:
+            _say(f"  {line}")
+
+    runlog.begin(sys.argv[1:], __version__, show if verbose else None)
 
 
 def _stop_at_once() -> None:
@@ -75,24 +105,36 @@ def _unexpected(error: Exception) -> int:
         return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
     import traceback
 
-    for line in traceback.format_exc().splitlines():
+    from . import runlog
+
+    text = traceback.format_exc()
+    for line in text.splitlines():
         _say(f"  {line}")
-    _say(f"diskgen {__version__} has a bug: please report the lines above")
+    log = runlog.path()
+    also = f" and the log '{log}'" if log is not None else ""
+    _say(f"diskgen {__version__} has a bug: please report the lines above{also}")
+    _ended(EXIT_BUG, text)
     return EXIT_BUG
 
 
 def _failed(error: DiskgenError) -> int:
     """Say what went wrong in the way that was asked for; return the exit status."""
+    from . import runlog
     from .ui import describe, error_json, wants_color
 
+    text = describe(error, color=False)
+    _ended(error.exit_status, text)
+    log = runlog.path()
     if _wants_json(sys.argv):
         import json
 
-        sys.stderr.write(json.dumps(error_json(error)) + "\n")
+        sys.stderr.write(json.dumps({**error_json(error), "log": str(log) if log else None}) + "\n")
         sys.stderr.flush()
     else:
         sys.stderr.write(describe(error, color=wants_color(sys.stderr)) + "\n")
         sys.stderr.flush()
+        if isinstance(error, ToolError) and log is not None:
+            _say(f"  log: '{log}' has what was run; --verbose shows it")
     return error.exit_status
 
 

@@ -242,6 +242,13 @@ def _command(commands: Any, name: str, text: str, **extra: Any) -> argparse.Argu
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", **extra
     )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=argparse.SUPPRESS,  # a command and its format may both have it
+        help="show which programs are started, and what they say",
+    )
     return parser
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from . import budgets
+from . import budgets, runlog
 from .errors import DiskgenError, HostError, ToolError
 from .interrupt import check, waiting, whole
 from .watchdog import Watchdog
@@ -122,6 +122,8 @@ def running(
         pass_fds=pass_fds,
         start_new_session=True,
     )
+    begun = time.monotonic()
+    runlog.started(words, child.pid)
     dog = Watchdog(child.pid, idle, lambda: stop(child)) if idle is not None else None
     try:
         yield child
@@ -136,6 +138,7 @@ def running(
                 stop(child)
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=_POLL_SECONDS)
+        runlog.ended(words[0], child.pid, child.returncode, time.monotonic() - begun)
         if dog is not None:
             dog.close()
         for stream in (child.stdin, child.stdout, child.stderr):
@@ -209,6 +212,7 @@ def run(
         out, err = _collect(child, stdin, poll=poll, timeout=timeout)
     status = child.returncode
     stderr = err.decode(errors="replace")
+    runlog.said(os.fspath(argv[0]), stderr)
     if status not in ok:
         raise ToolError([os.fspath(word) for word in argv], status, stderr)
     return Completed(status, out, stderr)
