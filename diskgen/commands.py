@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from . import build, cli, doctor, plan
+from . import build, cli, doctor, plan, scratch
 from .arch import machine as machine_row
 from .config import SECTOR_SIZES
 from .errors import HostError, SourceError, UsageError
@@ -147,10 +146,10 @@ def _boot_medium(args: argparse.Namespace) -> int:
         raise UsageError(
             f"'{args.disk}' is no file", hint="make one: truncate -s 20G FILE", setting="disk"
         )
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
+    with scratch.directory() as place:
         disk = args.disk
         if disk is None:
-            disk = Path(scratch) / "disk"
+            disk = place / "disk"
             with disk.open("wb") as file:
                 file.truncate(_EMPTY_DISK)
         machine = VirtualMachine(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from . import secrecy
+from . import scratch, secrecy
 from .errors import HostError, UsageError
 from .interrupt import whole
 
@@ -24,31 +23,29 @@ class Workspace:
     def __init__(self, output: Path, *, force: bool) -> None:
         self._output = output
         self._force = force
-        self._partials: list[Path] = []
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._open = ExitStack()
+        self._partials = self._scratch = Path()
 
     @whole
     def __enter__(self) -> Self:
-        self._scratch = tempfile.TemporaryDirectory(prefix="diskgen-")
+        with ExitStack() as stack:
+            self._scratch = stack.enter_context(scratch.directory())
+            self._partials = stack.enter_context(scratch.directory(self._output.parent))
+            self._open = stack.pop_all()
         return self
 
     @whole
     def __exit__(self, *_error: object) -> None:
-        for path in self._partials:
-            path.unlink(missing_ok=True)
-        assert self._scratch is not None
-        self._scratch.cleanup()
+        self._open.close()
 
     @property
     def scratch(self) -> Path:
         """A private directory for small files."""
-        assert self._scratch is not None
-        return Path(self._scratch.name)
+        return self._scratch
 
-    def partial(self, suffix: str) -> Path:
-        """Return the path of a new partial file in the output's directory, to be created."""
-        path = self._output.parent / f".{self._output.name}.{os.getpid()}.{suffix}.partial"
-        self._partials.append(path)
+    def partial(self, name: str) -> Path:
+        """Return the path of a new file on the output's filesystem, to be created."""
+        path = self._partials / name
         path.unlink(missing_ok=True)
         return path
 

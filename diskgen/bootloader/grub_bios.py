@@ -6,12 +6,13 @@ Where things go: GRUB manual, "BIOS installation"; the fields that are patched: 
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..errors import ToolError, VerifyError
+from ..errors import SourceError, ToolError, VerifyError
 from ..layout import Layout, Role
 from ..run import run, which
 from ..tree import Directory, File, read
@@ -25,6 +26,11 @@ _MODULES: Final = (
 )  # fmt: skip
 _MEDIUM_MODULES: Final = ("biosdisk", "iso9660", "part_gpt", "part_msdos")
 _MENU_MODULES: Final = {Menu.BLSUKI: ("blsuki",), Menu.BLSCFG: ("blscfg",), Menu.SCRIPT: ()}
+_ELF_HEADER: Final = 52  # bytes, of 32-bit files
+_RELOCATABLE: Final = 1  # ET_REL
+_SECTION: Final = 40  # bytes of an entry of the table of sections
+_ORDERS: Final = {b"\x7fELF\1\1": "<", b"\x7fELF\1\2": ">"}  # by e_ident, of 32-bit files
+_MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _SECTOR: Final = 512
 _BOOT_CODE: Final = 440  # of the MBR; disk signature and partition table follow
 _KERNEL_SECTOR: Final = 0x5C
@@ -70,10 +76,15 @@ def make_image(
     scratch: Path,
     early: str | None = None,
 ) -> bytes:
-    """Return an image by grub-mkimage, with those of the wanted modules that there are."""
+    """Return an image by grub-mkimage, with those of the wanted modules that there are.
+
+    Raises SourceError for files that are no GRUB's, HostError without grub-mkimage, ToolError.
+    """
     place = scratch / "grub"
     place.mkdir()
-    for name, data in _files(modules).items():
+    files = _files(modules)
+    _check(files, target)
+    for name, data in files.items():
         (place / name).write_bytes(data)
     options: list[str | Path] = []
     if early is not None:
@@ -82,8 +93,51 @@ def make_image(
     names = [name for name in wanted if (place / f"{name}.mod").is_file()]
     output = scratch / "core.img"
     program = which("grub-mkimage", "grub2-mkimage") or Path("grub-mkimage")
-    run([program, "-d", place, "-O", target, "-p", prefix, *options, "-o", output, *names])
+    argv = [program, "-d", place, "-O", target, "-p", prefix, *options, "-o", output, *names]
+    try:
+        run(argv)
+    except ToolError as error:
+        named = re.search(re.escape(f"{place}/") + r"([\w.-]+)", error.stderr)
+        if named is None and error.status > 0:
+            raise
+        name = named[1] if named is not None else "*"
+        raise _damaged(name, target, f"grub-mkimage cannot use it: {error.stderr}") from error
     return output.read_bytes()
+
+
+def _check(files: Mapping[str, bytes], target: str) -> None:
+    """Refuse what no GRUB has. Formats: gABI 4.1 (ELF), GRUB's ``boot.S`` and ``genmoddep.awk``."""
+    for name, data in files.items():
+        if name.endswith(".mod"):
+            if not _is_object(data):
+                raise _damaged(name, target, "it is no relocatable ELF file, or not all of one")
+        elif name == "boot.img" and (len(data) != _SECTOR or data[-2:] != b"\x55\xaa"):
+            raise _damaged(name, target, "it is no boot sector")
+        elif name == "diskboot.img" and len(data) != _SECTOR:
+            raise _damaged(name, target, f"it has {len(data)} bytes, not {_SECTOR}")
+    for line in files.get("moddep.lst", b"").decode(errors="backslashreplace").splitlines():
+        for word in line.replace(":", " ", 1).split():
+            if not _MODULE_NAME.fullmatch(word):
+                raise _damaged("moddep.lst", target, f"'{word}' is no name of a module")
+
+
+def _is_object(data: bytes) -> bool:
+    """Say whether data is a relocatable ELF file of 32 bits whose table of sections is there."""
+    order = _ORDERS.get(data[:6])
+    if order is None or len(data) < _ELF_HEADER:
+        return False
+    kind = struct.unpack_from(f"{order}H", data, 16)[0]
+    table = struct.unpack_from(f"{order}I", data, 32)[0]
+    entry, count = struct.unpack_from(f"{order}HH", data, 46)
+    return (kind, entry) == (_RELOCATABLE, _SECTION) and 0 < table <= len(data) - count * entry
+
+
+def _damaged(name: str, target: str, reason: str) -> SourceError:
+    where = target.removesuffix("-eltorito")
+    return SourceError(
+        f"the image's GRUB is damaged: '/usr/lib/grub/{where}/{name}': {reason.strip()}",
+        hint="install the package again that brings it, such as grub2-pc-modules or grub-pc-bin",
+    )
 
 
 def embed(disk: Path, layout: Layout, facts: GrubFacts, core: bytes) -> None:

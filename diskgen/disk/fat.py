@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from .. import scratch
 from ..budgets import TOOL_SECONDS
 from ..errors import UsageError
 from ..run import run
@@ -78,9 +78,9 @@ def _fill(image: str, files: Mapping[str, bytes], timestamp: int) -> None:
     if folders:
         made = (f"::/{folder}" for folder in folders)
         run(["mmd", "-i", image, *made], env=env, timeout=seconds)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch.directory() as top:
         for number, paths in enumerate(_copies(files)):
-            place = Path(scratch) / str(number)
+            place = top / str(number)
             place.mkdir()
             sources = []
             for path in paths:

@@ -16,9 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .. import secrecy
+from .. import scratch, secrecy
 from ..documents import load_object
 from ..errors import HostError
 from ..interrupt import whole
 from ..packsums import DamagedEntry
-from . import private
+from . import entries, private
 from .model import Image
 
+_TOLD: Final = (".idx", ".pack", ".sums")  # whoever reads them says that they are damaged
 _DAY: Final = 24 * 60 * 60
 
 
@@ -60,6 +59,9 @@ class Store:
         self._runtimes = self.root / "runtimes"
         self._images = self.root / "images"
         self._scratch = self.root / "tmp"
+        self._entry_rooms = (
+            self.blobs / "sha256", self.layers, self.initramfs, self._runtimes, self._images,
+        )  # fmt: skip
 
     @contextmanager
     def session(self) -> Iterator[Store]:
@@ -73,18 +75,20 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            rooms = (
-                self.blobs / "sha256", self.layers, self.initramfs, self._runtimes, self._images,
-                self._scratch,
-            )  # fmt: skip
+            rooms = (*self._entry_rooms, self._scratch)
             for path in rooms:
                 path.mkdir(parents=True, exist_ok=True)
             private.require(self.root.parent, (self.root, self.blobs, *rooms))
             self.root.chmod(0o700)  # older ones were for everybody to read
-            lock = (self.root / "lock").open("w")
+            lock = entries.lock_file(self.root / "lock")
+            for path in self._entry_rooms:
+                entries.drop_others(path, but=_TOLD)
+            scratch.sweep(self._scratch)
         except OSError as error:
+            named = f": '{os.fsdecode(error.filename)}'" if error.filename is not None else ""
             raise HostError(
-                f"the cache directory '{self.root.parent}' cannot be written: {error.strerror}",
+                f"the cache directory '{self.root.parent}' cannot be written{named}: "
+                f"{error.strerror}",
                 hint="choose another one",
                 setting="cache-dir",
             ) from error
@@ -96,11 +100,8 @@ class Store:
     @whole
     def scratch(self) -> Iterator[Path]:
         """Give a private directory on the cache's filesystem, removed when the block is left."""
-        path = Path(tempfile.mkdtemp(dir=self._scratch))
-        try:
+        with scratch.directory(self._scratch) as path:
             yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
 
     def blob(self, digest: str) -> Path:
         """Return where the blob of a digest is or would be."""
@@ -166,42 +167,38 @@ class Store:
         """Return what is cached; empty where there is no cache."""
         users: dict[str, set[str]] = {}
         used: dict[str, float] = {}
-        for path in self._images.glob("*.json"):
+        for path, status in entries.found(self._images):
+            if path.suffix != ".json":
+                continue
             try:
                 note = load_object(path.read_bytes())
-                when = path.stat().st_mtime
             except (OSError, ValueError):
                 continue
             for digest in (*note.get("blobs", ()), *note.get("layers", ())):
                 users.setdefault(digest, set()).add(note.get("reference", "?"))
-                used[digest] = max(used.get(digest, 0), when)
-        rows = []
-        groups: dict[tuple[str, str], list[Path]] = {}
-        for path in (self.blobs / "sha256").glob("*"):
-            groups.setdefault(("blob", f"sha256:{path.name}"), []).append(path)
-        for path in self.layers.glob("*"):
-            if not path.name.startswith(".tmp-"):
-                groups.setdefault(("layer", f"sha256:{path.stem}"), []).append(path)
-        for path in self.initramfs.glob("*"):
-            groups.setdefault(("initramfs", f"sha256:{path.stem}"), []).append(path)
-        for path in self._runtimes.glob("*"):
-            groups.setdefault(("runtime", f"sha256:{path.stem}"), []).append(path)
-        for (kind, digest), paths in sorted(groups.items()):
-            try:
-                found = [path.stat() for path in paths]
-            except FileNotFoundError:
-                continue
-            rows.append(
-                Row(
-                    kind,
-                    digest,
-                    sum(one.st_blocks * 512 for one in found),
-                    used.get(digest, max(one.st_mtime for one in found)),
-                    tuple(sorted(users.get(digest, ()))),
-                    tuple(paths),
-                )
+                used[digest] = max(used.get(digest, 0), status.st_mtime)
+        groups: dict[tuple[str, str], list[tuple[Path, os.stat_result]]] = {}
+        for kind, directory in (
+            ("blob", self.blobs / "sha256"),
+            ("layer", self.layers),
+            ("initramfs", self.initramfs),
+            ("runtime", self._runtimes),
+        ):
+            for path, status in entries.found(directory):
+                if not path.name.startswith(".tmp-"):
+                    key = kind, f"sha256:{path.name if kind == 'blob' else path.stem}"
+                    groups.setdefault(key, []).append((path, status))
+        return [
+            Row(
+                kind,
+                digest,
+                sum(status.st_blocks * 512 for _path, status in files),
+                used.get(digest, max(status.st_mtime for _path, status in files)),
+                tuple(sorted(users.get(digest, ()))),
+                tuple(path for path, _status in files),
             )
-        return rows
+            for (kind, digest), files in sorted(groups.items())
+        ]
 
     def prune(self, *, older_than_days: int) -> int:
         """Remove what no build used for so many days, and what crashes left; return bytes freed.
@@ -210,7 +207,7 @@ class Store:
         """
         if not self.root.is_dir():
             return 0
-        with (self.root / "lock").open("w") as lock:
+        with entries.lock_file(self.root / "lock") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -224,13 +221,14 @@ class Store:
                     freed += row.size
                     for path in row.paths:
                         path.unlink(missing_ok=True)
-            for path in self.layers.glob(".tmp-*"):
-                freed += path.stat().st_blocks * 512
-                path.unlink(missing_ok=True)
-            for path in self._scratch.glob("*"):
-                shutil.rmtree(path, ignore_errors=True)
-            for path in self._images.glob("*"):
-                if path.stat().st_mtime <= limit or older_than_days == 0:
+            for directory in self._entry_rooms:
+                freed += entries.drop_others(directory)
+            for place, pattern in ((self.layers, ".tmp-*"), (self._images, "*.partial"),
+                                   (self._scratch, "*"), (self._scratch, ".*")):  # fmt: skip
+                for path in place.glob(pattern):  # of killed builds: there is no other now
+                    freed += entries.drop(path)
+            for path, status in entries.found(self._images):
+                if status.st_mtime <= limit or older_than_days == 0:
                     path.unlink(missing_ok=True)
         return freed
 

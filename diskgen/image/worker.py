@@ -30,6 +30,7 @@ from ..gvariant import file_header
 from ..tree import Content, Data, Packed
 from . import gunzip, private
 from .counts import Counts, is_bomb
+from .entries import drop, lock_file
 from .index import Entry, Kind, LayerIndex, dump, is_sound, kind_of
 from .model import BrokenBlob
 from .pack import PackWriter
@@ -211,8 +212,10 @@ def read_layer(job: dict[str, Any], progress: Any) -> int:  # noqa: ANN401
     directory = Path(job["directory"])
     name = job["diff_id"].removeprefix("sha256:")
     pack, index = directory / f"{name}.pack", directory / f"{name}.idx"
-    with (directory / f"{name}.lock").open("w") as lock:
+    with lock_file(directory / f"{name}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in directory.glob(f".tmp-*-{name}*"):  # by a killed one: the lock is ours
+            drop(left)
         if is_sound(index, pack, job["diff_id"]):
             return 0
         partial = directory / f".tmp-{os.getpid()}-{name}"

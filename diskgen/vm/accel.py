@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from .. import scratch
 from ..errors import HostError, ToolError, UsageError
 from ..run import run, which
 
@@ -68,8 +68,8 @@ def of_host() -> Accelerator:
 def self_test(qemu: Path, arch: str, accelerator: str, cpu: str) -> Accelerator:
     """Let a tiny machine count to fifty million; return the accelerator, or emulation and why."""
     probe = _PROBES[arch]
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
-        image = Path(scratch) / "probe"
+    with scratch.directory() as place:
+        image = place / "probe"
         image.write_bytes(probe.image(_ITERATIONS))
         argv: list[str | Path] = [
             qemu, "-accel", accelerator, "-cpu", cpu, "-m", probe.memory, "-nodefaults",

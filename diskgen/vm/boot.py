@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-from .. import run
+from .. import run, scratch
 from ..events import Emit, notice
 from ..terminal import put
 from .qemu import VirtualMachine, command
@@ -24,10 +22,10 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
 
     Raises HostError or UsageError before anything is started.
     """
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch:
+    with scratch.directory() as place:
         argv, chosen = command(
             vm,
-            Path(scratch),
+            place,
             serial=[
                 "-chardev", "stdio,id=terminal,mux=on,signal=off", "-serial", "chardev:terminal",
                 "-mon", "chardev=terminal",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Final
 
+from ... import scratch
 from ...errors import HostError, ToolError, UsageError, VerifyError
 from ...run import run
 from ...units import MIB
@@ -93,8 +93,8 @@ def make_empty(
     )
     # Zero would mean "now"; populate writes the true time over it.
     moment = str(min(max(timestamp, 1), _LATEST))
-    with tempfile.TemporaryDirectory(prefix="diskgen-") as scratch, neutral(disk) as name:
-        config = Path(scratch, "mke2fs.conf")
+    with scratch.directory() as place, neutral(disk) as name:
+        config = place / "mke2fs.conf"
         config.write_text(_CONFIG.format(features=features))
         env = {
             "MKE2FS_CONFIG": os.fspath(config),
