@@ -145,7 +145,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             phase.detail = f"policy '{tree.policy.name}'"
         tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
     loader = choose.inspect(stacked.merged, machine, request.sector_size)
-    decided = decide(wishes(request), tree, machine, Route.DISKGEN)
+    decided = decide(wishes(request, Route.DISKGEN), tree, machine, Route.DISKGEN)
+    if decided.problems:
+        raise facts.UnfitError(list(decided.problems))
     identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree))
     options = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
     timestamp = commit.image_timestamp(image)
@@ -158,6 +160,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 timestamp=timestamp,
                 kargs=options,
                 boot_uuid=str(identity.boot_uuid),
+                boot_spec=decided.boot_spec,
                 bootloader=loader.hook,
                 etc=loader.etc,
             ),
@@ -171,7 +174,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             title=tree.title,
             boot_uuid=str(identity.boot_uuid),
             timestamp=timestamp,
-            name_uuid=not tree.config.skip_boot_uuid,
+            name_uuid=decided.name_boot_uuid,
             ignition=tree.ignition,
         )
         loader.add_to_boot(sysroot.boot, for_disk)
@@ -201,6 +204,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
             karg_deletes=tree.config.karg_deletes,
             stateroot=tree.config.stateroot,
             root_filesystem=decided.root_filesystem,
+            root_subvolume=decided.subvolume,
             warnings=(
                 *image.warnings,
                 *tree.warnings,
@@ -359,6 +363,7 @@ def _write_by_appliance(
             plan.layout,
             part,
             tree,
+            subvolume=plan.image.root_subvolume if part.role is Role.ROOT else None,
             scratch=scratch,
             accelerated=chosen.name == "kvm",
             advance=phase.advance,

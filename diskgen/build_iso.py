@@ -31,6 +31,7 @@ from .iso import (
     identity,
     mediacheck,
     medium,
+    own,
     partitions,
     payload,
     remaster,
@@ -46,7 +47,7 @@ from .iso.medium import Parts
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
-from .layout import BIOS_SECTOR, Content, derive_uuid, identity_seed
+from .layout import BIOS_SECTOR, Content, Filesystem, derive_uuid, identity_seed
 from .ostree import commit, deploy, facts
 from .reference import ImageRef
 from .run import proxy
@@ -144,8 +145,10 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         source = _container(request, machine, store, emit)
     installer = source.installer
     route = Route.ANACONDA if installer.anaconda else Route.DISKGEN
-    decided = decide(wishes(request), target.tree, machine, route)
-    problems = list(_unfit(request, target, installer))
+    decided = decide(wishes(request, route), target.tree, machine, route)
+    problems = list(_unfit(request, target, installer, decided))
+    if isinstance(source, Container) and not installer.anaconda:
+        problems += _unmakable(request, source.root, decided)
     if problems:
         raise facts.UnfitError(problems)
     version, anaconda = installer.language, installer.anaconda
@@ -174,6 +177,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         # Ours reads the image again on the machine, and what that asks for.
         kargs=decided.appended if anaconda else request.install_kargs,
         package_kargs=request.install_kargs,
+        subvolume=decided.subvolume or "root",
         boot=partitions.commands(target.content if anaconda else Content()),
     )
     written = contents.write(
@@ -355,8 +359,40 @@ def _container(request: IsoRequest, machine: Machine, store: Store, emit: Emit) 
     return container.examine(request, machine, root, made, image.digest, read)
 
 
-def _unfit(request: IsoRequest, target: Payload, installer: Installer) -> Iterator[Problem]:
+def _unmakable(request: IsoRequest, root: Directory, decided: Decision) -> Iterator[Problem]:
+    """Yield that our installer, in this root, could not make the image's root filesystem."""
+    needed = own.MAKERS.get(str(decided.root_filesystem), ())
+    lacks = [name for name in needed if not own.has_program(root, name)]
+    if lacks and decided.known and "image" in request.modes and request.kickstart is None:
+        yield Problem(
+            code="rootfs",
+            message=f"the image asks for the root filesystem '{decided.root_filesystem}', and the "
+            "installer lacks " + ", ".join(f"'{name}'" for name in lacks),
+            hint="add the program to the installer's image",
+            setting="installer",
+        )
+
+
+def _unfit(
+    request: IsoRequest, target: Payload, installer: Installer, decided: Decision
+) -> Iterator[Problem]:
     """Yield why this installer could not install this image. Raises UsageError."""
+    if "image" in request.modes:
+        yield from decided.problems
+    if (
+        installer.anaconda
+        and "image" in request.modes
+        and request.unattended is not None
+        and decided.root_filesystem is Filesystem.BTRFS
+        and installer.language.startswith("RHEL")
+    ):
+        yield Problem(
+            code="rootfs",
+            message="the image asks for the root filesystem 'btrfs', which this installer "
+            f"({installer.language}) does not make",
+            hint="leave out --unattended, or take diskgen's own installer",
+            setting="unattended",
+        )
     if installer.anaconda and "image" in request.modes and not target.bootupd:
         yield Problem(
             code="bootupd",

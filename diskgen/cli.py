@@ -99,6 +99,7 @@ def request_of(args: argparse.Namespace) -> Request:
         root_filesystem=args.rootfs,
         kargs=tuple(args.karg),
         karg_deletes=tuple(args.karg_delete),
+        no_encryption=args.no_encryption,
         console=not args.no_console,
         compression=getattr(args, "compression", "zstd"),
         seed=args.seed,
@@ -140,6 +141,7 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         seed=args.seed,
         kargs=tuple(args.karg),
         install_kargs=tuple(args.install_karg),
+        no_encryption=args.no_encryption,
         users=_users(args.accounts),
         root_password=args.root_password_hash,
         links=tuple(parse_link(text) for text in args.network),
@@ -307,6 +309,7 @@ def _add_disk(command: argparse.ArgumentParser) -> None:
         help="the root filesystem: ext4 in seconds, xfs and btrfs by libguestfs in minutes "
         "(default: what the image asks for, else ext4)",
     )
+    _add_no_encryption(group)
     group.add_argument(
         "--karg", action="append", default=[], metavar="ARG", help="add a kernel argument"
     )
@@ -430,6 +433,7 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
         choices=KICKSTART_VERSIONS,
         help="of the installer's kickstart language (default: by its os-release)",
     )
+    _add_no_encryption(group)
     group.add_argument(
         "--install-karg",
         action="append",
@@ -469,6 +473,14 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
     group.add_argument("--language", metavar="LOCALE", help="such as de_DE.UTF-8")
     group.add_argument("--keyboard", metavar="LAYOUT", help="such as de")
     group.add_argument("--timezone", metavar="ZONE", help="such as Europe/Berlin")
+
+
+def _add_no_encryption(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--no-encryption",
+        action="store_true",
+        help="leave the root filesystem unencrypted where the image asks for encryption",
+    )
 
 
 class _InOrder(argparse.Action):

@@ -56,6 +56,7 @@ class Request:
     sizes: Mapping[str, int] = field(default_factory=dict)  # of partitions by role, bytes
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
+    no_encryption: bool = False  # the image may ask for it
     console: bool = True  # add the architecture's consoles where the image names none
     compression: str = "zstd"
     seed: str | None = None  # gives other identifiers than those of the image's digest alone
@@ -170,6 +171,7 @@ class IsoRequest:
     kargs: tuple[str, ...] = ()  # of the installer
     install_kargs: tuple[str, ...] = ()  # of the installed system
     users: tuple[User, ...] = ()
+    no_encryption: bool = False  # as a disk's
     root_password: str | None = None  # crypted; None locks it where nobody is asked
     links: tuple[Link, ...] = ()
     hostname: str | None = None

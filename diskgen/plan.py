@@ -60,6 +60,7 @@ class ImageFacts:
     karg_deletes: tuple[str, ...]
     stateroot: str
     root_filesystem: Filesystem
+    root_subvolume: str | None = None  # of btrfs, which is the root
     warnings: tuple[str, ...] = ()
 
 

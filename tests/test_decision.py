@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
 from diskgen.kickstart import recipe
+from diskgen.ostree.facts import UnfitError
 from diskgen.place import PLACES
 from diskgen.reference import parse
 from diskgen.tree import read
 
 from . import installers
-from .oci import TarBuilder
+from .oci import TarBuilder, bootable
 from .registry import Registry
 
 TARGET = parse("registry.example/os:1")
@@ -58,6 +59,13 @@ def asking(config: bytes = CONFIG) -> bytes:
     return tar.finish()
 
 
+def makers(*names: str) -> bytes:
+    tar = TarBuilder()
+    for name in names:
+        tar.file(f"usr/sbin/{name}", b"#!/bin/sh\n", mode=0o755)
+    return tar.finish()
+
+
 @dataclass(frozen=True)
 class Sources:
     place: Path
@@ -85,7 +93,8 @@ class Sources:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     place = tmp_path_factory.mktemp("decision")
     installers.machine(place / "os", installers.bootupd(), asking())
-    installers.machine(place / "own", installers.own_runtime())
+    installers.machine(place / "own", installers.own_runtime(), makers("mkfs.xfs", "tar"))
+    installers.machine(place / "small", installers.own_runtime())
     installers.installer(place / "anaconda", installers.anaconda())
     return Sources(place)
 
@@ -127,6 +136,7 @@ def of_own_installer(sources: Sources, request: IsoRequest) -> dict[str, object]
     wanted = recipe.parse(text_of(medium, "unattended-image.ks"), "F44", "x.ks")
     here = Medium(
         product="", reference=facts["reference"], signature=facts["signature"], signed=True,
+        no_encryption=facts["no_encryption"],
         payload="embedded", modes=("image",), kickstart_version="F44", packages=None, device=None,
     )  # fmt: skip
     payload = Payload(
@@ -202,3 +212,62 @@ def test_an_image_that_is_not_read(server: Registry, sources: Sources) -> None:
     (warning,) = [text for text in anaconda if "the image is not read here" in text]
     for option in ("--install-karg", "--target-signature", "--kickstart", "--payload both"):
         assert option in warning
+
+
+def test_an_installer_that_could_not_make_the_root(sources: Sources) -> None:
+    """The disk would be erased before anybody knew."""
+    request = sources.medium(anaconda=False)
+    small = replace(request, installer=parse(f"oci:{sources.place / 'small'}"))
+    with pytest.raises(UnfitError, match=r"'xfs', and the installer lacks 'mkfs\.xfs'"):
+        prepared_medium(small)
+
+
+def test_btrfs_by_anaconda(sources: Sources, tmp_path: Path) -> None:
+    config = b'[install]\nroot-fs-type = "btrfs"\nkargs = ["rootflags=subvol=top"]\n'
+    installers.machine(tmp_path / "os", installers.bootupd(), asking(config))
+    request = sources.medium(anaconda=True, source=parse(f"oci:{tmp_path / 'os'}"))
+    text = text_of(prepared_medium(request), "unattended-image.ks")
+    handler = makeVersion("F44")
+    KickstartParser(handler).readKickstartFromString(text)
+    volume, root = handler.btrfs.btrfsList
+    assert (volume.label, volume.devices) == ("root", ["btrfs.01"])
+    assert (root.mountpoint, root.subvol, root.name) == ("/", True, "top")
+    with pytest.raises(UnfitError, match=r"'btrfs', which this installer \(RHEL10\) does not make"):
+        prepared_medium(replace(request, kickstart_version="RHEL10"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [(None, r"UUID=[0-9a-f-]{36} /boot auto ro 0 0\n"), ("LABEL=x", "LABEL=x /boot auto ro 0 0\n"),
+     ("", "the image's\n")],
+)  # fmt: skip
+def test_what_mounts_boot(sources: Sources, tmp_path: Path, spec: str | None, line: str) -> None:
+    tar = TarBuilder()
+    said = f'boot-mount-spec = "{spec}"\n' if spec is not None else ""
+    tar.file("usr/lib/bootc/install/10.toml", f"[install]\n{said}".encode())
+    tar.file("etc/fstab", b"the image's\n")
+    layout = bootable(tmp_path / "os", tar.finish())
+    made = prepared_disk(replace(sources.disk("raw"), source=parse(f"oci:{layout}")))
+    place = f"ostree/deploy/default/deploy/{made.plan.commit}.0/etc/fstab"
+    file = made.root.get_file(place)
+    assert file is not None
+    assert file.content is not None
+    assert re.fullmatch(line, read(file.content).decode())
+    assert any(word.startswith("boot=") for word in made.plan.kargs) is (spec != "")
+
+
+def test_encryption_is_refused_by_every_command(sources: Sources, tmp_path: Path) -> None:
+    config = b'[install]\nblock = ["tpm2-luks"]\n'
+    installers.machine(tmp_path / "os", installers.bootupd(), asking(config))
+    source = parse(f"oci:{tmp_path / 'os'}")
+    asked = {name: replace(sources.disk(name), source=source) for name in PLACES}
+    for disk in asked.values():
+        with pytest.raises(UnfitError, match="an encrypted root filesystem"):
+            prepared_disk(disk)
+    plan = prepared_disk(replace(asked["raw"], no_encryption=True)).plan
+    assert any("not encrypted" in text for text in plan.warnings)
+    for anaconda in (False, True):
+        with pytest.raises(UnfitError, match="an encrypted root filesystem"):
+            prepared_medium(sources.medium(anaconda=anaconda, source=source))
+    made = prepared_medium(sources.medium(anaconda=True, source=source, no_encryption=True))
+    assert json.loads(text_of(made, "medium.json"))["no_encryption"] is True

@@ -42,7 +42,7 @@ IMAGE = parse("ostreecontainer --url=quay.io/a/os:1\n", "F44", "x.ks")
 PACKAGES = parse("url --url=http://x\n%packages\nvim\n%end\n", "F44", "x.ks")
 MEDIUM = Medium(
     product="Tiny Linux", reference="quay.io/a/os:1",
-    signature=None, signed=False,
+    signature=None, signed=False, no_encryption=False,
     payload="embedded", modes=("image", "package"), kickstart_version="F44", packages=None,
     device=Path("/dev/sr0"),
 )  # fmt: skip

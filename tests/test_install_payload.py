@@ -163,7 +163,7 @@ def test_a_disk_that_is_too_small(
 
 
 HERE = Medium(
-    product="Tiny", reference="q.io/a", signature=None, signed=False,
+    product="Tiny", reference="q.io/a", signature=None, signed=False, no_encryption=False,
     payload="remote", modes=("image",), kickstart_version="F44", packages=None,
     device=Path("/dev/sr0"),
 )  # fmt: skip

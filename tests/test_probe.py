@@ -99,8 +99,9 @@ def test_our_installer_asks_when_the_network_is_up(
     monkeypatch.setattr(medium, "ROOM", tmp_path)
     monkeypatch.setenv("PATH", f"{tools(tmp_path, answers=answers)}:{os.environ['PATH']}")
     here = Medium(
-        product="X", reference="quay.io/a/os:1", signature=None, signed=False, payload="both",
-        modes=("image",), kickstart_version="F44", packages=None, device=None,
+        product="X", reference="quay.io/a/os:1", signature=None, signed=False,
+        no_encryption=False, payload="both", modes=("image",), kickstart_version="F44",
+        packages=None, device=None,
     )  # fmt: skip
     connected: list[str] = []
 

@@ -71,15 +71,16 @@ def populate(
     part: Partition,
     root: Directory,
     *,
+    subvolume: str | None = None,
     scratch: Path,
     accelerated: bool,
     advance: Callable[[int], None],
 ) -> None:
     """Make the partition's filesystem (one of KINDS), fill it with a tree and have it checked.
 
-    ``scratch`` is for its temporary files; ``advance`` gets bytes of content. Raises HostError when
-    the appliance does not start, UsageError (disk-size) when the tree does not fit, VerifyError for
-    anything else it reports.
+    ``subvolume`` is the one of btrfs that is made for the tree, ``scratch`` is for temporary files;
+    ``advance`` gets bytes of content. Raises HostError when the appliance does not start,
+    UsageError (disk-size) when the tree does not fit, VerifyError for anything else it reports.
     """
     guestfs = find()
     assert guestfs is not None
@@ -91,6 +92,7 @@ def populate(
         "filesystem": str(part.filesystem),
         "label": part.label,
         "uuid": str(part.fs_uuid),
+        "subvolume": subvolume,
         "accelerated": accelerated,
         "scratch": os.fspath(scratch.absolute()),
         "immutable": [

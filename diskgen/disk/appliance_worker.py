@@ -56,6 +56,12 @@ def _fill(g: guestfs.GuestFS, job: dict[str, Any]) -> None:
     g.set_label(place, job["label"])
     g.set_uuid(place, job["uuid"])
     g.mount(place, "/")
+    if job["subvolume"]:
+        parent, _slash, _name = job["subvolume"].rpartition("/")
+        g.mkdir_p("/" + parent)
+        g.btrfs_subvolume_create("/" + job["subvolume"])
+        g.umount_all()
+        g.mount_options(f"subvol={job['subvolume']}", place, "/")
     g.tar_in("/dev/stdin", "/", xattrs=True, selinux=True, acls=True)
     for path in job["immutable"]:
         g.set_e2attrs(path, "i")

@@ -24,6 +24,7 @@ from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError
 from ..events import Emit, notice, step
 from ..image.store import Store
+from ..iso.own import MAKERS
 from ..kickstart.recipe import Recipe
 from ..layout import Filesystem, Partition, Role
 from ..reference import parse
@@ -63,7 +64,7 @@ def check(recipe: Recipe) -> None:
 
 def _check_maker(kind: str | None) -> None:
     if kind in KINDS:
-        for program in (_MAKERS[Filesystem(kind)][0], "tar"):
+        for program in MAKERS[kind]:
             if which(program) is None:
                 raise HostError(
                     f"a root filesystem of type '{kind}' takes '{program}', which this installer "
@@ -83,6 +84,7 @@ def request_of(
         source=payload.source,
         target=parse(f"docker://{recipe.image.url if from_registry else here.reference}"),
         signature=here.signature,
+        no_encryption=here.no_encryption,
         arch=arch,
         disk_size=align_down(disk.size, MIB),
         sector_size=disk.sector_size,
@@ -121,7 +123,8 @@ def mount(deployed: Deployed, disk: Disk, mounts: Mounts) -> None:
     """Mount the installed machine at PHYSICAL, and the deployment as it will be seen at ROOT."""
     layout = deployed.prepared.plan.layout
     root = layout.partition(Role.ROOT)
-    mounts.add(partition_path(disk.path, root.number), PHYSICAL)
+    options = _options(deployed.prepared.plan.image.root_subvolume)
+    mounts.add(partition_path(disk.path, root.number), PHYSICAL, *options)
     boot = partition_path(disk.path, layout.partition(Role.BOOT).number)
     mounts.add(boot, PHYSICAL / "boot")
     if layout.has(Role.ESP):
@@ -157,7 +160,8 @@ def _write(prepared: build.Prepared, disk: Disk, scratch: Path, emit: Emit) -> N
 
     def fill(part: Partition, tree: Directory, advance: Callable[[int], None]) -> None:
         reread(disk.path)
-        fill_foreign(partition_path(disk.path, part.number), part, tree, advance)
+        device = partition_path(disk.path, part.number)
+        fill_foreign(device, part, tree, advance, prepared.plan.image.root_subvolume)
 
     own = root.filesystem not in KINDS
     place = scratch / "loader"
@@ -178,14 +182,23 @@ def grow(deployed: Deployed, disk: Disk, emit: Emit) -> None:
 
 
 def fill_foreign(
-    device: Path, part: Partition, tree: Directory, advance: Callable[[int], None]
+    device: Path,
+    part: Partition,
+    tree: Directory,
+    advance: Callable[[int], None],
+    subvolume: str | None = None,
 ) -> None:
-    """Make a filesystem by its own tool and unpack a tree into it. Raises ToolError."""
+    """Make a filesystem by its own tool and unpack a tree into it. Raises ToolError.
+
+    ``subvolume`` is the one of btrfs that is made for the tree.
+    """
     assert part.filesystem is not None
     words = [word.format(label=part.label, uuid=part.fs_uuid) for word in _MAKERS[part.filesystem]]
     run([*words, device])
     PHYSICAL.mkdir(parents=True, exist_ok=True)
-    run(["mount", device, PHYSICAL])
+    if subvolume is not None:
+        _make_subvolume(device, subvolume)
+    run(["mount", *_options(subvolume), device, PHYSICAL])
     try:
         argv = ["tar", "-C", str(PHYSICAL), "--numeric-owner", "--xattrs", "--xattrs-include=*",
                 "-xpf", "-"]  # fmt: skip
@@ -201,6 +214,20 @@ def fill_foreign(
                 run(["chattr", "+i", PHYSICAL / os.fsdecode(path)])
     finally:
         run(["umount", PHYSICAL])
+
+
+def _make_subvolume(device: Path, name: str) -> None:
+    run(["mount", device, PHYSICAL])
+    try:
+        place = PHYSICAL / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        run(["btrfs", "subvolume", "create", place])
+    finally:
+        run(["umount", PHYSICAL])
+
+
+def _options(subvolume: str | None) -> tuple[str, ...]:
+    return () if subvolume is None else ("-o", f"subvol={subvolume}")
 
 
 def zero(device: Path, start: int, length: int, advance: Callable[[int], None]) -> None:

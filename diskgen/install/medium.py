@@ -45,6 +45,7 @@ class Medium:
     reference: str
     signature: str | None
     signed: bool
+    no_encryption: bool
     payload: str
     modes: tuple[str, ...]
     kickstart_version: str
@@ -62,6 +63,7 @@ def read() -> Medium:
             product=facts["product"],
             reference=facts["reference"],
             signature=facts["signature"],
+            no_encryption=facts["no_encryption"],
             signed=facts["origin"].startswith(SIGNED),
             payload=facts["payload"],
             modes=tuple(facts["modes"]),

@@ -246,6 +246,7 @@ def room(
         "digest": settings.digest,
         "payload": request.payload,
         "modes": list(choices.modes),
+        "no_encryption": request.no_encryption,
         "signature": request.signature,  # None: as the image says
         "origin": f"{settings.rule}{settings.reference}",
         "kickstart_version": version,

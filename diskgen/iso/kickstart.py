@@ -67,6 +67,7 @@ class Settings:
     graphical: bool = False  # the image's default target
     kargs: tuple[str, ...] = ()
     package_kargs: tuple[str, ...] = ()  # where packages are installed
+    subvolume: str = "root"  # the root, on btrfs
     boot: str = "reqpart --add-boot"  # the commands that make it
 
 
@@ -168,7 +169,7 @@ def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
         "zerombr",
         f"clearpart --all --initlabel{label}",
         *settings.boot.splitlines(),
-        *partitions.root(how.filesystem).splitlines(),
+        *partitions.root(how.filesystem, settings.subvolume).splitlines(),
     ):
         yield Command(word=line.partition(" ")[0], text=line, setting=_DISK)
 

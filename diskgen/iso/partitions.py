@@ -22,7 +22,7 @@ def commands(content: Content) -> str:
     return f"reqpart\npart /boot --size={size // MIB}"
 
 
-def root(filesystem: str | None) -> str:
+def root(filesystem: str | None, subvolume: str) -> str:
     """Return the commands for the root; without a filesystem the installer decides.
 
     btrfs takes commands of its own, as Anaconda makes it: a volume, and the root below it.
@@ -32,7 +32,7 @@ def root(filesystem: str | None) -> str:
             (
                 "part btrfs.01 --grow",
                 "btrfs none --label=root btrfs.01",
-                "btrfs / --subvol --name=root LABEL=root",
+                f"btrfs / --subvol --name={subvolume} LABEL=root",
             )
         )
     return "part / --grow" + (f" --fstype={filesystem}" if filesystem else "")

@@ -38,6 +38,7 @@ class DeployRequest:
     timestamp: int  # of the commits, seconds since 1970
     kargs: tuple[str, ...]  # without ostree=
     boot_uuid: str | None  # of the filesystem at /boot; None: /boot is on the root filesystem
+    boot_spec: str | None = None  # what fstab(5) names it by, empty: no line; None: by boot_uuid
     bootloader: str = "none"  # what ostree calls at updates; see ostree.repo-config(5)
     etc: Mapping[str, bytes] = field(default_factory=dict)  # files to add to /etc
 
@@ -175,8 +176,9 @@ def _deployment(
     assert defaults is not None
     etc = deployment.entries[b"etc"] = copy(defaults)
     etc.entries.pop(b".updated", None)
-    if request.boot_uuid is not None:
-        etc.entries[b"fstab"] = regular(f"UUID={request.boot_uuid} /boot auto ro 0 0\n".encode())
+    spec = f"UUID={request.boot_uuid}" if request.boot_spec is None else request.boot_spec
+    if request.boot_uuid is not None and spec:
+        etc.entries[b"fstab"] = regular(f"{spec} /boot auto ro 0 0\n".encode())
     for file_name, data in request.etc.items():
         etc.entries[file_name.encode()] = regular(data)
     place.add(f"deploy/{name}", deployment)

@@ -59,6 +59,8 @@ class TreeFacts:
     composefs: Composefs
     policy: Policy | None  # of SELinux, where it is active
     ignition: bool  # whether Ignition configures the machine at its first boot
+    fstab: tuple[str, ...] = ()  # lines of the image's own
+    machine_id: bool = False  # whether it is filled
     policy_doubts: tuple[str, ...] = ()  # why it would refuse signed updates
     warnings: tuple[str, ...] = ()
 
@@ -129,6 +131,8 @@ def examine(
         composefs=composefs,
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
+        fstab=_fstab(root),
+        machine_id=_text(root, "etc/machine-id") not in ("", "uninitialized"),
         policy_doubts=tuple(_doubt_policy(root)),
         warnings=(
             *config.warnings,
@@ -144,6 +148,16 @@ def os_release(root: Directory) -> dict[str, str]:
     """Return os-release(5) of a tree, unquoted; empty where there is none."""
     text = find_text(root, "usr/lib/os-release") or find_text(root, "etc/os-release") or ""
     return parse_os_release(text)
+
+
+def _fstab(root: Directory) -> tuple[str, ...]:
+    """Return the lines of fstab(5) that are no comments."""
+    lines = [line.strip() for line in _text(root, "etc/fstab").splitlines()]
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _text(root: Directory, path: str) -> str:
+    return (find_text(root, path) or "").strip()
 
 
 def parse_os_release(text: str) -> dict[str, str]:

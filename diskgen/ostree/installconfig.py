@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from ..config import ROOT_FILESYSTEMS
@@ -27,29 +28,57 @@ _INSTALL: Final = (
 _KARGS: Final = ("usr/lib/bootc/kargs.d",)
 _RUST_NAMES: Final = {"ppc64le": "powerpc64"}  # where Rust's name of a machine is not the kernel's
 _STATEROOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_SPEC: Final = re.compile(r"[^\s\"'\\$#]*")  # is a word of the command line and of fstab(5)
 _LINE: Final = re.compile(r"[^\0\r\n]*")
 
 _Table = dict[str, Any]
 _LIST: Final = "a list of strings"
 _TEXT: Final = "a string"
 _BOOL: Final = "true or false"
-# Every key of [install] that bootc reads, by its dotted name, and what it must be.
-_KEYS: Final[Mapping[str, str]] = {
-    "kargs": _LIST,
-    "karg-deletes": _LIST,
-    "match-architectures": _LIST,
-    "block": _LIST,
-    "filesystem.root.type": _TEXT,
-    "root-fs-type": _TEXT,
-    "ostree.bls-append-except-default": _TEXT,
-    "stateroot": _TEXT,
-    "root-mount-spec": _TEXT,
-    "boot-mount-spec": _TEXT,
-    "bootloader": _TEXT,
-    "bootupd.skip-boot-uuid": _BOOL,
-    "discoverable-partitions": _BOOL,
-    "enforce-container-sigpolicy": _BOOL,
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of [install] that bootc reads: what it must be, and who obeys it.
+
+    Where one does not, the text is what a machine gets instead; ``{loader}`` stands for its boot
+    loader.
+    """
+
+    kind: str
+    diskgen: str | None = None  # None: obeyed, on disks and by its own installer
+    anaconda: str | None = None
+
+
+# By their dotted names.
+KEYS: Final[Mapping[str, Key]] = MappingProxyType(
+    {
+        "kargs": Key(_LIST),
+        "karg-deletes": Key(_LIST),
+        "match-architectures": Key(_LIST),
+        "block": Key(
+            _LIST,
+            diskgen="the root filesystem is not encrypted",
+            anaconda="the root filesystem is encrypted where whoever installs says so",
+        ),
+        "filesystem.root.type": Key(_TEXT),
+        "root-fs-type": Key(_TEXT),
+        "ostree.bls-append-except-default": Key(
+            _TEXT, anaconda="Anaconda leaves it out of the repository's configuration"
+        ),
+        "stateroot": Key(_TEXT),
+        "root-mount-spec": Key(_TEXT, anaconda="Anaconda names the root filesystem by itself"),
+        "boot-mount-spec": Key(_TEXT, anaconda="Anaconda names /boot by itself, in /etc/fstab"),
+        "bootloader": Key(
+            _TEXT, diskgen="the machine gets {loader}", anaconda="the machine gets {loader}"
+        ),
+        "bootupd.skip-boot-uuid": Key(_BOOL, anaconda="Anaconda lets bootupd write it"),
+        "discoverable-partitions": Key(
+            _BOOL, anaconda="Anaconda names the root filesystem by itself"
+        ),
+        "enforce-container-sigpolicy": Key(_BOOL),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +97,10 @@ class InstallConfig:
     block: tuple[str, ...] = ()
     skip_boot_uuid: bool = False
     discoverable_partitions: bool | None = None
+    root_mount_spec: str | None = None  # what root= and boot= name; empty: they are left out
+    boot_mount_spec: str | None = None
     enforce_signatures: bool = False
+    said: Mapping[str, Any] = field(default_factory=dict)  # all that counts, by the dotted name
     warnings: tuple[str, ...] = ()
 
 
@@ -88,7 +120,7 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
         if not isinstance(install, dict):
             raise _bad(path, "'install' is no table")
         found = dict(_flat(install))
-        for key in [key for key in found if key not in _KEYS]:
+        for key in [key for key in found if key not in KEYS]:
             warnings.append(f"'/{path}': unknown key 'install.{key}'")
             del found[key]
         for key, value in found.items():
@@ -117,6 +149,9 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
         block=tuple(values.get("block", ())),
         skip_boot_uuid=values.get("bootupd.skip-boot-uuid", False),
         discoverable_partitions=values.get("discoverable-partitions"),
+        root_mount_spec=values.get("root-mount-spec"),
+        boot_mount_spec=values.get("boot-mount-spec"),
+        said=values,
         enforce_signatures=values.get("enforce-container-sigpolicy", False),
         warnings=tuple(warnings),
     )
@@ -140,14 +175,14 @@ def _flat(table: _Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted names of a table's leaves."""
     for key, value in table.items():
         name = prefix + key
-        if isinstance(value, dict) and name not in _KEYS:
+        if isinstance(value, dict) and name not in KEYS:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
 
 
 def _check(key: str, value: object, path: str) -> None:
-    wanted = _KEYS[key]
+    wanted = KEYS[key].kind
     items = value if wanted == _LIST and isinstance(value, list) else [value]
     kind = bool if wanted == _BOOL else str
     if (wanted == _LIST) != isinstance(value, list) or not all(isinstance(i, kind) for i in items):
@@ -157,6 +192,8 @@ def _check(key: str, value: object, path: str) -> None:
             raise _bad(path, f"'{key}' holds a line break")
     if key in ("filesystem.root.type", "root-fs-type") and value not in ROOT_FILESYSTEMS:
         raise _bad(path, f"'{key}' is '{value}', known are: " + ", ".join(ROOT_FILESYSTEMS))
+    if key.endswith("-mount-spec") and not _SPEC.fullmatch(str(value)):
+        raise _bad(path, f"'{value}' cannot name what is mounted ('{key}')")
     if key == "stateroot" and not _STATEROOT.fullmatch(str(value)):
         raise _bad(path, f"'{value}' cannot name a stateroot")
 

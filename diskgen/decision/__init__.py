@@ -1,0 +1,9 @@
+"""What a deployment of an image gets: one answer for disks, media and both installers.
+
+Pure. Semantics of what the image asks for: bootc-install-config(5), as ``bootc install`` has them.
+"""
+
+from .answers import Decision, decide
+from .wishes import Route, Wishes, wishes
+
+__all__ = ["Decision", "Route", "Wishes", "decide", "wishes"]

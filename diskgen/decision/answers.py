@@ -1,0 +1,160 @@
+"""The answers: origin, signatures, kernel arguments and filesystems, by image and wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..arch import Machine
+from ..errors import Problem
+from ..layout import Filesystem
+from ..ostree import kargs
+from ..ostree.facts import TreeFacts
+from ..ostree.installconfig import InstallConfig
+from ..plan import FIRST_BOOT_VARIABLE
+from ..reference import SIGNED, UNVERIFIED, ImageRef
+from . import unmet
+from .unmet import can_be_appended
+from .wishes import Route, Wishes
+
+DEFAULT_FILESYSTEM: Final = Filesystem.EXT4  # of a root of which nobody says anything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answers; ``problems`` are reasons why no such machine can be made.
+
+    A mount's ``spec`` is what ``root=`` or ``boot=`` name: None by the filesystem's identifier,
+    empty for no such argument.
+    """
+
+    known: bool  # whether the image was read
+    target: ImageRef
+    signature: str
+    stateroot: str
+    root_filesystem: Filesystem
+    root_spec: str | None
+    boot_spec: str | None
+    name_boot_uuid: bool  # in bootuuid.cfg, for the image's boot loader
+    bls_append_except_default: str | None
+    image_kargs: tuple[str, ...]
+    added: tuple[str, ...]  # for the kind of machine
+    deletes: tuple[str, ...]
+    user_kargs: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """The ``container-image-reference`` of the deployment."""
+        return self.target.origin_by(self.signature)
+
+    @property
+    def subvolume(self) -> str | None:
+        """The btrfs subvolume that is the root."""
+        if self.root_filesystem is not Filesystem.BTRFS:
+            return None
+        return unmet.subvolume_of(self.words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The kernel arguments of whichever filesystems. Raises as ``kernel_arguments``."""
+        return self._combined((), self.image_kargs)
+
+    def kernel_arguments(self, root_uuid: str, boot_uuid: str) -> tuple[str, ...]:
+        """Return all arguments but ``ostree=`` of a disk whose filesystems are these.
+
+        Raises SourceError or UsageError for a quote that is never closed.
+        """
+        root = f"UUID={root_uuid}" if self.root_spec is None else self.root_spec
+        boot = f"UUID={boot_uuid}" if self.boot_spec is None else self.boot_spec
+        fixed = [f"root={root}"] * bool(root) + ["rw"] + [f"boot={boot}"] * bool(boot)
+        return self._combined(fixed, self.image_kargs)
+
+    @property
+    def appended(self) -> tuple[str, ...]:
+        """What is given to an installer that names the filesystems by itself.
+
+        Left out is what of the image's cannot be given so. Raises as ``kernel_arguments``.
+        """
+        image = [word for word in _words(self.image_kargs) if can_be_appended(word)]
+        return tuple(
+            word.replace('"', "") if can_be_appended(word) else word
+            for word in self._combined((), image)
+        )
+
+    def _combined(self, fixed: Iterable[str], image: Iterable[str]) -> tuple[str, ...]:
+        return kargs.combine(
+            fixed=fixed,
+            image=image,
+            added=self.added,
+            deletes=self.deletes,
+            user=self.user_kargs,
+        )
+
+
+def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route) -> Decision:
+    """Return what a deployment gets; ``tree`` is None for an image that is not read here.
+
+    Raises SourceError or UsageError for kernel arguments that are none.
+    """
+    config = tree.config if tree is not None else InstallConfig()
+    rule = wish.signature or (SIGNED if config.enforce_signatures else UNVERIFIED)
+    ignition = tree is not None and tree.ignition and route is Route.DISKGEN
+    found_by_type = "" if config.discoverable_partitions else None
+    made = Decision(
+        known=tree is not None,
+        target=wish.target,
+        signature=rule,
+        stateroot=config.stateroot,
+        root_filesystem=Filesystem(
+            wish.root_filesystem or config.root_filesystem or DEFAULT_FILESYSTEM
+        ),
+        root_spec=config.root_mount_spec if config.root_mount_spec is not None else found_by_type,
+        boot_spec=config.boot_mount_spec,
+        name_boot_uuid=not config.skip_boot_uuid,
+        bls_append_except_default=config.bls_append_except_default,
+        image_kargs=config.kargs,
+        added=(
+            *(_ignition(wish, config.kargs) if ignition else ()),
+            *_consoles(wish, machine, config.kargs),
+        ),
+        deletes=(*config.karg_deletes, *wish.karg_deletes),
+        user_kargs=wish.kargs,
+    )
+    replaced = route is Route.ANACONDA or made.boot_spec != ""
+    return replace(
+        made,
+        warnings=(
+            *unmet.of_origin(wish.target),
+            *(tree.policy_doubts if tree is not None and rule == SIGNED else ()),
+            *unmet.of_keys(config, machine, route),
+            *(unmet.of_files(tree, replaced=replaced) if tree is not None else ()),
+            *(unmet.on_anaconda(tree) if route is Route.ANACONDA else ()),
+        ),
+        problems=(
+            *unmet.encryption(config, wish),
+            *(unmet.subvolumes(made.words, made.root_filesystem) if wish.partitions else ()),
+        ),
+    )
+
+
+def _words(arguments: Iterable[str]) -> list[str]:
+    return [word for text in arguments for word in kargs.split(text)]
+
+
+def _consoles(wish: Wishes, machine: Machine, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the consoles to add: none where the image or the user names one already."""
+    words = _words((*image_kargs, *wish.kargs))
+    named = any(word.startswith("console=") for word in words)
+    return () if named or not wish.console else machine.consoles
+
+
+def _ignition(wish: Wishes, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what Ignition needs: its first boot by GRUB's variable, and the platform."""
+    words = _words((*image_kargs, *wish.kargs))
+    found = [] if FIRST_BOOT_VARIABLE in words else [FIRST_BOOT_VARIABLE]
+    if not any(word.startswith("ignition.platform.id=") for word in words):
+        found.append(f"ignition.platform.id={wish.platform}")
+    return tuple(found)

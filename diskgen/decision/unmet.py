@@ -1,0 +1,166 @@
+"""What an image asks for and a machine does not get: by name, with the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from ..arch import Machine
+from ..errors import Problem
+from ..layout import Filesystem
+from ..ostree import kargs
+from ..ostree.facts import TreeFacts
+from ..ostree.installconfig import KEYS, InstallConfig
+from ..reference import ImageRef
+from .wishes import Route, Wishes
+
+_DIRECT: Final = "direct"  # of block setups: no encryption
+# What parsers between a kickstart and the kernel's command line would take for their own.
+_NOT_APPENDED: Final = frozenset("'\"\\`$")
+_SUBVOLUME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_.-]*(/[A-Za-z0-9@_][A-Za-z0-9@_.-]*)*")
+_SHOWN: Final = 60  # characters of a line
+
+
+def can_be_appended(word: str) -> bool:
+    """Say whether a kernel argument means the same behind ``bootloader --append``."""
+    bare = word.replace('"', "")
+    return not set(bare) & _NOT_APPENDED and len(bare.split()) == 1
+
+
+def of_origin(target: ImageRef) -> Iterator[str]:
+    """Yield why a machine would never find updates."""
+    if not target.is_registry:
+        yield (
+            f"the machine will never update: '{target}' is on this host alone; name what it "
+            "updates from in a registry with --target-imgref"
+        )
+
+
+def of_keys(config: InstallConfig, machine: Machine, route: Route) -> Iterator[str]:
+    """Yield the keys of the install configuration that are not obeyed, by KEYS."""
+    for name, value in config.said.items():
+        key = KEYS[name]
+        instead = key.anaconda if route is Route.ANACONDA else key.diskgen
+        if instead is not None and not _is_usual(name, value, machine):
+            said = f"'{value}'" if isinstance(value, str) else str(value).lower()
+            yield (
+                f"the image's install configuration has {name} = {said}: "
+                + instead.format(loader=machine.bootloader)
+            )
+
+
+def of_files(tree: TreeFacts, *, replaced: bool) -> Iterator[str]:
+    """Yield what becomes of files that every machine should have of its own.
+
+    ``replaced`` says whether the machine gets another fstab.
+    """
+    if tree.fstab:
+        lines = f"{len(tree.fstab)} lines" if len(tree.fstab) > 1 else "a line"
+        fate = (
+            "the machine has its own instead; mount by units of systemd"
+            if replaced
+            else "the machine keeps them, and mounts what they name"
+        )
+        yield (
+            f"the image's '/etc/fstab' has {lines} of its own ('{tree.fstab[0][:_SHOWN]}'): {fate}"
+        )
+    if tree.machine_id:
+        yield (
+            "the image's '/etc/machine-id' is filled, and stays: all machines of the image will "
+            "have one identity; empty it in the image's build"
+        )
+
+
+def on_anaconda(tree: TreeFacts | None) -> Iterator[str]:
+    """Yield what else of an image does not reach machines that Anaconda installs."""
+    if tree is None:
+        yield (
+            "the image is not read here: what its install configuration asks for (kernel "
+            "arguments, signatures, stateroot, root filesystem) does not reach machines that "
+            "Anaconda installs; name it with --install-karg, --target-signature and --kickstart, "
+            "or have it read with --payload both"
+        )
+        return
+    words = [word for text in tree.config.kargs for word in kargs.split(text)]
+    for word in words:
+        if not can_be_appended(word):
+            yield (
+                f"the image's kernel argument '{word}' cannot be given to Anaconda: the machines "
+                "that it installs go without"
+            )
+    for text in tree.config.karg_deletes:
+        for unwanted in kargs.split(text):
+            if not any(unwanted in (word, word.partition("=")[0]) for word in words):
+                yield (
+                    f"the image deletes the kernel argument '{unwanted}': where Anaconda sets it "
+                    "by itself, it stays"
+                )
+    if tree.ignition:
+        yield (
+            "the image is configured by Ignition at its first boot, which Anaconda does not "
+            "prepare: machines that it installs are configured by Anaconda alone"
+        )
+
+
+def encryption(config: InstallConfig, wish: Wishes) -> Iterator[Problem]:
+    """Yield that the image asks for an encryption which it would not get."""
+    if config.block and config.block[0] != _DIRECT and wish.partitions and not wish.no_encryption:
+        yield Problem(
+            code="encryption",
+            message=f"the image asks for an encrypted root filesystem (block = "
+            f"'{config.block[0]}'), which diskgen does not make",
+            hint="--no-encryption leaves it unencrypted, if that is what you want",
+            setting="no-encryption",
+        )
+
+
+def subvolume_of(words: Iterable[str]) -> str | None:
+    """Return the btrfs subvolume that kernel arguments name for the root; the last one counts."""
+    named = None
+    for option in _root_flags(words):
+        name, _equals, value = option.partition("=")
+        if name == "subvol":
+            named = value.strip("/")
+    return named or None
+
+
+def subvolumes(words: Iterable[str], kind: Filesystem) -> Iterator[Problem]:
+    """Yield why a root filesystem of a kind could not be mounted as ``rootflags=`` say."""
+    words = list(words)
+    way_out = "take another one (--rootfs), or drop the argument: --karg-delete rootflags"
+    named = subvolume_of(words)
+    numbers = [o for o in _root_flags(words) if o.partition("=")[0] == "subvolid"]
+    if kind is not Filesystem.BTRFS:
+        for what in [f"subvol={named}"] * (named is not None) + numbers:
+            yield Problem(
+                code="rootflags",
+                message=f"the machine could not mount its root: 'rootflags={what}' is for btrfs, "
+                f"and the root filesystem is {kind}",
+                hint=way_out,
+                setting="rootfs",
+            )
+    elif numbers or (named is not None and not _SUBVOLUME.fullmatch(named)):
+        what = f"subvol={named}" if not numbers else numbers[0]
+        yield Problem(
+            code="rootflags",
+            message=f"diskgen cannot make the subvolume that 'rootflags={what}' names",
+            hint="name it by a plain path: rootflags=subvol=root",
+            setting="karg-delete",
+        )
+
+
+def _root_flags(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        key, _equals, value = word.replace('"', "").partition("=")
+        if key == "rootflags":
+            yield from value.split(",")
+
+
+def _is_usual(name: str, value: Any, machine: Machine) -> bool:  # noqa: ANN401 - of TOML
+    """Say whether a value asks for what every machine gets."""
+    if name == "block":
+        return not value or value[0] == _DIRECT
+    if name == "bootloader":
+        return bool(value == machine.bootloader)
+    return value is False

@@ -1,0 +1,58 @@
+"""What the user says of the machine, whatever the command, and who makes that machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ..config import IsoRequest, Request
+from ..place import PLACES
+from ..reference import ImageRef
+
+_INSTALLED: Final = PLACES["raw"].platform  # where machines run that an installer makes
+
+
+class Route(StrEnum):
+    """Who makes the machine."""
+
+    DISKGEN = "diskgen"  # here, or as the installer on the machine: it reads the image itself
+    ANACONDA = "anaconda"  # it reads a kickstart, and nothing of the image's configuration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user says; None and empty leave it to the image."""
+
+    target: ImageRef  # what the machine updates from
+    signature: str | None = None  # rule for the signatures of its updates
+    root_filesystem: str | None = None
+    partitions: bool = True  # are diskgen's to decide, not those of people or of their kickstart
+    no_encryption: bool = False
+    kargs: tuple[str, ...] = ()
+    karg_deletes: tuple[str, ...] = ()
+    console: bool = True  # add the architecture's where nobody names one
+    platform: str = _INSTALLED  # as Ignition calls it
+
+
+def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
+    """Return what a request says of the machine."""
+    if isinstance(request, IsoRequest):
+        asked = route is Route.ANACONDA or request.kickstart is not None
+        return Wishes(
+            target=request.tracked,
+            signature=request.signature,
+            partitions=request.unattended is not None or not asked,
+            no_encryption=request.no_encryption,
+            kargs=request.install_kargs,
+        )
+    return Wishes(
+        target=request.tracked,
+        signature=request.signature,
+        root_filesystem=request.root_filesystem,
+        no_encryption=request.no_encryption,
+        kargs=request.kargs,
+        karg_deletes=request.karg_deletes,
+        console=request.console,
+        platform=PLACES[request.format].platform,
+    )
