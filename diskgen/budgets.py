@@ -69,7 +69,7 @@ DOCUMENT_DIGITS: Final = Budget("document-digits", 100, "digits", "a number in J
 LAYERS: Final = Budget("layers", 500, "layers", "an image")
 # Layers.
 ENTRIES: Final = Budget(
-    "entries", 1_500_000, "entries", "all layers of an image, directories counted that are implied"
+    "entries", 1_100_000, "entries", "all layers of an image, directories counted that are implied"
 )
 PATH_BYTES: Final = Budget("path-bytes", 4096, BYTES, "a path, or the target of a link")
 PATH_DEPTH: Final = Budget("path-depth", 200, "levels", "directories in each other")
