@@ -12,7 +12,7 @@ from .arch import Machine
 from .bootloader import choose
 from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
-from .decision import Route, decide, wishes
+from .decision import Decision, Route, decide, wishes
 from .disk import appliance, ext4, fat, fatnames, room, table
 from .events import Emit, notice, step
 from .formats import FORMATS
@@ -22,7 +22,7 @@ from .image.model import Image
 from .image.repair import repairing
 from .image.store import Store
 from .initramfs.findings import Cached
-from .layout import DISK, Content, Filesystem, Partition, Role, derive_uuid
+from .layout import Content, Filesystem, Partition, Role, derive_uuid, filesystem_name
 from .ostree import commit, deploy, facts, firstboot, kernel, labelling, stack
 from .ostree.stack import Stack
 from .plan import DiskPlan, ImageFacts, identify, make_plan
@@ -148,7 +148,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     decided = decide(wishes(request, Route.DISKGEN), tree, machine, Route.DISKGEN)
     if decided.problems:
         raise facts.UnfitError(list(decided.problems))
-    identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree))
+    identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree, decided))
     options = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
     timestamp = commit.image_timestamp(image)
     with step(emit, "deploy", "Laying out the deployment"):
@@ -228,10 +228,12 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     return Prepared(plan=plan, loader=loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
 
 
-def _renewed(root: Directory, tree: facts.TreeFacts) -> Mapping[str, UUID]:
+def _renewed(root: Directory, tree: facts.TreeFacts, decided: Decision) -> Mapping[str, UUID]:
     """Return the identifiers that the first boot replaces, and that nothing else names."""
-    found = firstboot.renewed(root, {}) if tree.ignition else {}
-    return {what: value for what, value in found.items() if what == DISK}
+    found = firstboot.renewed(root, decided.root_filesystem) if tree.ignition else {}
+    if decided.root_spec is None:
+        found.pop(filesystem_name(Role.ROOT), None)
+    return found
 
 
 def _root_bytes(root: Directory, kind: Filesystem) -> int:

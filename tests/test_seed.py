@@ -6,21 +6,24 @@ import json
 import subprocess
 from pathlib import Path
 
+from diskgen.build import plan_only
+from diskgen.config import Request
+from diskgen.events import discard
 from diskgen.iso import hybrid
 from diskgen.layout import Filesystem, Role, identity_seed
 from diskgen.ostree import firstboot
+from diskgen.reference import parse
 from diskgen.tree import Directory, regular
 
 from .oci import Layout, TarBuilder, bootable, bootable_tar
 from .program import Program, fingerprint
 
 GUID = "00000000-0000-4000-a000-000000000001"
-BOOT = "96d15588-3596-4b3c-adca-a2ff7279ea63"
 ROOT = "910678ff-f77e-4a7d-8d53-86f2ac47a823"
 MODULES = "usr/lib/dracut/modules.d"
 RENEWING = {
     f"{MODULES}/35coreos-ignition/coreos-gpt-setup.sh": f"UNINITIALIZED_GUID='{GUID}'\n",
-    f"{MODULES}/40ignition-ostree/ignition-ostree-firstboot-uuid": f"b={BOOT}\nr={ROOT}\n",
+    f"{MODULES}/40ignition-ostree/ignition-ostree-firstboot-uuid": f"r={ROOT}\n",
 }
 
 
@@ -75,24 +78,25 @@ def test_a_seed_is_a_text_on_one_line(diskgen: Program) -> None:
         assert "--seed" in done.stderr
 
 
-def coreos(images: Path, programs: dict[str, str]) -> str:
+def coreos(images: Path, programs: dict[str, str], config: str = "") -> str:
     tar = TarBuilder()
     tar.directory(f"{MODULES}/30ignition")
     for path, text in programs.items():
         tar.file(path, text.encode(), mode=0o755)
-    layout = Layout(images / f"coreos-{len(programs)}")
+    tar.file("usr/lib/bootc/install/00-coreos.toml", f"[install]\n{config}".encode())
+    layout = Layout(images / f"coreos-{len(programs)}{len(config)}")
     layers = [layout.layer(bootable_tar()), layout.layer(tar.finish())]
     return f"oci:{layout.finish(layout.image(layers))}"
 
 
 def test_what_the_first_boot_replaces_is_as_it_expects(diskgen: Program, images: Path) -> None:
-    """As root= and boot= name their filesystems, the table's identifier alone may change."""
+    """As root= names its filesystem, the table's identifier alone may change."""
     source = coreos(images, RENEWING)
     diskgen("raw", source, "-o", "os.raw")
     table = json.loads(said("sfdisk", "--json", diskgen.place / "os.raw"))["partitiontable"]
     assert table["id"].lower() == GUID
-    text = diskgen("plan", "raw", source)
-    assert "identifiers that the first boot replaces: disk" in text
+    text = diskgen("plan", "raw", source, "--rootfs", "ext4")
+    assert "identifiers that the first boot replaces: disk\n" in text
     seeded = json.loads(diskgen("plan", "raw", source, "--seed", "x", "--json"))
     assert seeded["disk"]["guid"] != GUID
     assert seeded["disk"]["renewed_at_first_boot"] == []
@@ -100,17 +104,35 @@ def test_what_the_first_boot_replaces_is_as_it_expects(diskgen: Program, images:
     assert plain["disk"]["guid"] != GUID
 
 
-def test_a_first_boot_that_replaces_nothing_is_told_from_one_that_does() -> None:
-    kinds = {Role.BOOT: Filesystem.EXT4, Role.ROOT: Filesystem.XFS}
+def test_a_root_that_nothing_names_is_replaced_too(images: Path, tmp_path: Path) -> None:
+    def planned(config: str) -> tuple[str, tuple[str, ...], list[str]]:
+        source = parse(coreos(images, RENEWING, config))
+        made = plan_only(
+            Request(format="raw", source=source, arch="x86_64", cache=tmp_path), discard
+        )
+        part = made.layout.partition(Role.ROOT)
+        return str(part.fs_uuid), made.kargs, sorted(made.identity.renewed)
 
+    xfs = 'filesystem.root.type = "xfs"\n'
+    uuid, kargs, renewed = planned(f'{xfs}root-mount-spec = ""\nboot-mount-spec = ""\n')
+    assert (uuid, renewed) == (ROOT, ["disk", "filesystem root"])
+    assert not [karg for karg in kargs if karg.startswith(("root=", "boot="))]
+    uuid, kargs, renewed = planned(xfs)
+    assert renewed == ["disk"]
+    assert f"root=UUID={uuid}" in kargs
+    assert uuid != ROOT
+    assert planned('root-mount-spec = ""\n')[2] == ["disk"]  # of ext4 it makes none
+
+
+def test_a_first_boot_that_replaces_nothing_is_told_from_one_that_does() -> None:
     def renewed(texts: dict[str, str], root: Filesystem = Filesystem.XFS) -> set[str]:
         tree = Directory()
         for path, text in texts.items():
             tree.add(path, regular(text.encode()))
-        return set(firstboot.renewed(tree, {**kinds, Role.ROOT: root}))
+        return set(firstboot.renewed(tree, root))
 
-    assert renewed(RENEWING) == {"disk", "filesystem boot", "filesystem root"}
-    assert renewed(RENEWING, Filesystem.EXT4) == {"disk", "filesystem boot"}
+    assert renewed(RENEWING) == {"disk", "filesystem root"}
+    assert renewed(RENEWING, Filesystem.EXT4) == {"disk"}
     assert renewed({}) == set()
     assert renewed(dict.fromkeys(RENEWING, "other identifiers")) == set()
 

@@ -2,6 +2,7 @@
 
 Its initramfs makes new ones where it finds the identifiers that coreos-assembler gives to every
 disk (fedora-coreos-config: ``coreos-gpt-setup.sh``, ``ignition-ostree-firstboot-uuid``).
+It leaves others alone: /boot has one of ours, by which GRUB's core image looks for it.
 """
 
 from __future__ import annotations
@@ -17,25 +18,19 @@ from .lookup import find_dir, find_text
 
 _MODULES: Final = "usr/lib/dracut/modules.d"
 _DISK: Final = UUID("00000000-0000-4000-a000-000000000001")
-_BOOT: Final = UUID("96d15588-3596-4b3c-adca-a2ff7279ea63")
 _ROOT: Final = UUID("910678ff-f77e-4a7d-8d53-86f2ac47a823")
 _BY_PROGRAM: Final[Mapping[str, Mapping[str, UUID]]] = MappingProxyType(
     {
         "coreos-gpt-setup.sh": {DISK: _DISK},
-        "ignition-ostree-firstboot-uuid": {
-            filesystem_name(Role.BOOT): _BOOT,
-            filesystem_name(Role.ROOT): _ROOT,
-        },
+        "ignition-ostree-firstboot-uuid": {filesystem_name(Role.ROOT): _ROOT},
     }
 )
-# It changes these filesystems and no others.
-_KINDS: Final = {Role.BOOT: Filesystem.EXT4, Role.ROOT: Filesystem.XFS}
 
 
-def renewed(root: Directory, kinds: Mapping[Role, Filesystem]) -> dict[str, UUID]:
+def renewed(root: Directory, root_filesystem: Filesystem) -> dict[str, UUID]:
     """Return the identifiers by which the first boot knows that it is to make new ones.
 
-    ``kinds`` are the filesystems that the disk gets. Empty for an image that makes none.
+    Empty for an image whose first boot makes none.
     """
     found: dict[str, UUID] = {}
     for program, identifiers in _BY_PROGRAM.items():
@@ -45,9 +40,8 @@ def renewed(root: Directory, kinds: Mapping[Role, Filesystem]) -> dict[str, UUID
             for what, value in identifiers.items()
             if any(str(value) in text for text in texts)
         }
-    for role, kind in _KINDS.items():
-        if kinds.get(role) is not kind:
-            found.pop(filesystem_name(role), None)
+    if root_filesystem is not Filesystem.XFS:  # it changes no other
+        found.pop(filesystem_name(Role.ROOT), None)
     return found
 
 
