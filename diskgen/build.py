@@ -368,6 +368,7 @@ def _write_by_appliance(
             subvolume=plan.image.root_subvolume if part.role is Role.ROOT else None,
             scratch=scratch,
             accelerated=chosen.name == "kvm",
+            kernel=plan.image.kernel,
             advance=phase.advance,
         )
         phase.detail = f"{format_size(phase.done)} by libguestfs, {chosen.reason}, checked"

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,6 +96,19 @@ def frozen(root: Path) -> list[str]:
             if "i" in line.split()[0]]  # fmt: skip
 
 
+# Bits of Linux fs/xfs/libxfs/xfs_format.h that kernel 6.12 is given: read-only compatible ones, and
+# incompatible ones.
+XFS_OF_6_12 = (0xD, 0x2B)
+
+
+def features(disk: Path, start: int) -> tuple[int, ...]:
+    with disk.open("rb") as file:
+        file.seek(start)
+        block = file.read(512)
+    assert block[:4] == b"XFSB"
+    return struct.unpack(">II", block[212:220])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_the_same_tree_as_in_ext4(layout: Path, diskgen: Program) -> None:
     trees = []
@@ -111,6 +125,8 @@ def test_the_same_tree_as_in_ext4(layout: Path, diskgen: Program) -> None:
             capture_output=True, text=True, check=True,
         ).stdout.splitlines()  # fmt: skip
         assert {f"TYPE={kind}", f"UUID={part['filesystem_uuid']}", "LABEL=root"} <= set(blkid)
+        if kind == "xfs":
+            assert features(disk, part["start"]) == XFS_OF_6_12
         with root_of(disk, plan) as root:
             trees.append((listing(root), frozen(root)))
         disk.unlink()

@@ -21,7 +21,7 @@ from ..layout import Filesystem, Layout, Partition
 from ..run import PIPE, run, running
 from ..tree import Directory
 from ..units import MIB, align_up, format_size
-from . import tarball
+from . import tarball, xfs_features
 
 KINDS: Final = (Filesystem.XFS, Filesystem.BTRFS)
 _WORKER: Final = Path(__file__).with_name("appliance_worker.py")
@@ -74,11 +74,13 @@ def populate(
     subvolume: str | None = None,
     scratch: Path,
     accelerated: bool,
+    kernel: str,
     advance: Callable[[int], None],
 ) -> None:
     """Make the partition's filesystem (one of KINDS), fill it with a tree and have it checked.
 
-    ``subvolume`` is the one of btrfs that is made for the tree, ``scratch`` is for temporary files;
+    ``subvolume`` is the one of btrfs that is made for the tree, ``kernel`` is the release of the
+    one that will mount it, ``scratch`` is for temporary files;
     ``advance`` gets bytes of content. Raises HostError when the appliance does not start,
     UsageError (disk-size) when the tree does not fit, VerifyError for anything else it reports.
     """
@@ -90,6 +92,7 @@ def populate(
         "sector_size": layout.sector_size,
         "partition": part.number,
         "filesystem": str(part.filesystem),
+        "features": xfs_features.options(kernel) if part.filesystem is Filesystem.XFS else [],
         "label": part.label,
         "uuid": str(part.fs_uuid),
         "subvolume": subvolume,
