@@ -103,6 +103,11 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         # A file that this user may not see, a name that is too long: nobody's bug.
         return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
+    if isinstance(error, OSError):
+        # A disk that is full or broken, found where there is a descriptor and no name.
+        return _failed(HostError(f"a file cannot be read or written: {error.strerror or error}"))
+    if isinstance(error, MemoryError):
+        return _failed(HostError("this machine has too little memory free"))
     import traceback
 
     from . import runlog

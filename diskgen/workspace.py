@@ -98,4 +98,10 @@ def writing(place: Path) -> Iterator[None]:
                 hint="free some space or choose another directory",
                 setting="output",
             ) from error
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            raise HostError(
+                f"reading or writing for '{place}' failed: {error.strerror or error}",
+                hint="the kernel's log may tell more; choose another directory",
+                setting="output",
+            ) from error
         raise

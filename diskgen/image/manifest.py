@@ -84,8 +84,9 @@ class Platform:
 def parse_any(data: bytes, what: str) -> Manifest | tuple[Platform, ...]:
     """Return a manifest, or the platforms of an index. Raises SourceError naming ``what``."""
     value = _object(data, f"the manifest of '{what}'", MANIFEST_BYTES)
-    kind = value.get("mediaType")
-    if kind is None:  # optional in OCI: the members tell
+    kind = _text(value, "mediaType", f"the manifest of '{what}'")
+    _notes(value, what)
+    if not kind:  # optional in OCI: the members tell
         kind = (
             "application/vnd.oci.image.index.v1+json"
             if "manifests" in value
@@ -128,6 +129,7 @@ def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple
         raise SourceError(
             f"the config of '{what}' lists {len(diff_ids)} diff_ids for {layers} layers"
         )
+    _text(value, "created", f"the config of '{what}'")
     inner = value.get("config")
     if inner is not None and not isinstance(inner, dict):
         raise SourceError(f"the config of '{what}' is malformed")
@@ -193,6 +195,26 @@ def _object(data: bytes, what: str, limit: Budget) -> dict[str, Any]:
         raise SourceError(f"{what} cannot be used: {error}") from None
 
 
+def _text(value: dict[str, Any], key: str, what: str) -> str:
+    """Return a text that may be missing: empty then."""
+    found = value.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise SourceError(f"{what} is malformed: its '{key}' is no text")
+    return found
+
+
+def _notes(value: dict[str, Any], what: str) -> dict[str, str]:
+    """Return the annotations, all of them texts."""
+    found = value.get("annotations")
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise SourceError(f"the manifest of '{what}' is malformed: its 'annotations' are no texts")
+    return found
+
+
 def _list(value: dict[str, Any], key: str, what: str) -> list[Any]:
     items = value.get(key)
     if not isinstance(items, list):
@@ -219,16 +241,16 @@ def _platform(value: object, what: str, *, oci: bool) -> Platform:
     descriptor = _descriptor(value, what)
     assert isinstance(value, dict)
     stated = value.get("platform")
-    platform = stated or {}
-    notes = value.get("annotations") or {}
-    if not isinstance(platform, dict) or not isinstance(notes, dict):
-        raise SourceError(f"the index of '{what}' is malformed")
+    platform, index = stated or {}, f"the index of '{what}'"
+    notes = _notes(value, what)
+    if not isinstance(platform, dict):
+        raise SourceError(f"{index} is malformed: its 'platform' is no object")
     return Platform(
-        str(platform.get("os") or ""),
-        str(platform.get("architecture") or ""),
-        str(platform.get("variant") or ""),
+        _text(platform, "os", index),
+        _text(platform, "architecture", index),
+        _text(platform, "variant", index),
         descriptor,
-        str(notes.get("org.opencontainers.image.ref.name") or ""),
+        _text(notes, "org.opencontainers.image.ref.name", index),
         stated=stated is not None or not oci,  # Docker's lists have no way to leave it out
         zstd=oci and notes.get(_ZSTD) == "true",
     )

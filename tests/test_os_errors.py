@@ -1,0 +1,56 @@
+"""Whatever the kernel refuses is told in words, also where it names no file."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from diskgen.errors import HostError
+from diskgen.workspace import writing
+
+from .oci import bootable
+from .program import Program, as_nobody
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENOSPC, errno.ESTALE])
+def test_a_failure_without_a_name(number: int, tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught, writing(tmp_path):
+        raise OSError(number, "words of the kernel")
+    assert str(tmp_path) in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_pipe_that_nobody_reads_is_no_failure_of_a_disk(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), writing(tmp_path):
+        raise BrokenPipeError(errno.EPIPE, "x")
+
+
+def test_files_of_limited_size(diskgen: Program, images: Path) -> None:
+    """The first write, a truncation, or a later write fails: each size another one."""
+    layout = bootable(images / "os")
+    for blocks in (0, 1, 8, 200, 4000):
+        limit = ["/bin/sh", "-c", f'ulimit -f {blocks}; exec "$@"', "-"]
+        done = diskgen.run("raw", f"oci:{layout}", "-o", "x.raw", "--progress", "none", wrap=limit)
+        assert done.returncode in (4, 5), (blocks, done.stderr)
+        assert done.stderr.startswith("error: "), (blocks, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert "x.raw" not in diskgen.left_behind()
+
+
+def test_no_usable_tmpdir(diskgen: Program, images: Path) -> None:
+    layout = bootable(images / "os")
+    code = (
+        "import sys, tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/none'];"
+        "from diskgen.__main__ import main; sys.exit(main())"
+    )
+    python = diskgen.path.with_name("python3")
+    done = subprocess.run(
+        as_nobody([python, "-c", code, "raw", f"oci:{layout}", "-o", "x.raw"]),
+        env=diskgen.environment(TMPDIR="/nonexistent"), cwd=diskgen.place,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "TMPDIR" in done.stderr
