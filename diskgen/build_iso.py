@@ -69,6 +69,7 @@ class Payload:
     release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
     graphical: bool = False
     tree: facts.TreeFacts | None = None
+    firewall: bool = True  # False: it is known that our installer can set none up in it
     bootupd: bool = True  # False: it is known that there is no data for it
     content: Content = field(default_factory=Content)  # as far as it was read
     root: Directory | None = None
@@ -174,6 +175,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         root_password=request.root_password,
         links=request.links,
         graphical=target.graphical,
+        firewall=target.firewall,
         # Ours reads the image again on the machine, and what that asks for.
         kargs=decided.appended if anaconda else request.install_kargs,
         package_kargs=request.install_kargs,
@@ -189,6 +191,8 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         repository=installer.repository,
     )
     texts = written.texts
+    if not (anaconda or target.firewall):
+        contents.check_firewall(written, version)
     installs = "package" in request.modes and (offered.packages is not None or anaconda)
     offers = Choices(
         product=product,
@@ -331,6 +335,7 @@ def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) ->
         release=facts.os_release(stacked.merged),
         timestamp=commit.image_timestamp(image),
         graphical=facts.is_graphical(stacked.merged),
+        firewall=own.has_program(stacked.merged, contents.FIREWALL),
         tree=tree,
         bootupd=machine.bootloader != "grub" or read_payload(stacked.merged) is not None,
         content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from .accounts import key_fault, name_fault
 from .arch import MACHINES, Machine
 from .errors import UsageError
 from .link import Link, check_devices
@@ -196,6 +197,19 @@ class IsoRequest:
             check_signature(self.signature)
         _check_seed(self.seed)
         check_devices(self.links)
+        for user in self.users:
+            for setting, name in (("user", user.name), *(("user-groups", g) for g in user.groups)):
+                if (fault := name_fault(name)) is not None:
+                    what = "group" if setting == "user-groups" else "account"
+                    raise UsageError(
+                        f"no {what} can be called '{name}'", hint=fault, setting=setting
+                    )
+            if user.key is not None and (fault := key_fault(user.key)) is not None:
+                raise UsageError(
+                    f"'{user.key}' is no public key: {fault}",
+                    hint="name the .pub file",
+                    setting="user-key",
+                )
         names = [user.name for user in self.users]
         for name in names:
             if names.count(name) > 1:

@@ -26,8 +26,9 @@ from diskgen.install import dialogue, disks, image_mode, medium, origin, package
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
+from diskgen.install.identity import set_up
 from diskgen.install.medium import Medium
-from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log, set_up
+from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log
 from diskgen.iso import elf, mediacheck
 from diskgen.iso.master import Medium as Tree
 from diskgen.iso.master import master

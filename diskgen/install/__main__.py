@@ -24,6 +24,7 @@ from . import (
     connect,
     dialogue,
     disks,
+    identity,
     image_mode,
     medium,
     network,
@@ -164,6 +165,11 @@ def _check(
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
         return None
     image_mode.check(wanted)
+    if wanted.firewall and wanted.image.transport != "registry" and not here.firewall:
+        raise UsageError(
+            f"the kickstart sets up a firewall, and the image has no '{identity.FIREWALL}'",
+            hint="install firewalld in the image, or leave 'firewall' out",
+        )
     payload.check_signed(wanted.image, signed=here.signed)
     image = payload.look(wanted.image, installed_machine(), _shown(consoles))
     if disk is not None:
@@ -197,7 +203,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     def warn(text: str) -> None:
         consoles.say(f"  warning: {text}")
 
-    target.set_up(installed, wanted, warn)
+    identity.set_up(installed, wanted, warn)
     connect.write(installed, wanted.links, network.devices(), warn)
     for number, script in enumerate(wanted.after, 1):
         target.run_script(script, number, installed, _PLACE)

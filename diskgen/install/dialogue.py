@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from ..accounts import name_fault
 from ..errors import DiskgenError, HostError
-from ..kickstart.limits import ACCOUNT
 from ..kickstart.recipe import Account, Recipe
 from .console import Consoles
 from .disks import Disk
+from .identity import ADMINISTRATORS
 from .medium import Medium
-from .target import ADMINISTRATORS
 
 _ERASE: Final = "erase"
 _TRIES: Final = 5
@@ -93,9 +93,9 @@ def _account(consoles: Consoles) -> str:
     """Return the name of an account, or nothing."""
     for _ in range(_TRIES):
         name = consoles.ask("User name: ")
-        if not name or ACCOUNT.fullmatch(name):
+        if not name or name_fault(name) is None:
             return name
-        consoles.say("Please use a to z, digits, _ and -, a letter first.")
+        consoles.say("Please use letters, digits, '_', '-' and '.', a letter first.")
     raise Declined("there was no user name")
 
 

@@ -51,6 +51,7 @@ class Medium:
     kickstart_version: str
     packages: str | None  # kind of the packages on the medium
     device: Path | None  # None: started from the network, there is none
+    firewall: bool = True  # False: it is known that the medium's image cannot set one up
 
 
 def read() -> Medium:
@@ -69,6 +70,7 @@ def read() -> Medium:
             modes=tuple(facts["modes"]),
             kickstart_version=facts["kickstart_version"],
             packages=facts["packages"],
+            firewall=facts.get("firewall", True),
             device=Path(device).resolve() if device else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

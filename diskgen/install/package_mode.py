@@ -19,7 +19,7 @@ from ..kickstart.recipe import PackageSource, Recipe
 from ..layout import Content, Filesystem, Layout, Partition, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
-from . import dnf, medium
+from . import dnf, identity, medium
 from . import target as targets
 from .disks import Disk, partition_path
 from .image_mode import reread, zero
@@ -213,8 +213,10 @@ def _debian(recipe: Recipe, machine: Machine, target: Target) -> None:
     wanted = [*_DEBIAN, *_DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]]
     if not any(name.startswith("linux-image-") for name in names):
         wanted.append("linux-image-{kernel}")
-    if recipe.timezone not in (None, *targets.UTC):
+    if recipe.timezone not in (None, *identity.UTC):
         wanted.append("tzdata")
+    if recipe.firewall:
+        wanted.append("firewalld")
     include = ",".join(dict.fromkeys([*(n.format(kernel=kernel) for n in wanted), *names]))
     # A directory of packages is of no suite, and what is essential is then looked for in all.
     flat = any(line.endswith(" ./") for line in _apt_lines(source, suite))
@@ -287,7 +289,8 @@ def rpm_names(recipe: Recipe, machine: Machine, *, uefi: bool) -> tuple[str, ...
     source = recipe.packages
     assert source is not None
     kind = recipe.storage.filesystem or Filesystem.EXT4
-    wanted = [*_FEDORA, _CHECKERS[kind], *_FEDORA_LOADER["uefi" if uefi else "bios"]]
+    firewall = ["firewalld"] if recipe.firewall else []
+    wanted = [*firewall, *_FEDORA, _CHECKERS[kind], *_FEDORA_LOADER["uefi" if uefi else "bios"]]
     if not any(name.startswith("kernel") for name in source.names):
         wanted.insert(0, "kernel")
     found = [name.format(suffix=machine.efi_suffix) for name in wanted]

@@ -1,29 +1,23 @@
-"""The installed system while it is being set up: mounted, entered, given its users and names."""
+"""The installed system while it is being set up: mounted, entered, its scripts run."""
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..errors import HostError, ToolError
-from ..kickstart.recipe import Account, Recipe, Script
+from ..kickstart.recipe import Script
 from ..run import run
 
 PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
 ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
-_ZONES: Final = "usr/share/zoneinfo"
-UTC: Final = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu")  # the C library knows it without a file
-_MODE_LINE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
 _MAX_LINKS: Final = 40  # as the kernel has it
 _API: Final = ("dev", "proc", "sys", "run")
 _LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home")
-_SHELL: Final = "/bin/sh"
-ADMINISTRATORS: Final = ("wheel", "sudo")  # groups, by distribution
 _FOUND_EFI: Final = "/sys/firmware/efi/efivars"
 
 
@@ -150,46 +144,6 @@ def _unmount(place: Path) -> None:
     run(["umount", "-R", "-l", place], ok=(0, 1, 32))
 
 
-def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
-    """Give the target its accounts, names and services. Raises DiskgenError.
-
-    ``warn`` is told what the system does not have, and can do without.
-    """
-    for name, number in recipe.groups.items():
-        if not _has_line(target, "group", name):
-            numbered = [] if number is None else ["--gid", str(number)]
-            target.run("groupadd", *numbered, name)
-    for account in recipe.accounts:
-        _add_user(target, account)
-    if recipe.root is not None:
-        _secure(target, recipe.root)
-    if recipe.hostname:
-        target.write("etc/hostname", f"{recipe.hostname}\n")
-    if recipe.language:
-        target.write("etc/locale.conf", f"LANG={recipe.language}\n")
-        if target.place("etc/default/locale").exists():
-            target.write("etc/default/locale", f"LANG={recipe.language}\n")
-    if recipe.keyboard:
-        target.write("etc/vconsole.conf", f"KEYMAP={recipe.keyboard}\n")
-    if recipe.timezone:
-        zones = target.place(_ZONES)
-        zone = target.place(f"{_ZONES}/{recipe.timezone}")
-        link = target.folder("etc") / "localtime"
-        if recipe.timezone in UTC or (zone.is_file() and zone.is_relative_to(zones)):
-            link.unlink(missing_ok=True)
-            link.symlink_to(f"../{_ZONES}/{recipe.timezone}")
-        else:
-            warn(f"the system has no time zone '{recipe.timezone}', its own is kept")
-    if recipe.selinux:
-        config = target.place("etc/selinux/config")
-        if config.is_file():
-            text = config.read_text(errors="replace")
-            config.write_text(_MODE_LINE.sub(f"SELINUX={recipe.selinux}", text))
-    for verb, units in (("enable", recipe.enabled), ("disable", recipe.disabled)):
-        for unit in units:
-            target.run("systemctl", verb, unit)
-
-
 def label(target: Target) -> None:
     """Give what was changed its SELinux labels, where the target has a policy."""
     config = target.place("etc/selinux/config")
@@ -240,57 +194,3 @@ def copy_log(target: Target, log: Path) -> None:
 def has_uefi() -> bool:
     """Say whether this machine was started by UEFI."""
     return Path(_FOUND_EFI).parent.is_dir()
-
-
-def _add_user(target: Target, account: Account) -> None:
-    target.folder("home")  # a link to var/home, which the first boot would make
-    options: list[str] = []
-    if account.groups:
-        known = [group for group in ADMINISTRATORS if _has_group(target, group)]
-        groups = [known[0] if g in ADMINISTRATORS and known else g for g in account.groups]
-        missing = [group for group in groups if not _has_group(target, group)]
-        for group in missing:
-            target.run("groupadd", "--system", group)
-        options += ["--groups", ",".join(dict.fromkeys(groups))]
-    for flag, value in (("--shell", account.shell), ("--uid", account.uid),
-                        ("--comment", account.gecos)):  # fmt: skip
-        if value is not None:
-            options += [flag, str(value)]
-    if _has_line(target, "passwd", account.name):
-        if options:
-            target.run("usermod", *options, account.name)
-    else:
-        shell = account.shell or ("/bin/bash" if target.has("bash") else _SHELL)
-        more = [] if account.shell else ["--shell", shell]
-        target.run("useradd", "--create-home", *more, *options, account.name)
-    _secure(target, account)
-
-
-def _secure(target: Target, account: Account) -> None:
-    """Set an account's password and keys."""
-    if account.password is not None:
-        line = f"{account.name}:{account.password}\n".encode()
-        target.run("chpasswd", *(["--encrypted"] if account.crypted else []), stdin=line)
-    if account.locked:
-        target.run("usermod", "--lock", account.name)
-    if account.keys:
-        script = (
-            'home=$(getent passwd "$1" | cut -d: -f6); mkdir -p "$home/.ssh"; '
-            'cat >>"$home/.ssh/authorized_keys"; chmod 700 "$home/.ssh"; '
-            'chmod 600 "$home/.ssh/authorized_keys"; chown -R "$1:" "$home/.ssh"'
-        )
-        text = "".join(f"{key}\n" for key in account.keys)
-        target.run(_SHELL, "-ec", script, "sh", account.name, stdin=text.encode())
-
-
-def _has_group(target: Target, name: str) -> bool:
-    return _has_line(target, "group", name)
-
-
-def _has_line(target: Target, table: str, name: str) -> bool:
-    lines: Sequence[str] = ()
-    for place in ("etc", "usr/lib"):
-        path = target.place(f"{place}/{table}")
-        if path.is_file():
-            lines = [*lines, *path.read_text(errors="replace").splitlines()]
-    return any(line.startswith(f"{name}:") for line in lines)

@@ -13,7 +13,7 @@ from ..arch import Machine
 from ..config import IsoRequest
 from ..errors import SourceError, UsageError
 from ..image.model import Image
-from ..kickstart import language, recipe
+from ..kickstart import language, limits, recipe
 from ..kickstart.language import Parsed
 from ..layout import Content
 from ..tree import Directory, File, regular
@@ -23,6 +23,7 @@ from .menu import Choices
 from .merging import Met
 from .packages import Source
 
+FIREWALL: Final = "firewall-offline-cmd"  # firewalld's, for systems that do not run
 FACTS: Final = "medium.json"
 _VERSION: Final = 1  # of it
 _CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
@@ -137,8 +138,10 @@ def _merged(
     assert request.kickstart is not None
     text, name = language.read(request.kickstart, "kickstart"), request.kickstart.name
     user = language.parse(text, version, name, setting="kickstart")
-    if not anaconda:
-        with errors_about("kickstart"):
+    with errors_about("kickstart"):
+        if anaconda:
+            limits.check_names(user)
+        else:
             recipe.check(user)
     packages = merging.for_packages(user)
     settings = settings if packages else asked
@@ -170,6 +173,17 @@ def errors_about(setting: str) -> Iterator[None]:
     except UsageError as error:
         error.setting = error.setting or setting
         raise
+
+
+def check_firewall(written: Written, version: str) -> None:
+    """Refuse a firewall that the image has no program for. Raises UsageError."""
+    text = written.texts.get("unattended-image.ks")
+    if text is not None and recipe.check(language.parse(text, version, "it")).firewall:
+        raise UsageError(
+            f"the kickstart sets up a firewall, and the image has no '{FIREWALL}'",
+            hint="install firewalld in the image, or leave 'firewall' out",
+            setting="kickstart",
+        )
 
 
 def doubts(written: Written, content: Content) -> Iterator[str]:
@@ -250,6 +264,7 @@ def room(
         "signature": request.signature,  # None: as the image says
         "origin": f"{settings.rule}{settings.reference}",
         "kickstart_version": version,
+        "firewall": settings.firewall,
         "packages": offered.source.kind if offered.source is not None else None,
     }
     root.add(FACTS, regular((json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()))

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from .. import resources
+from .. import keymap, resources
+from ..accounts import key_fault, name_fault
 from ..config import User
 from ..errors import UsageError
-from ..kickstart import language
+from ..kickstart import language, limits
 from ..link import Link, Way, is_mac
 from . import partitions, probe
 
@@ -65,6 +67,7 @@ class Settings:
     root_password: str | None = None  # crypted
     links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
+    firewall: bool = True  # False: the image is known to have no program that sets one up
     kargs: tuple[str, ...] = ()
     package_kargs: tuple[str, ...] = ()  # where packages are installed
     subvolume: str = "root"  # the root, on btrfs
@@ -162,6 +165,10 @@ def text_of(commands: Iterable[Command]) -> str:
 
 def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
     disk = _word(how.disk.removeprefix("/dev/"), _DISK)
+    if limits.is_partition(disk):
+        raise UsageError(
+            f"'{how.disk}' is a partition", hint="name the whole disk, such as vda", setting=_DISK
+        )
     label = " --disklabel=gpt" if how.gpt else ""
     text = f"# Written by diskgen. ERASES this disk.\nignoredisk --only-use={disk}"
     yield Command(word="ignoredisk", text=text, setting=_DISK)
@@ -274,7 +281,7 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
         text = f"lang {_word(settings.language, 'language')}"
         yield Command(word="lang", text=text, setting="language" if given.language else None)
     if settings.keyboard:
-        text = f"keyboard {_word(settings.keyboard, 'keyboard')}"
+        text = f"keyboard {_keyboard(settings.keyboard)}"
         yield Command(word="keyboard", text=text, setting="keyboard" if given.keyboard else None)
     if settings.timezone:
         text = f"timezone {_word(settings.timezone, 'timezone')} --utc"
@@ -289,9 +296,9 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
 
 
 def _account(user: User) -> Iterator[Command]:
-    words = [f"user --name={_word(user.name, 'user')}"]
+    words = [f"user --name={_account_name(user.name, 'user')}"]
     if user.groups:
-        groups = ",".join(_word(group, "user-groups") for group in user.groups)
+        groups = ",".join(_account_name(group, "user-groups") for group in user.groups)
         words.append(f"--groups={groups}")
     if user.password:
         crypted = _crypted(user.password, "user-password-hash")
@@ -300,7 +307,8 @@ def _account(user: User) -> Iterator[Command]:
         words.append("--lock")
     yield Command(word="user", text=" ".join(words), setting="user", values=(user.name,))
     if user.key:
-        text = f'sshkey --username={user.name} "{_plain(user.key, "user-key")}"'
+        _valid(key_fault(user.key), user.key, "user-key")
+        text = f"sshkey --username={user.name} {shlex.quote(user.key)}"
         yield Command(word="sshkey", text=text, setting="user-key", values=(user.name,))
 
 
@@ -368,6 +376,27 @@ def _word(text: str, setting: str) -> str:
     return _matching(_WORD, text, setting) if not text.startswith("/") else "/" + _matching(
         _WORD, text[1:], setting
     )  # fmt: skip
+
+
+def _account_name(text: str, setting: str) -> str:
+    return _valid(name_fault(text), text, setting)
+
+
+def _keyboard(text: str) -> str:
+    found = keymap.split(text)
+    if found is None:
+        hint = "write it as us, de-nodeadkeys or us(intl)"
+        raise UsageError(f"'{text}' is no keyboard", hint=hint, setting="keyboard")
+    layout, variant = found
+    return layout if variant is None else f"--xlayouts='{layout} ({variant})'"
+
+
+def _valid(fault: str | None, text: str, setting: str) -> str:
+    if fault is not None:
+        raise UsageError(
+            f"'{text}' cannot be written into a kickstart", hint=fault, setting=setting
+        )
+    return text
 
 
 def _plain(text: str, setting: str) -> str:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from .. import accounts, keymap
 from ..errors import UsageError
 from .language import FETCHED, PACKAGES, SCRIPTS, Parsed
 
-ACCOUNT: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # useradd(8)
 FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 # Their answers are ours already, or do not matter here.
 _WITHOUT_EFFECT: Final = frozenset(
@@ -25,11 +25,17 @@ _WITHOUT_EFFECT: Final = frozenset(
 )  # fmt: skip
 _TAKEN: Final = frozenset(
     {
-        "autopart", "bootloader", "clearpart", "ignoredisk", "part", "partition", "reqpart",
-        "keyboard", "lang", "network", "ostreecontainer", "poweroff", "shutdown", "halt", "reboot",
-        "rootpw", "selinux", "services", "sshkey", "timezone", "user", "group", "url", "repo",
+        "autopart", "bootloader", "clearpart", "firewall", "ignoredisk", "part", "partition",
+        "reqpart", "keyboard", "lang", "network", "ostreecontainer", "poweroff", "shutdown", "halt",
+        "reboot", "rootpw", "selinux", "services", "sshkey", "timezone", "user", "group",
+        "url", "repo",
     }
 )  # fmt: skip
+_PARTITION: Final = re.compile(
+    r"(?:[shv]d|xvd|dasd)[a-z]+[0-9]+|(?:nvme[0-9]+n[0-9]+|mmcblk[0-9]+|nbd[0-9]+|md[0-9]+)p[0-9]+"
+    r"|disk/by-[a-z]+/.+-part[0-9]+|disk/by-(?:uuid|label|partuuid|partlabel)/.+",
+    re.ASCII,
+)
 _PLACES: Final = ("/", "/boot", "/boot/efi", "biosboot")
 _RUN: Final = (0, 1)  # of language.SCRIPTS
 _CLEAR_ALL: Final = 1  # of pykickstart's constants
@@ -56,6 +62,7 @@ _PROTOCOLS: Final = ("", "dhcp", "bootp", "static")
 
 def check(parsed: Parsed) -> None:
     """Refuse what this installer does not do. Raises UsageError naming the file and the line."""
+    check_names(parsed)
     handler, name = parsed.handler, parsed.name
     unknown = [
         (command.lineno, word)
@@ -110,12 +117,52 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
             if getattr(link, field, None):
                 yield link.lineno, f"network {option}", _LINKS
     for user in handler.user.userList:
-        if not ACCOUNT.fullmatch(user.name):
-            yield user.lineno, f"user --name={user.name}", "use a to z, digits, _ and -"
-        for option, value in (("--homedir", user.homedir), ("--gid", user.gid)):
-            if value not in ("", None):
-                yield user.lineno, f"user {option}", None
+        if user.homedir:
+            yield user.lineno, "user --homedir", None
+    keyboard = handler.keyboard
+    for text in (keyboard.vc_keymap, keyboard.keyboard, *(keyboard.x_layouts or ())):
+        if text and keymap.split(text) is None:
+            yield keyboard.lineno, f"keyboard {text}", "write it as us, de-nodeadkeys or us(intl)"
+    yield from _of_disks(handler)
     yield from _of_packages(handler)
+
+
+def _of_disks(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401
+    named = [(handler.ignoredisk, name) for name in handler.ignoredisk.onlyuse or ()]
+    named += [(handler.clearpart, name) for name in handler.clearpart.drives or ()]
+    named += [(part, part.disk) for part in handler.partition.partitions if part.disk]
+    for command, name in named:
+        if is_partition(name):
+            yield command.lineno, f"a disk that is a partition, {name}", "name the whole disk"
+
+
+def is_partition(name: str) -> bool:
+    """Say whether a kernel's name, or a link below /dev/disk, is a partition's."""
+    return _PARTITION.fullmatch(name.removeprefix("/dev/")) is not None
+
+
+def check_names(parsed: Parsed) -> None:
+    """Refuse what no installer can make an account or a group of.
+
+    Raises UsageError naming the file and the line.
+    """
+    handler = parsed.handler
+    named = [(user.lineno, user.name) for user in handler.user.userList]
+    for user in handler.user.userList:
+        named += [(user.lineno, group_name(group)) for group in user.groups]
+    named += [(group.lineno, group.name) for group in handler.group.groupList]
+    named += [(key.lineno, key.username) for key in handler.sshkey.sshUserList]
+    for line, name in named:
+        if (fault := accounts.name_fault(name)) is not None:
+            raise UsageError(
+                f"'{parsed.name}', line {line}: no account or group can be called '{name}'",
+                hint=fault,
+            )
+
+
+def group_name(value: object) -> str:
+    """Return a group's name, which pykickstart gives alone or with a number."""
+    return str(value[0] if isinstance(value, tuple) else value).partition("(")[0].strip()
 
 
 def _of_packages(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401

@@ -58,6 +58,7 @@ class Account:
     groups: tuple[str, ...] = ()
     shell: str | None = None
     uid: int | None = None
+    gid: int | None = None
     gecos: str | None = None
     keys: tuple[str, ...] = ()
 
@@ -103,6 +104,7 @@ class Recipe:
     disabled: tuple[str, ...] = ()
     groups: Mapping[str, int | None] = field(default_factory=dict)  # their numbers, where given
     selinux: str | None = None
+    firewall: tuple[str, ...] = ()  # arguments of firewall-offline-cmd(1)
     after: tuple[Script, ...] = ()
     end: str | None = None  # poweroff, reboot or halt; None: whoever is there is asked
 
@@ -156,6 +158,7 @@ def check(parsed: Parsed) -> Recipe:
         disabled=tuple(handler.services.disabled or ()),
         groups={group.name: group.gid for group in handler.group.groupList},
         selinux={0: "disabled", 1: "enforcing", 2: "permissive"}.get(handler.selinux.selinux),
+        firewall=tuple(_firewall(handler)),
         after=tuple(_scripts(handler.scripts, 1)),
         end=_end(handler),
     )
@@ -231,9 +234,10 @@ def _accounts(handler: Any) -> Iterator[Account]:  # noqa: ANN401
             password=user.password or None,
             crypted=bool(user.isCrypted),
             locked=bool(user.lock),
-            groups=tuple(_group(group) for group in user.groups),
+            groups=tuple(limits.group_name(group) for group in user.groups),
             shell=user.shell or None,
             uid=user.uid,
+            gid=user.gid,
             gecos=user.gecos or None,
             keys=tuple(keys.pop(user.name, ())),
         )
@@ -242,9 +246,21 @@ def _accounts(handler: Any) -> Iterator[Account]:  # noqa: ANN401
             yield Account(name=name, keys=tuple(lines))
 
 
-def _group(value: object) -> str:
-    """Return a group's name, which pykickstart gives alone or with a number."""
-    return str(value[0] if isinstance(value, tuple) else value).partition("(")[0].strip()
+def _firewall(handler: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield the arguments that Anaconda gives to firewalld's program as well."""
+    command = handler.firewall
+    if not command.seen or getattr(command, "use_system_defaults", None):
+        return
+    if not command.enabled:
+        yield "--disabled"
+        return
+    yield "--enabled"
+    for option, values in (
+        ("trust", command.trusts), ("port", command.ports), ("service", command.services),
+        ("remove-service", getattr(command, "remove_services", ())),
+    ):  # fmt: skip
+        for value in values or ():
+            yield f"--{option}={value}"
 
 
 def _root(handler: Any) -> Account | None:  # noqa: ANN401

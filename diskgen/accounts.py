@@ -1,0 +1,43 @@
+"""What accounts, groups and their keys may look like: one rule for options and both installers.
+
+Names are those that useradd(8) of shadow-utils takes since 4.14, and Anaconda; older ones take some
+of them by an option. Keys: "AUTHORIZED_KEYS FILE FORMAT" of sshd(8).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_NAME: Final = 32
+_NAME: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?", re.ASCII)
+_USUAL: Final = re.compile(r"[a-z_][a-z0-9_-]*\$?", re.ASCII)  # as all of them take it
+_KEY: Final = re.compile(
+    r"(?:^|[ \t])(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+[ \t]+[A-Za-z0-9+/]+=*(?:[ \t]|$)",
+    re.ASCII,
+)
+
+
+def name_fault(name: str) -> str | None:
+    """Return why an account or a group cannot have a name; None: it can."""
+    if len(name) > MAX_NAME:
+        return f"it has {len(name)} characters, not up to {MAX_NAME}"
+    if not _NAME.fullmatch(name):
+        return "use letters, digits, '_', '-' and '.', and no '-' at the beginning"
+    if name.isdigit() or name in (".", ".."):
+        return "it would be taken for a number or a directory"
+    return None
+
+
+def is_usual(name: str) -> bool:
+    """Say whether programs of any age take a name as it is."""
+    return _USUAL.fullmatch(name) is not None
+
+
+def key_fault(line: str) -> str | None:
+    """Return why a line is no public key for ssh, options included; None: it is one."""
+    if any(not char.isprintable() and char != "\t" for char in line):
+        return "it is not one line of text"
+    if not _KEY.search(line):
+        return "it has no kind and key, such as 'ssh-ed25519 AAAA…'"
+    return None

@@ -1,0 +1,178 @@
+"""What an installed system is given of its own: accounts, names, keyboard, firewall, services."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from .. import keymap
+from ..accounts import is_usual
+from ..kickstart.recipe import Account, Recipe
+from ..run import run
+from .target import Target
+
+_ZONES: Final = "usr/share/zoneinfo"
+UTC: Final = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu")  # the C library knows it without a file
+_MODE_LINE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
+_KEYMAPS: Final = ("usr/lib/kbd/keymaps", "usr/share/kbd/keymaps", "usr/share/keymaps")
+FIREWALL: Final = "firewall-offline-cmd"  # firewalld's, for systems that do not run
+_SHELL: Final = "/bin/sh"
+ADMINISTRATORS: Final = ("wheel", "sudo")  # groups, by distribution
+
+
+def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
+    """Give the target its accounts, names and services. Raises DiskgenError.
+
+    ``warn`` is told what the system does not have, and can do without.
+    """
+    for name, number in recipe.groups.items():
+        if not _has_line(target, "group", name):
+            _add_group(target, name, number)
+    for account in recipe.accounts:
+        _add_user(target, account)
+    if recipe.root is not None:
+        _secure(target, recipe.root)
+    if recipe.hostname:
+        target.write("etc/hostname", f"{recipe.hostname}\n")
+    if recipe.language:
+        target.write("etc/locale.conf", f"LANG={recipe.language}\n")
+        if target.place("etc/default/locale").exists():
+            target.write("etc/default/locale", f"LANG={recipe.language}\n")
+    if recipe.keyboard:
+        _set_keyboard(target, recipe.keyboard)
+    if recipe.timezone:
+        zones = target.place(_ZONES)
+        zone = target.place(f"{_ZONES}/{recipe.timezone}")
+        link = target.folder("etc") / "localtime"
+        if recipe.timezone in UTC or (zone.is_file() and zone.is_relative_to(zones)):
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"../{_ZONES}/{recipe.timezone}")
+        else:
+            warn(f"the system has no time zone '{recipe.timezone}', its own is kept")
+    if recipe.firewall:
+        target.run(FIREWALL, *recipe.firewall)
+    if recipe.selinux:
+        config = target.place("etc/selinux/config")
+        if config.is_file():
+            text = config.read_text(errors="replace")
+            config.write_text(_MODE_LINE.sub(f"SELINUX={recipe.selinux}", text))
+    for verb, units in (("enable", recipe.enabled), ("disable", recipe.disabled)):
+        for unit in units:
+            target.run("systemctl", verb, unit)
+
+
+def _set_keyboard(target: Target, text: str) -> None:
+    """Set the keyboard of the console, and of what reads layout and variant."""
+    layout, variant = keymap.split(text) or (text, None)
+    if variant is None:
+        target.write("etc/vconsole.conf", f"KEYMAP={layout}\n")
+    else:
+        joint = f"{layout}-{variant}"
+        places = (target.place(place) for place in _KEYMAPS)
+        found = any(any(p.rglob(f"{joint}.map*")) for p in places if p.is_dir())
+        lines = f"KEYMAP={joint if found else layout}\nXKBLAYOUT={layout}\nXKBVARIANT={variant}\n"
+        target.write("etc/vconsole.conf", lines)
+    if target.place("etc/default/keyboard").exists():
+        target.write(
+            "etc/default/keyboard",
+            f'XKBMODEL="pc105"\nXKBLAYOUT="{layout.partition("-")[0]}"\n'
+            f'XKBVARIANT="{variant or layout.partition("-")[2]}"\nXKBOPTIONS=""\n',
+        )
+
+
+def _add_user(target: Target, account: Account) -> None:
+    target.folder("home")  # a link to var/home, which the first boot would make
+    options: list[str] = []
+    if account.groups:
+        known = [group for group in ADMINISTRATORS if _has_group(target, group)]
+        groups = [known[0] if g in ADMINISTRATORS and known else g for g in account.groups]
+        missing = [group for group in groups if not _has_group(target, group)]
+        for group in missing:
+            target.run("groupadd", "--system", group)
+        for group in groups:
+            _adopt(target, "group", group)
+        options += ["--groups", ",".join(dict.fromkeys(groups))]
+    if account.gid is not None:
+        if not _has_number(target, "group", account.gid):
+            _add_group(target, account.name, account.gid)
+        options += ["--gid", str(account.gid)]
+    for flag, value in (("--shell", account.shell), ("--uid", account.uid),
+                        ("--comment", account.gecos)):  # fmt: skip
+        if value is not None:
+            options += [flag, str(value)]
+    if _has_line(target, "passwd", account.name):
+        for table in ("passwd", "shadow"):
+            _adopt(target, table, account.name)
+        if options:
+            target.run("usermod", *options, account.name)
+    else:
+        shell = account.shell or ("/bin/bash" if target.has("bash") else _SHELL)
+        more = [] if account.shell else ["--shell", shell]
+        more += _despite_its_name(target, account.name)
+        target.run("useradd", "--create-home", *more, *options, account.name)
+    _secure(target, account)
+
+
+def _secure(target: Target, account: Account) -> None:
+    """Set an account's password and keys."""
+    if account.password is not None:
+        line = f"{account.name}:{account.password}\n".encode()
+        target.run("chpasswd", *(["--encrypted"] if account.crypted else []), stdin=line)
+    if account.locked:
+        target.run("usermod", "--lock", account.name)
+    if account.keys:
+        script = (
+            'home=$(getent passwd "$1" | cut -d: -f6); mkdir -p "$home/.ssh"; '
+            'cat >>"$home/.ssh/authorized_keys"; chmod 700 "$home/.ssh"; '
+            'chmod 600 "$home/.ssh/authorized_keys"; chown -R "$1:" "$home/.ssh"'
+        )
+        text = "".join(f"{key}\n" for key in account.keys)
+        target.run(_SHELL, "-ec", script, "sh", account.name, stdin=text.encode())
+
+
+def _despite_its_name(target: Target, name: str) -> list[str]:
+    """Return the option by which a useradd takes a name that not all of them take."""
+    if is_usual(name):
+        return []
+    words = run(["chroot", target.root, "useradd", "--help"], ok=range(256)).text
+    return ["--badname"] if "--badname" in words else []
+
+
+def _add_group(target: Target, name: str, number: int | None) -> None:
+    target.run("groupadd", *([] if number is None else ["--gid", str(number)]), name)
+
+
+def _adopt(target: Target, table: str, name: str) -> None:
+    """Copy a line of /usr/lib's table into /etc's, which alone the programs of shadow-utils see."""
+    place, base = target.place(f"etc/{table}"), target.place(f"usr/lib/{table}")
+    text = place.read_text(errors="surrogateescape") if place.is_file() else ""
+    if not base.is_file() or any(line.startswith(f"{name}:") for line in text.splitlines()):
+        return
+    lines = base.read_text(errors="surrogateescape").splitlines()
+    found = [line for line in lines if line.startswith(f"{name}:")][:1]
+    if found and place.is_file():
+        joint = "" if not text or text.endswith("\n") else "\n"
+        with place.open("a", errors="surrogateescape") as file:
+            file.write(f"{joint}{found[0]}\n")
+
+
+def _has_number(target: Target, table: str, number: int) -> bool:
+    return any(line.split(":")[2:3] == [str(number)] for line in _lines(target, table))
+
+
+def _has_group(target: Target, name: str) -> bool:
+    return _has_line(target, "group", name)
+
+
+def _has_line(target: Target, table: str, name: str) -> bool:
+    return any(line.startswith(f"{name}:") for line in _lines(target, table))
+
+
+def _lines(target: Target, table: str) -> Sequence[str]:
+    lines: Sequence[str] = ()
+    for place in ("etc", "usr/lib"):
+        path = target.place(f"{place}/{table}")
+        if path.is_file():
+            lines = [*lines, *path.read_text(errors="replace").splitlines()]
+    return lines
