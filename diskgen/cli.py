@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,11 +50,37 @@ examples:
 """
 
 
+_NO_CHOICE: Final = re.compile(
+    r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)"
+)
+# What other tools of this field call it.
+_MEANT: Final = {
+    "anaconda-iso": "iso", "installer": "iso", "bootc-installer": "iso", "img": "raw",
+    "disk": "raw", "azure": "vhd", "vpc": "vhd", "aws": "ami", "ec2": "ami", "gcp": "gce",
+    "vsphere": "ova", "build": "qcow2", "run": "boot", "vm": "boot", "info": "inspect",
+    "show": "inspect", "check": "doctor", "list": "ls", "clean": "prune", "rm": "prune",
+}  # fmt: skip
+
+
 class _Parser(argparse.ArgumentParser):
     """Whose complaints stay one line, whatever the arguments hold."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(visible(message))
+        super().error(visible(message) + _nearest(message))
+
+
+def _nearest(complaint: str) -> str:
+    """Return which of the choices was probably meant, in words; "" where none is near."""
+    match = _NO_CHOICE.search(complaint)
+    if match is None:
+        return ""
+    import difflib
+
+    given = match["given"].lower()
+    choices = re.findall(r"'?([^\s',]+)'?", match["choices"])
+    meant = _MEANT.get(given)
+    near = [meant] if meant in choices else difflib.get_close_matches(given, choices, 1, 0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def build_parser() -> argparse.ArgumentParser:

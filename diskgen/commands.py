@@ -27,6 +27,7 @@ from .vm import boot as machine_boot
 from .vm import media
 from .vm.qemu import VirtualMachine
 
+_FILE_SUFFIXES: Final = ("iso", "img", *(place.suffix for place in PLACES.values()))
 _EMPTY_DISK: Final = 20 * GIB  # sparse, beside a medium
 
 
@@ -88,6 +89,7 @@ def inspect(args: argparse.Namespace) -> int:
         if path.is_file():
             facts = of_file(path)
         else:
+            _refuse_missing(path, args.reference)
             facts = image.of_image(
                 parse(args.reference), machine_row(args.arch), cli.access_of(args), emit
             )
@@ -96,6 +98,24 @@ def inspect(args: argparse.Namespace) -> int:
     else:
         _print(text.to_text(facts))
     return 0
+
+
+def _refuse_missing(path: Path, reference: str) -> None:
+    """Refuse what can only be meant as a file. Raises UsageError, SourceError."""
+    suffixes = tuple(f".{suffix}" for suffix in _FILE_SUFFIXES)
+    meant = reference.startswith(("/", "./", "../", "~")) or reference.endswith(suffixes)
+    if path.is_dir():
+        raise UsageError(
+            f"'{reference}' is a directory",
+            hint=f"an image in it is called oci:{reference} or dir:{reference}",
+        )
+    bare = not set(":/@") & set(reference)
+    if meant or bare:
+        raise SourceError(
+            f"there is no file '{reference}'",
+            hint="name a disk or a medium, or an image with its registry (quay.io/project/os:1) "
+            "or its transport (oci:DIRECTORY)",
+        )
 
 
 def examine(args: argparse.Namespace) -> int:

@@ -290,6 +290,12 @@ def _sized(
     )
 
 
+def least_size(machine: Machine, sector_size: int, sizes: Mapping[Role, int]) -> int:
+    """Return the bytes of the smallest disk that any image could have; known before any is."""
+    table = specs(machine, Filesystem.EXT4, sector_size)
+    return _fixed(_sized(table, sizes, Content(), 1)) + GRAIN
+
+
 def _fixed(table: Sequence[_Spec]) -> int:
     """Return the bytes that all but the root take; the first grain is the GPT's, the last too."""
     return GRAIN + sum(spec.size for spec in table) + GRAIN

@@ -14,14 +14,15 @@ from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
 from .iso.names import check_label
 from .iso.plan import IsoPlan
+from .layout import Role, least_size
 from .place import PLACES
 from .plan import DiskPlan
 from .run import which
-from .units import format_size
+from .units import MIB, format_size
 
 
 def check_request(request: Request) -> None:
-    """Check what is known before the image is fetched. Raises PreflightError."""
+    """Check what is known before the image is fetched. Raises PreflightError, UsageError."""
     machine = MACHINES[request.arch]
     problems = list(_supported(machine, "disks"))
     uses = ["build"]
@@ -31,8 +32,35 @@ def check_request(request: Request) -> None:
     if request.output is not None:
         problems += _output(request.output, force=request.force)
     problems += _cache(request.cache)
+    sizes = () if request.disk_size is None else tuple(_disk_size(request, machine))
+    if sizes and not problems:  # alone it is as it is for an image that is known
+        raise UsageError(sizes[0].message, hint=sizes[0].hint, setting=sizes[0].setting)
     if problems:
-        raise PreflightError(problems)
+        raise PreflightError([*problems, *sizes])
+
+
+def _disk_size(request: Request, machine: Machine) -> Iterator[Problem]:
+    """Check a disk's size as far as no image is needed for that."""
+    size = request.disk_size or 0
+    sizes = {Role(role): wanted for role, wanted in request.sizes.items()}
+    least = least_size(machine, request.sector_size, sizes)
+    if size < least:
+        yield Problem(
+            code="disk-size",
+            message=f"a disk of {format_size(size)} is too small: boot partitions and tables alone "
+            f"take {format_size(least)}",
+            hint=f"a number without a unit means bytes: write {size}G"
+            if size < MIB
+            else "leave it out for a size that has room for updates",
+            setting="disk-size",
+        )
+    elif size % request.sector_size:
+        yield Problem(
+            code="disk-size",
+            message=f"the disk size '{size}' is not a multiple of the sector size "
+            f"{request.sector_size}",
+            setting="disk-size",
+        )
 
 
 def check_plan(plan: DiskPlan) -> None:

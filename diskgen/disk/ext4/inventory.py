@@ -56,10 +56,12 @@ class Inventory:
         """The number after the last inode's."""
         return FIRST_INODE + len(self.nodes)
 
-    def fault(self, node: Node, problem: str) -> SourceError:
-        """Return the error that says what is wrong with a node, by its path."""
+    def fault(
+        self, node: Node, problem: str, *, hint: str = "change it in the image's build"
+    ) -> SourceError:
+        """Return the error that says what is wrong with a node, by its path in the image."""
         path = _text(_path(self.root, node)[-_SHOWN:])
-        return SourceError(f"'{path}' of the image does not fit in ext4: {problem}")
+        return SourceError(f"'{path}' of the image does not fit in ext4: {problem}", hint=hint)
 
 
 def take(root: Directory, timestamp: int = 0) -> Inventory:
@@ -126,7 +128,7 @@ def _check_nodes(found: Inventory) -> None:
         try:
             encode(node.xattrs)
         except XattrError as error:
-            raise found.fault(node, str(error)) from None
+            raise found.fault(node, str(error), hint=_ATTRIBUTES_HINT) from None
         if isinstance(node, Directory):
             continue
         if found.links[number - FIRST_INODE] > MAX_LINKS:
@@ -161,6 +163,14 @@ def _other(_node: File) -> str:
     return ""
 
 
+_ATTRIBUTES_HINT: Final = (
+    "remove what the file does not need (setfattr -x NAME FILE) in the image's build, or choose "
+    "--rootfs xfs, which holds more"
+)
+# Where a deployment has the image's files, and a stateroot what is below its /var.
+_DEPLOYED: Final = re.compile(
+    rb"/ostree/deploy/[^/]+/(?:deploy/[^/]+(?P<path>/.+)|(?P<var>var/?.*))", re.DOTALL
+)
 _CHECKS: Final[dict[int, Callable[[File], str]]] = {
     stat.S_IFREG: _regular, stat.S_IFLNK: _symlink, stat.S_IFCHR: _device,
     stat.S_IFBLK: _device, stat.S_IFIFO: _other, stat.S_IFSOCK: _other,
@@ -176,15 +186,18 @@ def has_content(node: Node) -> bool:
 
 
 def _path(root: Directory, wanted: Node) -> bytes:
-    """Return the first path of a node; only for messages, as it looks everywhere."""
+    """Return a node's path in the image, else where it is; for messages, as it looks everywhere."""
+    elsewhere = b"?"
     stack: list[tuple[bytes, Directory]] = [(b"", root)]
     while stack:
         prefix, directory = stack.pop()
-        if directory is wanted:
-            return prefix or b"/"
         for name, node in directory.entries.items():
+            path = prefix + b"/" + name
             if node is wanted:
-                return prefix + b"/" + name
+                deployed = _DEPLOYED.match(path)
+                if deployed is not None:
+                    return deployed["path"] or b"/" + deployed["var"]
+                elsewhere = path
             if isinstance(node, Directory):
-                stack.append((prefix + b"/" + name, node))
-    return b"?"
+                stack.append((path, node))
+    return b"/" if root is wanted else elsewhere
