@@ -43,12 +43,13 @@ def layout(diskgen: Program) -> Iterator[Path]:
 
 
 @contextmanager
-def root_of(disk: Path, plan: dict[str, object]) -> Iterator[Path]:
-    """Mount the root filesystem of a raw disk."""
+def root_of(disk: Path, plan: dict[str, object], options: str = "") -> Iterator[Path]:
+    """Mount the root filesystem of a raw disk, with further options (``,subvol=x``)."""
     part = plan["disk"]["partitions"][-1]  # type: ignore[index]
     place = disk.with_suffix(".mounted")
     place.mkdir()
     where = f"loop,ro,offset={part['start']},sizelimit={part['size']}"
+    where += options
     kind = part["filesystem"]
     if kind != "btrfs":
         where += ",noload" if kind == "ext4" else ",norecovery"
@@ -133,6 +134,21 @@ def test_the_same_tree_as_in_ext4(layout: Path, diskgen: Program) -> None:
     assert len(trees[0][0]) > 100
     assert len(trees[0][1]) == 1
     assert trees[0] == trees[1] == trees[2]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_the_subvolume_that_the_kernel_looks_for(layout: Path, diskgen: Program) -> None:
+    words = ("raw", f"oci:{layout}", "--rootfs", "btrfs", "--karg", "rootflags=subvol=sys/root")
+    plan = json.loads(diskgen("plan", *words, "--json"))
+    assert "rootflags=subvol=sys/root" in plan["deployment"]["kargs"]
+    disk = diskgen.place / "subvolume.raw"
+    diskgen(*words, "-o", disk.name)
+    with root_of(disk, plan, ",subvol=sys/root") as root:
+        assert (root / "ostree/repo/config").is_file()
+        assert len(frozen(root)) == 1
+    with root_of(disk, plan) as top:
+        assert [path.name for path in top.iterdir()] == ["sys"]
+    disk.unlink()
 
 
 def test_an_image_that_asks_for_xfs_boots_from_it(cache: Path, diskgen: Program) -> None:
