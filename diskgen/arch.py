@@ -35,6 +35,7 @@ class Machine:
     aliases: tuple[str, ...] = ()  # other spellings people use
     variants: tuple[str, ...] = ()  # that registry clients know, most capable first
     variant: str = ""  # of its images: what its clients look for, or what the user asked for
+    command_line: int = 2048  # bytes that its kernels take, the last one NUL (COMMAND_LINE_SIZE)
     bootloader: str = "grub"  # a name of bootloader.choose.LOADERS
     supported: bool = True
 
@@ -73,6 +74,7 @@ _ROWS: Final = (
         efi_grub=None,
         consoles=("console=ttysclp0",),
         serial_grub=None,
+        command_line=4096,  # of kernels since 5.17; what an older one takes it says itself
         bootloader="zipl",
     ),
     Machine(

@@ -31,6 +31,7 @@ from .iso import (
     identity,
     mediacheck,
     medium,
+    menu,
     own,
     partitions,
     payload,
@@ -220,6 +221,9 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         label = iso_plan.default_label(target.release or installer.release, machine)
         label = identity.labelled(label, which) if anaconda else label
     choices = replace(offers, label=label, identity=which)
+    bios = bool(machine.bios_grub)
+    made = menu.make(choices, kernel=installer.kernel, initrd="", bios=bios)
+    menu.check_length(made, machine.command_line)
     plan = IsoPlan(
         request=request,
         machine=machine,

@@ -23,6 +23,7 @@ PAYLOADS: Final = ("embedded", "remote", "both")  # where a medium's installer g
 KICKSTART_VERSIONS: Final = (  # as pykickstart names them
     "F41", "F42", "F43", "F44", "F45", "RHEL9", "RHEL10",
 )  # fmt: skip
+INSTALLER_KARGS: Final = ("inst.ks", "ks", "inst.stage2", "diskgen.mode")  # of single entries
 MODES: Final = ("image", "package")  # how a medium installs, the default first
 
 
@@ -197,6 +198,16 @@ class IsoRequest:
             check_signature(self.signature)
         _check_seed(self.seed)
         check_devices(self.links)
+        for karg in self.kargs:
+            if (name := karg.partition("=")[0]) in INSTALLER_KARGS:
+                raise UsageError(
+                    f"'{karg}' cannot be an argument of every entry: diskgen writes '{name}' where "
+                    "it belongs",
+                    hint="let the medium carry a kickstart (--kickstart); one on a server is named "
+                    "at the boot menu or by the boot server, and must have what "
+                    "/diskgen/unattended-image.ks on the medium has",
+                    setting="karg",
+                )
         for user in self.users:
             for setting, name in (("user", user.name), *(("user-groups", g) for g in user.groups)):
                 if (fault := name_fault(name)) is not None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from .arch import MACHINES, Machine
 from .config import IsoRequest, Request
@@ -19,6 +20,9 @@ from .place import PLACES
 from .plan import DiskPlan
 from .run import which
 from .units import MIB, format_size
+
+# What GRUB puts before the arguments: where the kernel lies, by the sum that names its directory.
+_BOOT_IMAGE: Final = f"BOOT_IMAGE=(hd0,gpt3)/ostree/default-{64 * '0'}/vmlinuz "
 
 
 def check_request(request: Request) -> None:
@@ -68,8 +72,7 @@ def check_plan(plan: DiskPlan) -> None:
     request = plan.request
     if request.output is None:
         return
-    problems: list[Problem] = []
-    problems += missing_tools(tools_for(*plan.image.loader_tools))
+    problems = [*_command_line(plan), *missing_tools(tools_for(*plan.image.loader_tools))]
     kind = plan.image.root_filesystem
     if kind in appliance.KINDS and appliance.find() is None:
         wish = "is to have" if request.root_filesystem else "asks for"
@@ -100,6 +103,19 @@ def check_plan(plan: DiskPlan) -> None:
         )
     if problems:
         raise PreflightError(problems)
+
+
+def _command_line(plan: DiskPlan) -> Iterator[Problem]:
+    """Check the kernel arguments against what a kernel of the architecture takes of them."""
+    most = MACHINES[plan.request.arch].command_line
+    size = len(" ".join((*plan.kargs, plan.ostree_karg)).encode()) + len(_BOOT_IMAGE)
+    if size >= most:
+        yield Problem(
+            code="kargs",
+            message=f"the kernel arguments have '{size}' bytes, the kernel takes '{most - 1}'",
+            hint="give fewer or shorter ones",
+            setting="karg",
+        )
 
 
 def check_iso_request(request: IsoRequest) -> None:

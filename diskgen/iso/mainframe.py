@@ -65,6 +65,13 @@ def parameters(command_line: str) -> str:
     """Return a ``.prm`` file: the same words in lines that a card can hold."""
     lines: list[str] = [""]
     for word in command_line.split():
+        if len(word) >= _COLUMNS:
+            raise UsageError(
+                f"'{word}' has {len(word)} characters, a line of a parameter file holds "
+                f"{_COLUMNS - 1}",
+                hint="shorten it",
+                setting="label" if "LABEL=" in word else "karg",
+            )
         joined = f"{lines[-1]} {word}".strip()
         if len(joined) < _COLUMNS or not lines[-1]:
             lines[-1] = joined

@@ -157,8 +157,33 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
     )
     for text in _texts(menu.entries):
         if _SPECIAL.search(text.replace("\\x", "")):
-            raise UsageError(f"'{text}' cannot stand in a boot menu", setting="product")
+            raise UsageError(
+                f"'{text}' cannot stand in a boot menu", setting=_origin(choices, text)
+            )
     return menu
+
+
+def check_length(menu: Menu, most: int) -> None:
+    """Refuse arguments that a kernel would cut off; ``most`` in bytes. Raises UsageError."""
+    for item in menu.entries:
+        for entry in item.entries if isinstance(item, Submenu) else (item,):
+            line = f"BOOT_IMAGE={menu.kernel} {' '.join(entry.arguments)}"  # as GRUB gives it
+            if len(line.encode()) >= most:
+                raise UsageError(
+                    f"the kernel arguments of '{entry.title}' have '{len(line.encode())}' bytes, "
+                    f"the kernel takes '{most - 1}'",
+                    hint="give fewer or shorter ones",
+                    setting="karg",
+                )
+
+
+def _origin(choices: Choices, text: str) -> str:
+    """Return the option that words of the menu come from."""
+    if text in choices.kargs:
+        return "karg"
+    if any(disk and disk in text for _mode, disk in choices.unattended):
+        return "unattended"
+    return "product"
 
 
 def to_grub(menu: Menu) -> str:

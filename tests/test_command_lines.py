@@ -1,0 +1,90 @@
+"""Kernel command lines: the right option is named, and what a kernel would cut off is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from diskgen.arch import MACHINES
+from diskgen.config import INSTALLER_KARGS, IsoRequest
+from diskgen.errors import UsageError
+from diskgen.iso import kickstart, mainframe, menu
+from diskgen.iso.kickstart import Settings, Unattended
+from diskgen.iso.menu import Choices
+from diskgen.reference import parse
+
+from . import installers
+from .program import Program
+
+CHOICES = Choices(product="Tiny", label="TINY", unattended=(("image", "vda"),))
+SETTINGS = Settings(reference="quay.io/a/os:1", digest="sha256:" + "1" * 64)
+
+
+def made(choices: Choices) -> menu.Menu:
+    return menu.make(choices, kernel="/images/pxeboot/vmlinuz", initrd="/i", bios=True)
+
+
+@pytest.mark.parametrize(
+    ("choices", "setting"),
+    [
+        (replace(CHOICES, kargs=("a=$b",)), "karg"),
+        (replace(CHOICES, product="it's"), "product"),
+        (replace(CHOICES, unattended=(("image", "sda;x"),)), "unattended"),
+    ],
+)
+def test_each_word_of_a_menu_names_its_option(choices: Choices, setting: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        made(choices)
+    assert caught.value.setting == setting
+
+
+def test_words_of_kickstarts_name_theirs() -> None:
+    with pytest.raises(UsageError) as caught:
+        kickstart.fragments(replace(SETTINGS, kargs=('a"b',)), "F44")
+    assert caught.value.setting == "install-karg"
+    how = Unattended(disk="sda,sdb")
+    with pytest.raises(UsageError) as caught:
+        kickstart.unattended(SETTINGS, how, "F44", mode="image", offline=True)
+    assert caught.value.setting == "unattended"
+
+
+@pytest.mark.parametrize("name", ["x86_64", "aarch64", "s390x"])
+def test_a_line_is_as_long_as_its_kernels_take(name: str) -> None:
+    most = MACHINES[name].command_line
+    assert most == (4096 if name == "s390x" else 2048)
+    menu.check_length(made(replace(CHOICES, kargs=("x" * (most // 2),))), most)
+    with pytest.raises(UsageError, match=f"the kernel takes '{most - 1}'") as caught:
+        menu.check_length(made(replace(CHOICES, kargs=("x" * (most - 100),))), most)
+    assert caught.value.setting == "karg"
+
+
+@pytest.mark.parametrize("name", INSTALLER_KARGS)
+def test_what_single_entries_say_is_not_said_by_all(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}=x' cannot be an argument") as caught:
+        IsoRequest(source=parse("q.io/a"), arch="x86_64", kargs=(f"{name}=x",))
+    assert caught.value.setting == "karg"
+    assert "--kickstart" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("word", "setting"), [("x" * 80, "karg"), ("inst.ks=hd:LABEL=" + "L" * 70, "label")]
+)
+def test_no_line_of_a_parameter_file_is_too_long(word: str, setting: str) -> None:
+    assert max(map(len, mainframe.parameters(f"ro {'x' * 79} quiet").splitlines())) == 79
+    with pytest.raises(UsageError, match="a line of a parameter file holds 79") as caught:
+        mainframe.parameters(f"ro {word} quiet")
+    assert caught.value.setting == setting
+
+
+def test_a_disk_whose_arguments_would_be_cut_off_is_not_made(
+    diskgen: Program, images: Path
+) -> None:
+    place = installers.machine(images / "os", how="none")
+    words = ("raw", f"oci:{place}", "--target-imgref", "q.io/a", "-o", "os.raw", "--karg")
+    done = diskgen.run(*words, "x" * 2000)
+    assert done.returncode == 4
+    assert "bytes, the kernel takes '2047'" in done.stderr
+    assert "--karg" in done.stderr
+    assert diskgen.left_behind() == []
