@@ -2,6 +2,7 @@
 # make demo      build a real disk from a real image and boot it   (IMAGE=quay.io/... for another)
 # make test      the tests, boots included
 # make test-all  the same, with more boots: day 2 of every kind and architecture
+# make fuzz      hostile inputs and injected faults, for ten minutes, counted
 # make bench     the same job by diskgen and by others, side by side
 
 PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
@@ -12,7 +13,7 @@ IMAGE ?=
 # Emulated machines keep one processor busy each, most of the time.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: install host-packages demo test test-all test-quick lint bench clean
+.PHONY: install host-packages demo test test-all test-quick lint fuzz bench clean
 
 install: host-packages $(VENV)/.installed
 
@@ -43,6 +44,9 @@ lint: install
 
 demo: install
 	$(BIN)/python vm-tests/demo.py $(IMAGE)
+
+fuzz: install
+	$(BIN)/python -m tests.campaign
 
 bench: install
 	$(BIN)/python bench/run.py

@@ -1,7 +1,6 @@
 """Every parser of hostile bytes: how it is called, what it may raise, what it is tried with.
 
-The always-run tests try a bounded number of seeded changes; ``python -m tests.fuzz`` lets atheris
-look for more.
+The always-run tests try a bounded number of seeded changes, the extended ones many more.
 """
 
 from __future__ import annotations
