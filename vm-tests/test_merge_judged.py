@@ -279,8 +279,8 @@ def test_a_few_layers_at_random(oracle: Oracle, tmp_path: Path) -> None:
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_many_layers_at_random(seed: int, oracle: Oracle, tmp_path: Path) -> None:
-    accepted, refused = compare(oracle, generated(1000 + seed, 300), tmp_path)
-    assert accepted > 50
-    assert refused > 50
+    accepted, refused = compare(oracle, generated(1000 + seed, 200), tmp_path)
+    assert accepted > 30
+    assert refused > 30
