@@ -96,3 +96,15 @@ def test_layers_of_other_types(kind: str, hint: str) -> None:
     with pytest.raises(SourceError) as caught:
         parse_any(json.dumps(value).encode(), "it")
     assert hint in (caught.value.hint or "")
+
+
+def test_more_attributes_than_a_file_may_have(diskgen: Program, images: Path) -> None:
+    layout = Layout(images / "os")
+    tar = TarBuilder()
+    tar.file("usr/share/marked", b"x", xattrs={"user.big": b"y" * 1_040_000})
+    tar.file("usr/share/more", b"x", xattrs={f"user.{n}": b"y" * 65_000 for n in range(20)})
+    layout.finish(layout.image([layout.layer(bootable_tar()), layout.layer(tar.finish())]))
+    done = diskgen.run("raw", f"oci:{layout.place}")
+    assert done.returncode == 3
+    assert "is refused: " in done.stderr
+    assert "hint: " in done.stderr

@@ -39,6 +39,7 @@ from .tarstream import BLOCK, Header, Stream, entries, show
 _CHUNK: Final = 1024 * 1024
 _QUEUED: Final = 8  # chunks between the threads
 _REPORT: Final = 64 * 1024 * 1024  # bytes of tar between two reports at most
+_REFUSED_HINT: Final = "change that in the image's build; diskgen(1) lists the budgets"
 
 
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
@@ -245,7 +246,7 @@ def _read(
     digest = job["digest"]
 
     def refuse(reason: str) -> SourceError:
-        return SourceError(f"layer '{digest}' is refused: {reason}")
+        return SourceError(f"layer '{digest}' is refused: {reason}", hint=_REFUSED_HINT)
 
     reader = BlobReader(Path(job["blob"]), digest, job["size"])
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
