@@ -77,7 +77,7 @@ def test_the_cache_is_listed_and_pruned(diskgen: Program, images: Path, server: 
     assert json.loads(diskgen("cache", "ls", "--json"))["entries"] == []
     diskgen("raw", reference, "--tls-verify=false")
     entries = json.loads(diskgen("cache", "ls", "--json"))["entries"]
-    assert {entry["kind"] for entry in entries} == {"blob", "layer"}
+    assert {entry["kind"] for entry in entries} == {"blob", "initramfs", "layer"}
     assert any(entry["images"] == [reference] for entry in entries)
     assert reference in diskgen("cache", "ls")
     diskgen("cache", "prune")
