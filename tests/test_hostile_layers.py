@@ -55,9 +55,13 @@ def packed(place: Path, tar: Iterator[bytes]) -> dict[str, object]:
 
 def worked(place: Path, tar: Iterator[bytes]) -> Outcome:
     """Let a worker of its own read a layer."""
-    job = packed(place, tar)
+    return answered(packed(place, tar))
+
+
+def answered(job: dict[str, object]) -> Outcome:
+    """Give a job to a worker of its own."""
     argv = [sys.executable, "-m", "diskgen.image.worker"]
-    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=place)
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(job).encode() + b"\n")
@@ -185,16 +189,19 @@ def test_as_many_entries_as_there_may_be(tmp_path: Path) -> None:
 
 @pytest.mark.extended
 def test_thirty_gigabytes_of_zeros(tmp_path: Path) -> None:
-    def tar() -> Iterator[bytes]:
-        block = bytearray(head("f"))
-        size = 30 * 2**30
-        block[_SIZE] = b"%011o\0" % 0o77777777777
-        block[_SIZE] = (1 << 95 | size).to_bytes(12, "big")
-        yield summed(block)
-        for _ in range(size // len(_ZEROS)):
-            yield _ZEROS
-
-    outcome = worked(tmp_path, tar())
+    """A frame for each of them; the sum of all the tar is nobody's who refuses it in time."""
+    block = bytearray(head("f"))
+    block[_SIZE] = (1 << 95 | 30 * 2**30).to_bytes(12, "big")
+    packer = zstandard.ZstdCompressor(1).compressobj()
+    frame = b"".join(packer.compress(_ZEROS) for _ in range(1024)) + packer.flush()
+    data = zstandard.compress(summed(block)) + 30 * frame
+    (tmp_path / "blob").write_bytes(data)
+    outcome = answered(
+        {
+            "directory": str(tmp_path), "blob": str(tmp_path / "blob"), "size": len(data),
+            "digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "diff_id": f"sha256:{0:064}",
+        }
+    )  # fmt: skip
     assert "decompression bomb" in outcome.answer["message"]
     assert "budget 'expansion'" in outcome.answer["message"]
     assert outcome.seconds < 60
