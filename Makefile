@@ -31,6 +31,7 @@ test: install
 	$(PYTEST) tests vm-tests
 
 test-all: install
+	$(BIN)/pip install --quiet --group fuzz
 	$(PYTEST) -m "extended or not extended" tests vm-tests
 
 test-quick: install

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from diskgen.errors import SourceError
 from diskgen.image.manifest import parse_any, parse_config
 
 from .parsers import PARSERS, trials
+from .program import ROOT
 
 COUNT = 150
 
@@ -27,6 +30,15 @@ def test_changed_seeds(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PARSERS)
 def test_many_changed_seeds(name: str, tmp_path: Path) -> None:
     assert trials(name, 5000, tmp_path, seed=2)[1] == []
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("name", PARSERS)
+def test_atheris_finds_nothing(name: str) -> None:
+    pytest.importorskip("atheris", reason="pip install --group fuzz")
+    argv = [sys.executable, "-m", "tests.fuzz", name, "-max_total_time=10", "-timeout=30"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("value", [["x"], {"a": 1}, 7, 1.5, True, "", [[]]])
