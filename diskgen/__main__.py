@@ -100,7 +100,7 @@ def _stop_at_once() -> None:
 
 def _unexpected(error: Exception) -> int:
     """Say what went wrong that nobody foresaw; return the exit status."""
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
         # A file that this user may not see, a name that is too long: nobody's bug.
         return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
     if isinstance(error, OSError):

@@ -206,7 +206,7 @@ def _language(found: Vendor) -> tuple[str, list[str]]:
 
 def _unfit(request: IsoRequest, machine: Machine, found: Vendor) -> Iterator[Problem]:
     path = request.installer
-    if found.machine is not machine:
+    if found.machine.name != machine.name:
         yield _problem(
             f"'{path}' is for {found.machine.name}, the medium is to be for {machine.name}",
             f"name the vendor's medium for {machine.name}, or give --arch {found.machine.name}",
