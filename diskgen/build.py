@@ -13,6 +13,7 @@ from .bootloader import choose
 from .bootloader.loader import Bootloader, ForDisk
 from .config import AccessOptions, Request
 from .decision import Decision, Route, decide, wishes
+from .decision.suited import unsuited
 from .disk import appliance, ext4, fat, fatnames, room, table
 from .events import Emit, notice, step
 from .formats import FORMATS
@@ -25,6 +26,7 @@ from .initramfs.findings import Cached
 from .layout import Content, Filesystem, Partition, Role, derive_uuid, filesystem_name
 from .ostree import commit, deploy, facts, firstboot, kernel, labelling, stack
 from .ostree.stack import Stack
+from .place import PLACES
 from .plan import DiskPlan, ImageFacts, identify, make_plan
 from .reference import ImageRef
 from .tree import Directory
@@ -209,6 +211,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 *image.warnings,
                 *tree.warnings,
                 *decided.warnings,
+                *unsuited(PLACES[request.format], tree),
                 *stacked.warnings,
             ),
         ),

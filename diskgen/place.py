@@ -30,6 +30,9 @@ class Place:
     largest: int | None = None  # a disk may be
     sector_sizes: tuple[int, ...] = (512,)
     architectures: tuple[str, ...] | None = None  # None: all
+    # What finds the root there: all modules of the kernel of one of these sets.
+    drivers: tuple[tuple[str, ...], ...] = ()
+    cloud: bool = False  # hands keys and accounts to machines
     converted: bool = True  # needs room for a second file beside the raw disk
 
 
@@ -60,6 +63,8 @@ _ROWS: Final = (
         grain=GIB,
         largest=65536 * GIB,
         architectures=_CLOUD_ARCHITECTURES,
+        drivers=(("nvme",),),
+        cloud=True,
         converted=False,
     ),
     Place(
@@ -71,6 +76,8 @@ _ROWS: Final = (
         grain=MIB,
         largest=4095 * GIB,
         architectures=_CLOUD_ARCHITECTURES,
+        drivers=(("hv_vmbus", "hv_storvsc"),),
+        cloud=True,
         converted=False,
     ),
     Place(
@@ -81,6 +88,8 @@ _ROWS: Final = (
         platform="gcp",
         grain=GIB,
         architectures=_CLOUD_ARCHITECTURES,
+        drivers=(("virtio_pci", "virtio_scsi"), ("nvme",)),
+        cloud=True,
     ),
     Place(
         format="vmdk",
@@ -89,6 +98,7 @@ _ROWS: Final = (
         text="make a streamOptimized VMDK (VMware vSphere, VirtualBox)",
         platform="vmware",
         architectures=_CLOUD_ARCHITECTURES,
+        drivers=(("vmw_pvscsi",), ("mptspi",)),
     ),
     Place(
         format="ova",
@@ -97,6 +107,7 @@ _ROWS: Final = (
         text="make an OVA, a machine with its disk (VMware vSphere, VirtualBox)",
         platform="vmware",
         architectures=("x86_64",),
+        drivers=(("vmw_pvscsi",),),
     ),
 )
 

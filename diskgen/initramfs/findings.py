@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..units import MIB
 from .archive import members
 from .unpackers import UnknownPacking
 
-_FORMAT: Final = 1  # of what is remembered; another one when a question is added
+_FORMAT: Final = 2  # of what is remembered; another one when a question is added
 _LISTS: Final = (b"usr/lib/dracut/modules.txt", b"lib/dracut/modules.txt")  # dracut(8)
 _MAX_LIST: Final = MIB
 _PREPARE_ROOT: Final = b"ostree-prepare-root"  # a program; where it lies is the maker's business
@@ -34,9 +35,12 @@ class Findings:
 
     prepare_root: bool = False
     modules: frozenset[str] | None = None  # dracut's; None where it does not say
+    drivers: frozenset[str] = frozenset()  # modules of the kernel, as lsmod names them
     damage: str | None = None
     unknown: bool = False
 
+
+_DRIVER: Final = re.compile(rb"(?:^|/)([A-Za-z0-9_-]+)\.ko(?:\.(?:xz|gz|zst))?$")
 
 Examine = Callable[[File], Findings]
 
@@ -46,6 +50,7 @@ def examine(image: File) -> Findings:
     assert image.content is not None
     prepare_root = False
     modules: frozenset[str] | None = None
+    drivers: set[str] = set()
     damage: str | None = None
     unknown = False
     try:
@@ -54,11 +59,25 @@ def examine(image: File) -> Findings:
                 modules = frozenset(member.data.decode("utf-8", "replace").split())
             elif member.name.rpartition(b"/")[2] == _PREPARE_ROOT:
                 prepare_root = prepare_root or not stat.S_ISDIR(member.mode)
+            elif (driver := driver_name(member.name)) is not None:
+                drivers.add(driver)
     except UnknownPacking as error:
         damage, unknown = str(error), True
     except Damaged as error:
         damage = str(error)
-    return Findings(prepare_root=prepare_root, modules=modules, damage=damage, unknown=unknown)
+    return Findings(
+        prepare_root=prepare_root,
+        modules=modules,
+        drivers=frozenset(drivers),
+        damage=damage,
+        unknown=unknown,
+    )
+
+
+def driver_name(path: bytes) -> str | None:
+    """Return which module of a kernel a file is, as lsmod(8) names it; None for other files."""
+    found = _DRIVER.search(path)
+    return found[1].decode().replace("-", "_") if found is not None else None
 
 
 def _wanted(name: bytes, size: int) -> bool:
@@ -82,6 +101,7 @@ class Cached:
             "format": _FORMAT,
             "prepare_root": found.prepare_root,
             "modules": None if found.modules is None else sorted(found.modules),
+            "drivers": sorted(found.drivers),
             "damage": found.damage,
             "unknown": found.unknown,
         }
@@ -116,12 +136,15 @@ def _remembered(place: Path) -> Findings | None:
         note = load_object(body)
     except (OSError, ValueError):
         return None
-    modules, damage = note.get("modules"), note.get("damage")
+    modules, drivers, damage = note.get("modules"), note.get("drivers"), note.get("damage")
     if note.get("format") != _FORMAT or not isinstance(modules, list | None):
+        return None
+    if not isinstance(drivers, list):
         return None
     return Findings(
         prepare_root=note.get("prepare_root") is True,
         modules=None if modules is None else frozenset(map(str, modules)),
+        drivers=frozenset(map(str, drivers)),
         damage=None if damage is None else str(damage),
         unknown=note.get("unknown") is True,
     )

@@ -6,7 +6,7 @@ import configparser
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -14,10 +14,11 @@ from ..documents import load_object
 from ..errors import PreflightError, Problem, SourceError
 from ..initramfs import findings
 from ..tree import Directory
+from .drivers import Drivers, read_drivers
 from .dropins import drop_ins
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
-from .lookup import find_dir, find_link, find_text
+from .lookup import find, find_dir, find_link, find_text
 from .selinux import Policy, read_policy
 
 _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
@@ -25,6 +26,14 @@ _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
 _BOUND: Final = "usr/lib/bootc/bound-images.d"
 _IGNITION: Final = ("usr/lib/dracut/modules.d/30ignition", "usr/lib/ignition")
+_FETCHERS: Final = (
+    ("cloud-init", "usr/bin/cloud-init"),
+    ("Afterburn", "usr/bin/afterburn"),
+    ("Google's guest agent", "usr/bin/google_guest_agent"),
+    ("Azure's Linux agent", "usr/sbin/waagent"),
+    ("Azure's Linux agent", "usr/bin/waagent"),
+    ("azure-init", "usr/bin/azure-init"),
+)
 _TRUE: Final = frozenset({"yes", "true", "1"})
 _FALSE: Final = frozenset({"no", "false", "0"})
 
@@ -59,6 +68,8 @@ class TreeFacts:
     composefs: Composefs
     policy: Policy | None  # of SELinux, where it is active
     ignition: bool  # whether Ignition configures the machine at its first boot
+    drivers: Drivers = field(default_factory=Drivers)
+    fetchers: tuple[str, ...] = ()  # what gets keys and accounts from where the machine runs
     fstab: tuple[str, ...] = ()  # lines of the image's own
     machine_id: bool = False  # whether it is filled
     policy_doubts: tuple[str, ...] = ()  # why it would refuse signed updates
@@ -81,6 +92,7 @@ def examine(
     problems: list[Problem] = []
     kernel: Kernel | None = None
     doubt: str | None = None
+    drivers = Drivers()
     config: InstallConfig | None = None
     release: dict[str, str] = {}
     try:
@@ -89,6 +101,7 @@ def examine(
         wrong_start = initramfs_problem(kernel, found)
         problems += [wrong_start] if wrong_start is not None else []
         doubt = initramfs_doubt(kernel, found)
+        drivers = read_drivers(root, kernel.release, found)
     except SourceError as error:
         problems.append(_problem("kernel", error))
     try:
@@ -131,6 +144,8 @@ def examine(
         composefs=composefs,
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
+        drivers=drivers,
+        fetchers=tuple(name for name, path in _FETCHERS if find(root, path) is not None),
         fstab=_fstab(root),
         machine_id=_text(root, "etc/machine-id") not in ("", "uninitialized"),
         policy_doubts=tuple(_doubt_policy(root)),

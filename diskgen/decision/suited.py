@@ -1,0 +1,38 @@
+"""What an image lacks where a disk of a format runs: drivers for its root, someone who gets keys.
+
+Pure. The drivers of a place are in its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..ostree.facts import TreeFacts
+from ..place import Place
+
+
+def unsuited(place: Place, tree: TreeFacts) -> Iterator[str]:
+    """Yield what a machine of this image will not do there, and the way out."""
+    yield from _rootless(place, tree)
+    if place.cloud and not tree.fetchers:
+        yield (
+            f"nothing in the image gets keys or accounts from {place.title} (cloud-init, or "
+            "Ignition with Afterburn): nobody but its own accounts can log in"
+        )
+
+
+def _rootless(place: Place, tree: TreeFacts) -> Iterator[str]:
+    drivers = tree.drivers
+    if not drivers.known or any(drivers.early.issuperset(group) for group in place.drivers):
+        return
+    for group in place.drivers[:1]:
+        missing = [name for name in group if name not in drivers.early]
+        names = " ".join(missing)
+        if drivers.late.issuperset(missing):
+            way = f"make the initramfs in the image's build by: dracut --add-drivers '{names}'"
+        else:
+            way = "install what brings them for its kernel (such as kernel-modules)"
+        yield (
+            f"on {place.title} the machine may not find its root: neither the kernel nor its "
+            f"initramfs has the drivers '{names}'; {way}"
+        )
