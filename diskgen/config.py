@@ -108,15 +108,9 @@ class Request:
         if self.signature is not None:
             check_signature(self.signature)
         _check_seed(self.seed)
-        for karg in (*self.kargs, *self.karg_deletes):
-            if not karg.strip() or "\n" in karg or "\0" in karg:
-                raise UsageError(f"'{karg}' is not a kernel argument", setting="karg")
-            if karg.partition("=")[0] == "ostree":
-                raise UsageError(
-                    f"'{karg}' cannot be set: ostree= selects the deployment and is written by "
-                    "diskgen",
-                    setting="karg",
-                )
+        for setting, kargs in (("karg", self.kargs), ("karg-delete", self.karg_deletes)):
+            for karg in kargs:
+                _check_karg(karg, setting)
 
     @property
     def machine(self) -> Machine:
@@ -255,6 +249,16 @@ class IsoRequest:
     def tracked(self) -> ImageRef:
         """The reference the installed machine updates from."""
         return self.target or self.source
+
+
+def _check_karg(karg: str, setting: str) -> None:
+    if not karg.strip() or "\n" in karg or "\0" in karg:
+        raise UsageError(f"'{karg}' is not a kernel argument", setting=setting)
+    if karg.partition("=")[0] == "ostree":
+        raise UsageError(
+            f"'{karg}' cannot be set: ostree= selects the deployment and is written by diskgen",
+            setting=setting,
+        )
 
 
 def _check_seed(seed: str | None) -> None:

@@ -97,6 +97,7 @@ def test_flags_reach_the_request() -> None:
     [
         (["--disk-size", "big"], "'big' is not a size", "disk-size"),
         (["--karg", "ostree=/x"], "'ostree=/x' cannot be set", "karg"),
+        (["--karg-delete", "ostree"], "'ostree' cannot be set", "karg-delete"),
         (["--arch", "m68k"], "'m68k' is not an architecture", "arch"),
         (["--authfile", "/no/such"], "'/no/such' does not exist", "authfile"),
         (["--target-imgref", "Bad Ref"], "'Bad Ref' is not an image reference", "target-imgref"),

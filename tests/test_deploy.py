@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,7 +187,7 @@ def test_kernel_arguments_in_order() -> None:
 
 
 def test_quotes_must_close() -> None:
-    words = {"fixed": (), "added": (), "deletes": ()}
+    words: dict[str, Any] = {"fixed": (), "added": (), "deletes": ()}
     with pytest.raises(UsageError, match="unclosed quote"):
         kargs.combine(**words, image=(), user=('a="b',))
     with pytest.raises(SourceError, match="unclosed quote"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,6 +42,7 @@ class Decision:
     added: tuple[str, ...]  # for the kind of machine
     deletes: tuple[str, ...]
     user_kargs: tuple[str, ...]
+    setting: str = "karg"  # the option that those come from
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -91,6 +92,7 @@ class Decision:
             added=self.added,
             deletes=self.deletes,
             user=self.user_kargs,
+            setting=self.setting,
         )
 
 
@@ -102,7 +104,7 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
     config = tree.config if tree is not None else InstallConfig()
     rule = wish.signature or (SIGNED if config.enforce_signatures else UNVERIFIED)
     ignition = tree is not None and tree.ignition and route is Route.DISKGEN
-    found_by_type = "" if config.discoverable_partitions else None
+    discovered = config.discoverable_partitions and unmet.can_be_discovered(machine)
     made = Decision(
         known=tree is not None,
         target=wish.target,
@@ -111,7 +113,11 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         root_filesystem=Filesystem(
             wish.root_filesystem or config.root_filesystem or DEFAULT_FILESYSTEM
         ),
-        root_spec=config.root_mount_spec if config.root_mount_spec is not None else found_by_type,
+        root_spec=config.root_mount_spec
+        if config.root_mount_spec is not None
+        else ""
+        if discovered
+        else None,
         boot_spec=config.boot_mount_spec,
         name_boot_uuid=not config.skip_boot_uuid,
         bls_append_except_default=config.bls_append_except_default,
@@ -122,6 +128,7 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         ),
         deletes=(*config.karg_deletes, *wish.karg_deletes),
         user_kargs=wish.kargs,
+        setting="install-karg" if wish.medium else "karg",
     )
     replaced = route is Route.ANACONDA or made.boot_spec != ""
     return replace(
@@ -135,9 +142,14 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         ),
         problems=(
             *unmet.encryption(config, wish),
-            *(unmet.subvolumes(made.words, made.root_filesystem) if wish.partitions else ()),
+            *_mountable(made, wish),
         ),
     )
+
+
+def _mountable(made: Decision, wish: Wishes) -> Iterator[Problem]:
+    if wish.partitions:
+        yield from unmet.subvolumes(made.words, made.root_filesystem, medium=wish.medium)
 
 
 def _words(arguments: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ..arch import Machine
@@ -20,6 +21,48 @@ _DIRECT: Final = "direct"  # of block setups: no encryption
 _NOT_APPENDED: Final = frozenset("'\"\\`$")
 _SUBVOLUME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_.-]*(/[A-Za-z0-9@_][A-Za-z0-9@_.-]*)*")
 _SHOWN: Final = 60  # characters of a line
+
+
+@dataclass(frozen=True, slots=True)
+class _WayOut:
+    """What helps against a root that cannot be mounted: its kind, or the subvolume's name."""
+
+    kind: str
+    name: str
+    setting: str | None
+
+
+_OF_DISK: Final = _WayOut(
+    "take another one (--rootfs), or drop the argument: --karg-delete rootflags",
+    "drop the argument (--karg-delete rootflags), and name it by a plain path: --karg "
+    "rootflags=subvol=root",
+    None,
+)
+# No option of media changes what the image asks for: whoever installs another image gets that.
+_OF_MEDIUM: Final = _WayOut(
+    "let the image ask for what fits (filesystem.root.type, kargs), give no such --install-karg, "
+    "or partition the disk by a kickstart of your own: --kickstart",
+    "let the image name it by a plain path (rootflags=subvol=root), or partition the disk by a "
+    "kickstart of your own: --kickstart",
+    "kickstart",
+)
+
+
+# What comes of a root that is to be found by its partition's type: where that works, and where not.
+_DISCOVERY: Final = {
+    True: "root= is left out: started by BIOS, or by a GRUB without its module bli, the machine "
+    "finds no root; leave the key out of the image to have it named",
+    False: "root= names it all the same, as no firmware tells this machine which disk it started "
+    "from",
+}
+
+
+def can_be_discovered(machine: Machine) -> bool:
+    """Say whether a root can be found by its partition's type.
+
+    systemd-gpt-auto-generator(8) looks on the disk which a variable of UEFI names.
+    """
+    return bool(machine.efi_suffix)
 
 
 def can_be_appended(word: str) -> bool:
@@ -42,11 +85,13 @@ def of_keys(config: InstallConfig, machine: Machine, route: Route) -> Iterator[s
     for name, value in config.said.items():
         key = KEYS[name]
         instead = key.anaconda if route is Route.ANACONDA else key.diskgen
-        if instead is not None and not _is_usual(name, value, machine):
+        if instead is not None and not _is_usual(name, value, machine, config):
             said = f"'{value}'" if isinstance(value, str) else str(value).lower()
             yield (
                 f"the image's install configuration has {name} = {said}: "
-                + instead.format(loader=machine.bootloader)
+                + instead.format(
+                    loader=machine.bootloader, discovery=_DISCOVERY[can_be_discovered(machine)]
+                )
             )
 
 
@@ -125,10 +170,10 @@ def subvolume_of(words: Iterable[str]) -> str | None:
     return named or None
 
 
-def subvolumes(words: Iterable[str], kind: Filesystem) -> Iterator[Problem]:
+def subvolumes(words: Iterable[str], kind: Filesystem, *, medium: bool) -> Iterator[Problem]:
     """Yield why a root filesystem of a kind could not be mounted as ``rootflags=`` say."""
     words = list(words)
-    way_out = "take another one (--rootfs), or drop the argument: --karg-delete rootflags"
+    way_out = _OF_MEDIUM if medium else _OF_DISK
     named = subvolume_of(words)
     numbers = [o for o in _root_flags(words) if o.partition("=")[0] == "subvolid"]
     if kind is not Filesystem.BTRFS:
@@ -137,16 +182,16 @@ def subvolumes(words: Iterable[str], kind: Filesystem) -> Iterator[Problem]:
                 code="rootflags",
                 message=f"the machine could not mount its root: 'rootflags={what}' is for btrfs, "
                 f"and the root filesystem is {kind}",
-                hint=way_out,
-                setting="rootfs",
+                hint=way_out.kind,
+                setting=way_out.setting,
             )
     elif numbers or (named is not None and not _SUBVOLUME.fullmatch(named)):
         what = f"subvol={named}" if not numbers else numbers[0]
         yield Problem(
             code="rootflags",
             message=f"diskgen cannot make the subvolume that 'rootflags={what}' names",
-            hint="name it by a plain path: rootflags=subvol=root",
-            setting="karg-delete",
+            hint=way_out.name,
+            setting=way_out.setting,
         )
 
 
@@ -157,10 +202,12 @@ def _root_flags(words: Iterable[str]) -> Iterator[str]:
             yield from value.split(",")
 
 
-def _is_usual(name: str, value: Any, machine: Machine) -> bool:  # noqa: ANN401 - of TOML
+def _is_usual(name: str, value: Any, machine: Machine, config: InstallConfig) -> bool:  # noqa: ANN401 - of TOML
     """Say whether a value asks for what every machine gets."""
     if name == "block":
         return not value or value[0] == _DIRECT
+    if name == "discoverable-partitions" and config.root_mount_spec is not None:
+        return True  # which says what names the root
     if name == "bootloader":
         return bool(value == machine.bootloader)
     return value is False

@@ -33,6 +33,7 @@ class Wishes:
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's where nobody names one
     platform: str = _INSTALLED  # as Ignition calls it
+    medium: bool = False  # is what was asked for: its command has options of its own
 
 
 def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
@@ -45,6 +46,7 @@ def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
             partitions=request.unattended is not None or not asked,
             no_encryption=request.no_encryption,
             kargs=request.install_kargs,
+            medium=True,
         )
     return Wishes(
         target=request.tracked,

@@ -41,8 +41,8 @@ _BOOL: Final = "true or false"
 class Key:
     """A key of [install] that bootc reads: what it must be, and who obeys it.
 
-    Where one does not, the text is what a machine gets instead; ``{loader}`` stands for its boot
-    loader.
+    Where one does not, or not without a doubt, the text is what a machine gets; ``{loader}`` stands
+    for its boot loader, ``{discovery}`` for how it finds its root.
     """
 
     kind: str
@@ -74,7 +74,9 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         ),
         "bootupd.skip-boot-uuid": Key(_BOOL, anaconda="Anaconda lets bootupd write it"),
         "discoverable-partitions": Key(
-            _BOOL, anaconda="Anaconda names the root filesystem by itself"
+            _BOOL,
+            diskgen="{discovery}",
+            anaconda="Anaconda names the root filesystem by itself",
         ),
         "enforce-container-sigpolicy": Key(_BOOL),
     }

@@ -36,14 +36,16 @@ def combine(
     added: Iterable[str],
     deletes: Iterable[str],
     user: Iterable[str],
+    setting: str = "karg",
 ) -> tuple[str, ...]:
     """Return all parameters but ``ostree=``, which the deployment appends.
 
     Order: those ``fixed`` by the disk (root, ``rw``, boot), the image's, those ``added`` for the
     kind of machine; then deletions
     (``KEY`` removes all of that key, ``KEY=VALUE`` just that one); then the user's. Repetitions
-    are dropped, other values of a key add up. An image's own ``ostree=`` is dropped. Raises
-    SourceError (the image's) or UsageError (the user's) for a quote that is never closed.
+    are dropped, other values of a key add up. An image's own ``ostree=`` is dropped. ``setting``
+    is the option that the user's come from. Raises SourceError (the image's) or UsageError (the
+    user's) for a quote that is never closed.
     """
     image, user = tuple(image), tuple(user)
     for text in image:
@@ -51,7 +53,7 @@ def combine(
             raise SourceError(f"the image's kernel argument '{text}' has an unclosed quote")
     for text in user:
         if text.count('"') % 2:
-            raise UsageError(f"'{text}' has an unclosed quote", setting="karg")
+            raise UsageError(f"'{text}' has an unclosed quote", setting=setting)
     chosen: dict[tuple[str, str | None], str] = {}  # by meaning, in order
     for text in (*fixed, *image, *added):
         _add(chosen, text)

@@ -1,0 +1,205 @@
+"""Every option that a message names is one of the command that says it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import diskgen
+from diskgen import cli
+from diskgen.image import complaints
+from diskgen.place import PLACES
+
+SOURCE = Path(diskgen.__file__).parent
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
+DISKS = frozenset(PLACES)
+MEDIA = frozenset({"iso"})
+BOOT = frozenset({"boot"})
+BUILDS = DISKS | MEDIA
+ALL = BUILDS | {"inspect"}  # whatever reads an image
+# Where not all of ALL come to, by the longest name that fits: MODULE or MODULE.FUNCTION.
+WHERE = {
+    "arch": ALL | BOOT | {"doctor"},
+    "bootloader": DISKS,  # of media they are only looked for
+    "build": DISKS,
+    "build_iso": MEDIA,
+    "cli.iso_request_of": MEDIA,
+    "cli.request_of": DISKS,
+    "cli._installer": MEDIA,
+    "cli._key": MEDIA,
+    "cli._users": MEDIA,
+    "commands.boot": BOOT,
+    "commands._boot_medium": BOOT,
+    "config._check_karg": DISKS,
+    "config._check_seed": BUILDS,
+    "config.Request": DISKS,
+    "config.IsoRequest": MEDIA,
+    "decision": BUILDS,
+    "decision.unmet._OF_DISK": DISKS,
+    "decision.unmet._OF_MEDIUM": MEDIA,
+    "decision.unmet.on_anaconda": MEDIA,
+    "decision.answers.decide": frozenset(),  # it has a name for each of both
+    "disk": DISKS,
+    "iso": MEDIA,
+    "kickstart": MEDIA,
+    "layout": DISKS,
+    "link": MEDIA,
+    "ostree.kargs": DISKS,  # media say which option theirs are of
+    "preflight": BUILDS,
+    "preflight.check_request": DISKS,
+    "preflight._disk_size": DISKS,
+    "preflight.check_plan": DISKS,
+    "preflight._command_line": DISKS,
+    "preflight.check_iso_request": MEDIA,
+    "preflight.check_iso_plan": MEDIA,
+    "preflight.check_iso_size": MEDIA,
+    "preflight._installer": MEDIA,
+    "preflight._label": MEDIA,
+    "vm": BOOT,
+    "workspace": BUILDS,
+}
+# Written for programs, not for people; and what a machine that installs says.
+WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstart", "iso.menu", "iso.merging",
+           "iso.netboot", "iso.partitions", "kickstart", "cli.")  # fmt: skip
+# Options of other programs that our words tell to start, and ours that are no command's.
+FOREIGN = {
+    "__main__._failed": {"verbose"},
+    "decision.suited": {"add-drivers"},
+    "disk.ext4.inventory": {"rootfs"},
+    "image.fetch": {"format"},
+    "image.manifest": {"format", "platform", "architecture", "decryption-key",
+                       "compression-format"},
+    "image.tarstream": {"sparse"},
+    "iso.access": set(),
+    "iso.debs": {"info"},
+    "iso.probe": {"wait"},
+    "ostree.kernel": {"force", "no-hostonly", "add"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Named:
+    where: str  # MODULE.FUNCTION, or the class, or the constant
+    option: str
+    word: bool  # of a text, not a setting
+
+
+def options() -> dict[str, set[str]]:
+    """Return the options of each command, without their dashes."""
+    (commands,) = [
+        action
+        for action in cli.build_parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    ]
+    return {
+        name: {word.removeprefix("--") for word in command._option_string_actions}
+        for name, command in commands.choices.items()
+    }
+
+
+def named() -> Iterator[Named]:
+    """Yield every option that the program's source gives to an error or puts into a text."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        for node in ast.parse(path.read_text()).body:
+            yield from _of_node(node, f"{module}.{_name(node)}")
+
+
+def _name(node: ast.stmt) -> str:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return node.name
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id
+    return ""
+
+
+def _of_node(top: ast.stmt, where: str) -> Iterator[Named]:
+    documented = {
+        id(node.body[0].value)
+        for node in ast.walk(top)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and isinstance(node.body[0], ast.Expr)
+    }
+    if isinstance(top, ast.Expr):
+        return
+    for node in ast.walk(top):
+        if isinstance(node, ast.keyword) and node.arg == "setting":
+            yield from (Named(where, value, word=False) for value in _values(node.value))
+        elif isinstance(node, ast.Constant) and id(node) not in documented:
+            for option in _flags(node.value):
+                yield Named(where, option, word=True)
+
+
+def _values(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.IfExp):
+        yield from _values(node.body)
+        yield from _values(node.orelse)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def _flags(value: object) -> list[str]:
+    return FLAG.findall(value) if isinstance(value, str) and " " in value else []
+
+
+def commands_of(where: str, option: str) -> frozenset[str]:
+    if option == "compression":
+        return frozenset({"qcow2"})  # no other can say something wrong of it
+    fitting = [name for name in WHERE if f"{where}.".startswith(f"{name}.")]
+    return WHERE[max(fitting, key=len)] if fitting else ALL
+
+
+def is_foreign(found: Named) -> bool:
+    return any(
+        found.where.startswith(name) and found.option in words for name, words in FOREIGN.items()
+    )
+
+
+def test_every_option_that_is_named_is_there() -> None:
+    have = options()
+    wrong = []
+    seen = 0
+    for found in named():
+        if found.word and (found.where.startswith(WRITTEN) or is_foreign(found)):
+            continue
+        seen += 1
+        lacking = sorted(
+            c for c in commands_of(found.where, found.option) if found.option not in have[c]
+        )
+        if lacking:
+            wrong.append((found.where, found.option, lacking))
+    assert wrong == []
+    assert seen > 150  # of a source that is found, and read
+
+
+def test_what_is_said_of_registries_names_options_of_all() -> None:
+    have = options()
+    rows = [
+        row
+        for value in vars(complaints).values()
+        for row in (value.values() if isinstance(value, dict) else
+                    value if isinstance(value, tuple) else ())
+        if isinstance(row, complaints.Row)
+    ]  # fmt: skip
+    settings = {row.setting for row in rows if row.setting}
+    assert settings
+    assert all(settings <= have[command] for command in ALL)
+
+
+def test_every_place_is_one_of_the_source() -> None:
+    """A function that was renamed would leave its row without a meaning."""
+    names = set(_places())
+    assert sorted(set(WHERE) - names) == []
+    assert sorted(set(FOREIGN) - names) == []
+
+
+def _places() -> Iterator[str]:
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        for end in range(1, len(parts) + 1):
+            yield ".".join(parts[:end])
+        for node in ast.parse(path.read_text()).body:
+            yield f"{'.'.join(parts)}.{_name(node)}"
