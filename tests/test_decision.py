@@ -184,6 +184,21 @@ def test_the_user_has_the_last_word_about_signatures(sources: Sources) -> None:
     assert of_anaconda(sources.medium(anaconda=True, **wish))["origin"] == wanted
 
 
+@pytest.mark.parametrize("anaconda", [False, True])
+def test_packages_get_what_the_user_says_and_nothing_of_the_image(
+    sources: Sources, anaconda: bool
+) -> None:
+    """Of the kernel arguments; the system is another one."""
+    wish = {"install_kargs": ("user=1", "quiet"), "packages": "https://mirror.example/os"}
+    text = text_of(prepared_medium(sources.medium(anaconda=anaconda, **wish)),
+                   "unattended-package.ks")  # fmt: skip
+    handler = makeVersion("F44")
+    KickstartParser(handler).readKickstartFromString(text)
+    assert handler.bootloader.appendLine == "user=1 quiet"
+    if not anaconda:
+        assert recipe.parse(text, "F44", "x.ks").kargs == ("user=1", "quiet")
+
+
 @pytest.mark.parametrize("place", ["oci", "oci-archive", "dir", "containers-storage"])
 def test_an_origin_of_the_build_host_alone(sources: Sources, place: str) -> None:
     """It is found out by the machine, months later."""

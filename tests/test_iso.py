@@ -221,7 +221,7 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
         mediacheck.implant(tmp_path / "no.iso")
 
 
-@pytest.mark.parametrize("label", ["", "with blank", "x" * 33, "größe", "a/b"])
+@pytest.mark.parametrize("label", ["", "with blank", "x" * 33, "größe", "a/b", "a\udcff"])
 def test_labels_that_nothing_would_find(label: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_label(label)

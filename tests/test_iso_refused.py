@@ -126,7 +126,7 @@ def test_an_image_without_bootupd(diskgen: Program, layouts: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "words"),
     [("My Linux", "the label 'My Linux' has ' '"), ("x" * 33, "has 33 characters"),
-     ("größe", "'ö'"), ("", "has 0 characters")],
+     ("größe", "'ö'"), ("", "has 0 characters"), ("a\udcff", r"the label 'a\xff' has '\udcff'")],
 )  # fmt: skip
 def test_labels(diskgen: Program, layouts: Path, label: str, words: str) -> None:
     text = refused(diskgen, 2, *by(layouts), "--label", label)

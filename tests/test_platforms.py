@@ -15,6 +15,7 @@ from diskgen.errors import SourceError, UsageError
 from diskgen.image.manifest import Manifest, parse_any
 from diskgen.image.platforms import choose, override
 
+from . import installers
 from .oci import LABELS, Layout, bootable_tar
 from .program import Program
 from .registry import Registry
@@ -177,6 +178,20 @@ def test_the_best_and_not_the_first(diskgen: Program, images: Path, server: Regi
             assert facts["labels"]["which"] == which
             assert facts["platform"] == f"linux/{which}"
     assert "linux/amd64 of an index" in diskgen("plan", "raw", places["oci"], "--arch", "x86_64")
+
+
+def test_a_medium_says_what_it_took(diskgen: Program, images: Path, server: Registry) -> None:
+    """Whether the image goes onto it, or only its description was read."""
+    places, made = sources(images, server, ["amd64/v3", "amd64", "arm64"])
+    installers.machine(images / "own", installers.own_runtime())
+    words = ("--target-imgref", "q.io/a", "--installer", f"oci:{images / 'own'}", PLAIN, "--arch")
+    for kind, how in (("oci", "embedded"), ("docker", "embedded"), ("docker", "remote")):
+        for asked, which in (("x86_64", "amd64"), ("x86_64/v3", "amd64/v3")):
+            argv = ("plan", "iso", places[kind], "--payload", how, *words, asked)
+            image = json.loads(diskgen(*argv, "--json"))["image"]
+            assert image["digest"] == made[which]["digest"]
+            assert image["platform"] == f"linux/{which}"
+    assert "linux/amd64 of an index" in diskgen("plan", "iso", places["oci"], *words, "x86_64")
 
 
 def test_a_variant_alone_is_not_taken_unasked(

@@ -101,7 +101,7 @@ def test_no_command_shows_a_password(diskgen: Program) -> None:
     ).returncode == 1  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["hash", "root", "kickstart", "packages", "open"])
+@pytest.mark.parametrize("kind", ["hash", "root", "kickstart", "packages", "credentials", "open"])
 def test_a_medium_with_secrets_is_private(
     kind: str,
     diskgen: Program,
@@ -113,7 +113,11 @@ def test_a_medium_with_secrets_is_private(
     kickstart.write_text("lang C.UTF-8\n")
     diskgen.own(kickstart)
     kickstart.chmod(0o640 if kind == "kickstart" else 0o644)
+    authfile = diskgen.place / "auth.json"
+    authfile.write_text('{"auths": {"quay.io": {"auth": "YW5uOnMzY3JldA=="}}}')
+    diskgen.own(authfile)
     words = {
+        "credentials": ("--authfile", str(authfile), "--embed-authfile"),
         "hash": ("--user", "ann", "--user-password-hash", HASH),
         "root": ("--root-password-hash", HASH),
         "packages": ("--packages", "http://ann:s3cret@127.0.0.1:1/"),
@@ -121,11 +125,12 @@ def test_a_medium_with_secrets_is_private(
     argv = (*by(images), "--target-imgref", "quay.io/tiny/os:1", *words)
     done = diskgen.run("plan", "iso", *argv, "--json")
     assert "s3cret" not in done.stderr
+    assert "YW5uOn" not in done.stdout + done.stderr
     if kind == "packages":
         return
     warnings = json.loads(done.stdout)["warnings"]
     assert any("readable by its owner alone" in text for text in warnings) == (kind != "open")
-    if kind in ("hash", "open"):
+    if kind in ("hash", "credentials", "open"):
         diskgen("iso", *argv, "-o", "out.iso", "--progress", "none",
                 wrap=["/bin/sh", "-c", 'umask 0022; exec "$@"', "-"])  # fmt: skip
         assert mode(diskgen.place / "out.iso") == (0o644 if kind == "open" else 0o600)

@@ -215,6 +215,16 @@ def test_what_cannot_be_given_to_anaconda() -> None:
         assert word in told(made)
 
 
+def test_ignition_is_not_anacondas() -> None:
+    """Its first boot is prepared by diskgen, and by its own installer."""
+    configured = f("usr/lib/ignition/base.d/00.ign", b"{}")
+    (warning,) = decided(image("", configured), Route.ANACONDA).warnings
+    assert "configured by Ignition at its first boot, which Anaconda does not prepare" in warning
+    made = decided(image("", configured))
+    assert told(made) == ""
+    assert "ignition.platform.id=" in " ".join(made.kernel_arguments("R", "B"))
+
+
 def test_every_wish_of_a_request_counts() -> None:
     request = Request(
         format="raw", source=TARGET, arch="x86_64", root_filesystem="xfs", kargs=("a",),
