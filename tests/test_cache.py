@@ -16,6 +16,7 @@ from .registry import Registry
 
 PLAIN = "--tls-verify=false"
 _BIG = 3_000_000
+_HOLE = 128 * 1024
 _LABEL = ((b"security.selinux", b"system_u:object_r:usr_t:s0\0"),)
 
 
@@ -125,6 +126,25 @@ def test_labels_are_not_made_of_damaged_contents(diskgen: Program, images: Path)
         add_checksums(
             [File(0o100644, xattrs=((b"user.a", b"b"),), content=content)], lambda _: None
         )
+
+
+def test_a_hole_is_not_the_packs_first_content(tmp_path: Path) -> None:
+    """Their sums are remembered apart, though owner, mode and size are the same."""
+    from diskgen.image.sums import add_checksums
+    from diskgen.tree import File, Packed
+
+    pack = tmp_path / f"{'a' * 64}.pack"
+    pack.write_bytes(b"x" * _HOLE)
+
+    def sums() -> list[bytes | None]:
+        contents = Packed(pack, _HOLE, ((0, _HOLE, 0),)), Packed(pack, _HOLE, ())
+        files = [File(0o100644, xattrs=_LABEL, content=content) for content in contents]
+        add_checksums(files, lambda _: None)
+        return [file.checksum for file in files]
+
+    first = sums()
+    assert first[0] != first[1]
+    assert sums() == first
 
 
 def test_a_cut_blob_under_an_intact_layer(diskgen: Program, images: Path, server: Registry) -> None:

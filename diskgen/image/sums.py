@@ -20,11 +20,12 @@ from ..gvariant import file_header
 from ..tree import Data, File, Packed
 from . import private
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _KEY: Final = 24  # 16 bytes of the header's sha256, 8 of the content's place in the pack
 _ROW: Final = _KEY + 32
 _KEEP: Final = 4  # times the rows in use: a table of more is begun anew
 _BATCH: Final = 256  # files
+_NOWHERE: Final = 2**64 - 1  # the place of a content that is one hole
 _ZEROS: Final = bytes(1024 * 1024)
 
 
@@ -130,7 +131,7 @@ def _header(file: File) -> bytes:
 def _key(header: bytes, file: File) -> bytes:
     assert isinstance(file.content, Packed)
     extents = file.content.extents
-    place = extents[0][2] if extents else 0
+    place = extents[0][2] if extents else _NOWHERE
     whole = hashlib.sha256(header + b"%d" % file.size).digest()
     return whole[:16] + place.to_bytes(8, "little")
 
