@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from . import scratch, secrecy
 from .errors import HostError, UsageError
 from .interrupt import whole
+
+_PLAIN: Final = re.compile(r"[\w ./+=-]+")
 
 
 class Workspace:
@@ -77,8 +80,13 @@ def neutral(path: Path) -> Iterator[Path]:
     """Give a name of an existing file or directory in which no program sees anything but a name.
 
     ``?``, ``;``, ``@@``, ``:`` and ``,`` in paths are the beginning of options for one program or
-    another (libext2fs, mtools, skopeo, QEMU).
+    another (libext2fs, mtools, skopeo, QEMU). Only a path that has such gets another name: skopeo
+    reads podman's storage in a user namespace of its own, from which ours in /proc is out of reach.
     """
+    absolute = path.absolute()
+    if _PLAIN.fullmatch(str(absolute)):
+        yield absolute
+        return
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield Path(f"/proc/{os.getpid()}/fd/{fd}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from .oci import Layout, TarBuilder, bootable, bootable_tar
-from .program import Program, fingerprint
+from .program import Program, as_nobody, fingerprint
 from .registry import Registry, registry
 
 PLAIN = "--tls-verify=false"
@@ -86,6 +86,21 @@ def test_podmans_storage(program_path: Path, images: Path) -> None:
     env = {"HOME": str(images), "PATH": "/usr/bin:/bin"}
     subprocess.run(words, check=True, capture_output=True, env=env)
     assert (images / "os.raw").stat().st_size == 10 * 1024**3
+
+
+def test_skopeo_in_a_user_namespace(diskgen: Program, images: Path, server: Registry) -> None:
+    """As it goes into one for the storage of podman without root: our own /proc is closed there."""
+    enter = ["/usr/bin/unshare", "--user", "--map-root-user"]
+    known = diskgen.environment()
+    if subprocess.run(as_nobody([*enter, "true"]), env=known, check=False).returncode:
+        pytest.skip("this kernel gives ordinary users no user namespaces")
+    server.push(bootable(images / "os"), "inside/os")
+    program = images / "bin/skopeo"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {" ".join(enter)} {shutil.which("skopeo")} "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}:{known['PATH']}"
+    diskgen("plan", "raw", f"{server.host}/inside/os", PLAIN, PATH=path)
 
 
 def test_an_index_is_resolved_by_architecture(
