@@ -60,7 +60,17 @@ class Workspace:
 
         Nothing is flushed to the medium: what a power cut takes can be built again.
         """
-        partial.chmod(secrecy.output_mode(secret=secret))
+        try:
+            partial.chmod(secrecy.output_mode(secret=secret))
+        except OSError as error:
+            if secret:
+                raise HostError(
+                    f"'{self._output}' would not be its owner's alone, which it is to be: "
+                    f"{error.strerror}",
+                    hint="choose a directory on a filesystem that keeps modes",
+                    setting="output",
+                ) from error
+            # Such as a stick or a share that others mounted: the mount decides there.
         if self._force:
             partial.replace(self._output)
         else:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from diskgen import secrecy
-from diskgen.errors import UsageError
+from diskgen.errors import HostError, UsageError
 from diskgen.reference import parse
 from diskgen.terminal import visible
+from diskgen.workspace import Workspace
 
 from . import installers
 from .oci import bootable
@@ -144,3 +145,24 @@ def test_the_umask_is_given_back(tmp_path: Path) -> None:
         assert secrecy.output_mode(secret=False) == before
     assert secrecy.output_mode(secret=False) == before
     assert secrecy.output_mode(secret=True) == 0o600
+
+
+def test_a_filesystem_that_others_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There modes are not ours to choose, and that is no reason against an output."""
+
+    def chmod(_self: Path, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    output = tmp_path / "out"
+    with Workspace(output, force=False) as work:
+        for secret in (True, False):
+            partial = work.partial("raw")
+            partial.write_text("x")
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "chmod", chmod)
+                if secret:
+                    with pytest.raises(HostError, match="would not be its owner's alone"):
+                        work.publish(partial, secret=True)
+                else:
+                    work.publish(partial)
+    assert output.read_text() == "x"
