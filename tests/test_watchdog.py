@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from diskgen.errors import HostError, ToolError
-from diskgen.run import PIPE, run, running
+from diskgen.run import PIPE, own_module, run, running
+
+from .oci import TarBuilder
 
 # It goes round in circles, and cannot be asked to end.
 _STUCK = "import signal; signal.signal(15, signal.SIG_IGN)\nwhile True: pass"
@@ -64,3 +70,28 @@ def test_programs_that_wait_for_people() -> None:
     with running(["sleep", "2"], idle=None) as child:
         child.wait()
     assert child.returncode == 0
+
+
+def test_a_layer_that_another_run_has_in_hand(tmp_path: Path) -> None:
+    """It is waited for as long as that takes, which is nobody's lack of progress."""
+    tar = TarBuilder()
+    tar.file("a", b"a")
+    (tmp_path / "blob").write_bytes(tar.finish())
+    digest = hashlib.sha256((tmp_path / "blob").read_bytes()).hexdigest()
+    job = {
+        "directory": str(tmp_path), "blob": str(tmp_path / "blob"), "digest": f"sha256:{digest}",
+        "size": (tmp_path / "blob").stat().st_size, "diff_id": f"sha256:{digest}",
+    }  # fmt: skip
+    argv, env = own_module("diskgen.image.worker")
+    with (tmp_path / f"{digest}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with running(argv, stdin=PIPE, stdout=PIPE, env=env, idle=2) as worker:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            worker.stdin.write(json.dumps(job).encode() + b"\n")
+            worker.stdin.close()
+            time.sleep(4)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            answers = [json.loads(line) for line in worker.stdout]
+    assert "done" in answers[-1]
+    assert (tmp_path / f"{digest}.idx").is_file()

@@ -17,10 +17,11 @@ import queue
 import signal
 import sys
 import threading
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, BinaryIO, Final, cast
 
 import zstandard
 
@@ -39,6 +40,7 @@ from .tarstream import BLOCK, Header, Stream, entries, show
 _CHUNK: Final = 1024 * 1024
 _QUEUED: Final = 8  # chunks between the threads
 _REPORT: Final = 64 * 1024 * 1024  # bytes of tar between two reports at most
+_TURN_SECONDS: Final = 0.2  # between two looks whether a layer's lock is free
 _REFUSED_HINT: Final = "change that in the image's build; diskgen(1) lists the budgets"
 
 
@@ -214,7 +216,7 @@ def read_layer(job: dict[str, Any], progress: Any) -> int:  # noqa: ANN401
     name = job["diff_id"].removeprefix("sha256:")
     pack, index = directory / f"{name}.pack", directory / f"{name}.idx"
     with lock_file(directory / f"{name}.lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take_turn(lock, progress)
         for left in directory.glob(f".tmp-*-{name}*"):  # by a killed one: the lock is ours
             drop(left)
         if is_sound(index, pack, job["diff_id"]):
@@ -235,6 +237,18 @@ def read_layer(job: dict[str, Any], progress: Any) -> int:  # noqa: ANN401
         finally:
             partial.unlink(missing_ok=True)
             partial.with_suffix(".idx").unlink(missing_ok=True)
+
+
+def _take_turn(lock: BinaryIO, progress: Any) -> None:  # noqa: ANN401
+    """Wait for a lock, as long as it takes: who watches us is told that all is well."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(0, 0)
+            time.sleep(_TURN_SECONDS)
+        else:
+            return
 
 
 def _read(
