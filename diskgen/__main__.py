@@ -50,7 +50,8 @@ def _run(args: argparse.Namespace) -> int:
     from .commands import HANDLERS
     from .interrupt import interruptible
 
-    _begin_log(args)
+    if args.command != "completion":  # which a shell may ask for whenever it starts
+        _begin_log(args)
     with interruptible():
         status = HANDLERS[args.command](args)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

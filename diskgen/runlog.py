@@ -19,6 +19,7 @@ from typing import Final
 from .terminal import visible
 
 _KEPT: Final = 20  # files
+_NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d+\.log", re.ASCII)  # of ours: others stay
 _SHOWN: Final = 8192  # characters of what a program says
 # Options of ours and of the programs that we start, and words of their messages.
 _SECRET_OPTION: Final = re.compile(
@@ -95,7 +96,8 @@ def begin(argv: Sequence[str], version: str, show: Callable[[str], None] | None)
     try:
         directory = place()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for old in sorted(directory.glob("*.log"))[: -(_KEPT - 1)]:
+        logs = sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))
+        for old in logs[: -(_KEPT - 1)]:
             old.unlink(missing_ok=True)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         path = directory / f"{stamp}-{os.getpid()}.log"

@@ -103,7 +103,11 @@ def test_few_logs_are_kept(diskgen: Program) -> None:
         (place / f"20200101T0000{number:02}Z-1.log").write_text("old\n")
     for path in (place, *place.parents[:3]):
         diskgen.own(path)
+    (place / "0.log").write_text("of somebody else\n")
+    diskgen("completion", "bash")  # is run by every new shell
+    assert len(logs(diskgen)) == 31
     diskgen.run("cache", "ls")
+    (place / "0.log").unlink()
     assert len(logs(diskgen)) == 20
     assert "diskgen cache ls" in logs(diskgen)[-1].read_text()
 
