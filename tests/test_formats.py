@@ -191,6 +191,14 @@ def test_ova_before_virt_v2v(tmp_path: Path) -> None:
     assert file.get(f"{space}size") == str((tmp_path / "my_os.vmdk").stat().st_size)
 
 
+def test_an_ova_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a member ends at 8 GiB; here at 100 kB, which are quicker to come by."""
+    raw = varied(tmp_path / "raw", 8 * MIB)
+    monkeypatch.setattr("diskgen.formats.ova._LARGEST", 100_000)
+    with pytest.raises(UsageError, match="which no OVA can hold"):
+        convert(raw, tmp_path / "os.ova", "ova")
+
+
 def test_a_damaged_ova_is_refused(tmp_path: Path) -> None:
     raw = varied(tmp_path / "raw", 33 * MIB)
     out = convert(raw, tmp_path / "os.ova", "ova")

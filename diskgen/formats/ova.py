@@ -14,6 +14,7 @@ from uuid import UUID
 from xml.sax.saxutils import escape
 
 from ..config import Request
+from ..errors import UsageError
 from ..events import Emit, step
 from ..units import align_up, format_size
 from .vmdk import data_bytes, stream
@@ -32,7 +33,10 @@ class Ova:
     name = "ova"
 
     def write(self, disk: Path, output: Path, request: Request, identity: UUID, emit: Emit) -> None:
-        """Write ``output`` from a raw disk. Raises OSError where the space ends."""
+        """Write ``output`` from a raw disk. Raises OSError where the space ends.
+
+        Raises UsageError for a disk of more than 8 GiB when it is compressed.
+        """
         assert request.output is not None
         stem = _plain(request.output.name.removesuffix(".ova")) or "disk"
         names = f"{stem}.ovf", f"{stem}.mf", f"{stem}.vmdk"
@@ -45,7 +49,6 @@ class Ova:
                 file.seek(start)
                 sink = _Hashed(file)
                 size = stream(disk, sink, names[2], identity, phase.advance)
-                assert size <= _LARGEST
                 end = start + size
                 file.write(bytes(align_up(end + 2 * _BLOCK, _RECORD) - end))
                 text = envelope(stem, names[2], capacity, size).encode()
@@ -67,8 +70,17 @@ class _Hashed:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._sum = hashlib.sha256()
+        self._size = 0
 
     def write(self, data: bytes, /) -> None:
+        """Append bytes. Raises UsageError for more than the archive can hold."""
+        self._size += len(data)
+        if self._size > _LARGEST:
+            raise UsageError(
+                f"this disk takes more than '{format_size(_LARGEST + 1)}' when it is compressed, "
+                "which no OVA can hold",
+                hint="make a vmdk, and add it to a virtual machine: diskgen vmdk",
+            )
         self._sum.update(data)
         self._file.write(data)
 
