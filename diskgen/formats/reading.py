@@ -126,10 +126,6 @@ class _Raw:
             raise SourceError(f"'{self._path}' cannot be read: {error.strerror}") from error
 
 
-def _qcow2(fd: int, path: Path) -> Source:
-    return qcow2_reader.Qcow2File(fd, str(path))
-
-
 class _Vhd(_Raw):
     """A fixed VHD: the disk itself, and a footer that says how large it is."""
 
