@@ -74,7 +74,8 @@ def _fill(image: str, files: Mapping[str, bytes], timestamp: int) -> None:
     folders = sorted(fatnames.folders(files), key=lambda path: (path.count("/"), path))
     # mtools knows no time but its own; the zone must not matter.
     env = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null", "TZ": "UTC"}
-    seconds = TOOL_SECONDS.limit
+    # mcopy goes round in circles with a question that it asks; a slow disk is no such thing.
+    seconds = TOOL_SECONDS.limit + required(files) // MIB
     if folders:
         made = (f"::/{folder}" for folder in folders)
         run(["mmd", "-i", image, *made], env=env, timeout=seconds)
