@@ -19,7 +19,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -161,7 +161,8 @@ class Store:
         partial.write_text(json.dumps(note))
         partial.rename(path)
         for blob in (self.blobs / "sha256").iterdir():  # skopeo lets everybody read them
-            blob.chmod(secrecy.OWNER_ONLY)
+            with suppress(FileNotFoundError, PermissionError):  # gone by now, or another user's
+                blob.chmod(secrecy.OWNER_ONLY)
 
     def usage(self) -> list[Row]:
         """Return what is cached; empty where there is no cache."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from ..compression import Damaged
 from ..documents import load_object
+from ..image import private
 from ..tree import File, pieces
 from ..units import MIB
 from .archive import members
@@ -128,9 +129,9 @@ def _digest(image: File) -> str:
 
 
 def _remembered(place: Path) -> Findings | None:
-    """Return what a file says; None for a missing or damaged one."""
+    """Return what a file says; None for a missing or damaged one, and for another user's."""
     try:
-        head, _newline, body = place.read_bytes().partition(b"\n")
+        head, _newline, body = (private.read(place) or b"").partition(b"\n")
         if head != _sum(body):
             return None
         note = load_object(body)
