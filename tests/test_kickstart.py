@@ -111,7 +111,9 @@ def choose(tmp_path: Path, arguments: str, *, medium: bool = True) -> tuple[int,
         for name in ("image-offline.ks", "package.ks"):
             (repo / name).write_text(made[name])
     (tmp_path / "cmdline").write_text(f"quiet {arguments} x=y\n")
-    (script,) = re.findall(r"^%pre.*?\n(.*?)^%end", made["chooser.ks"], re.MULTILINE | re.DOTALL)
+    script = "".join(
+        re.findall(r"^%pre.*?\n(.*?)^%end", made["chooser.ks"], re.MULTILINE | re.DOTALL)
+    )
     for before, after in (
         ("/proc/cmdline", f"{tmp_path}/cmdline"), (MEDIUM, str(repo)),
         ("/usr/share/diskgen", str(share)), ("/tmp/diskgen-payload.ks", f"{tmp_path}/answer"),

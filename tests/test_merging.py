@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,8 @@ ROOTS = {"image": "ext4", "package": "ext4"}
 
 def written(settings: Settings, how: Unattended | None, mode: str) -> list[kickstart.Command]:
     commands = kickstart.machine(settings, how) if how else kickstart.named(settings)
-    return [*commands, *kickstart.payload(settings, mode=mode, offline=True)]
+    payload = kickstart.payload(settings, mode=mode, offline=True)
+    return [kickstart.started(), *commands, *payload]
 
 
 def merged(
@@ -252,10 +254,10 @@ def test_scripts_of_the_user_are_between_ours() -> None:
     """So a ``bootc switch`` of the user's stands, and the result is checked."""
     made = merged("%post\nbootc switch quay.io/mine:1\n%end\n", version="F44")
     scripts = [s.script for s in language.parse(made.text, "F44", "x").handler.scripts]
-    assert "mutate-in-place" in scripts[0]
-    assert scripts[1] == "bootc switch quay.io/mine:1\n"
-    assert "names no image in a registry" in scripts[2]
-    assert len(scripts) == 4
+    assert "mutate-in-place" in scripts[1]
+    assert scripts[2] == "bootc switch quay.io/mine:1\n"
+    assert "names no image in a registry" in scripts[3]
+    assert len(scripts) == 5
 
 
 @pytest.mark.parametrize("words", ["# for %packages see below", "# ostreecontainer",
@@ -358,3 +360,32 @@ def test_utf8_with_and_without_a_mark(tmp_path: Path) -> None:
     assert texts[0] == texts[1]
     assert "'grün'\r\n" in texts[0]
     assert language.parse(texts[0], "F44", "x").handler.rootpw.password == "grün"
+
+
+@pytest.mark.parametrize("mode", ["image", "package"])
+@pytest.mark.parametrize("own", [None, "clearpart --all\nautopart\n%pre\necho mine\n%end\n"])
+def test_what_erases_a_disk_first_looks_at_the_medium(
+    mode: str, own: str | None, tmp_path: Path
+) -> None:
+    """Media that were made of one vendor's have one label, and the wrong one may be read."""
+    mine = tmp_path / "mine.ks"
+    mine.write_text(own or "")
+    request = IsoRequest(
+        source=parse_reference("q.io/a"),
+        arch="x86_64",
+        modes=(mode,),
+        kickstart=mine if own else None,
+        unattended=None if own else "sda",
+    )
+    written = contents.write(request, ALL, "F44", ROOTS, anaconda=True)
+    handler = language.parse(written.texts[f"unattended-{mode}.ks"], "F44", "x").handler
+    script = next(each for each in handler.scripts if each.type == 0)
+    assert script.errorOnFail
+    place, line = tmp_path / "diskgen", tmp_path / "cmdline"
+    body = script.script.replace("/proc/cmdline", str(line)).replace(kickstart.MEDIUM, str(place))
+    place.mkdir()
+    (place / "id-11").touch()
+    for word, status in (("diskgen.id=11", 0), ("diskgen.id=22", 1), ("quiet", 0)):
+        line.write_text(f"inst.ks=x {word}\n")
+        done = subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=False)
+        assert (done.returncode, bool(done.stderr)) == (status, bool(status))

@@ -50,7 +50,9 @@ def log(place: Path) -> list[list[str]]:
 @pytest.mark.parametrize("answers", [True, False])
 def test_anaconda_asks_when_the_network_is_up(answers: bool, tmp_path: Path) -> None:
     made = fragments(replace(SETTINGS, links=(STATIC,)), "F44")
-    (script,) = re.findall(r"^%pre.*?\n(.*?)^%end", made["chooser.ks"], re.MULTILINE | re.DOTALL)
+    script = "".join(
+        re.findall(r"^%pre.*?\n(.*?)^%end", made["chooser.ks"], re.MULTILINE | re.DOTALL)
+    )
     (tmp_path / "container").mkdir()
     for name in ("container/index.json", "container/oci-layout", "image-offline.ks", "remote"):
         (tmp_path / name).write_text(name)

@@ -152,7 +152,8 @@ def _merged(
         if mode == "image" and len(request.modes) > 1 and packages:
             continue
         how = _how(request, roots[mode])
-        commands = [*(kickstart.machine(settings, how) if how else kickstart.named(settings))]
+        commands = [kickstart.started()]
+        commands += kickstart.machine(settings, how) if how else kickstart.named(settings)
         if mode == "image" or settings.packages is not None:
             offline = request.payload != "remote"
             commands += kickstart.payload(settings, mode=mode, offline=offline)

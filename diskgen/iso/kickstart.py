@@ -100,7 +100,8 @@ def fragments(settings: Settings, version: str) -> Mapping[str, str]:
     offline = payload(settings, mode="image", offline=True)
     packages = payload(settings, mode="package", offline=True) if settings.packages else ()
     made = {
-        "chooser.ks": _fill(
+        "chooser.ks": text_of((started(),))
+        + _fill(
             "chooser.ks",
             PRODUCT=_plain(settings.product, "product"),
             REFERENCE=_reference(settings.reference),
@@ -124,10 +125,16 @@ def unattended(
 
     Raises UsageError for what the installer would not take.
     """
-    commands = (*machine(settings, how), *payload(settings, mode=mode, offline=offline))
+    commands = (started(), *machine(settings, how))
+    commands = (*commands, *payload(settings, mode=mode, offline=offline))
     text = text_of(commands)
     language.parse(text, version, f"unattended-{mode}.ks")
     return text
+
+
+def started() -> Command:
+    """Return the script that stops on another medium than the one that was started."""
+    return Command(word="%pre", text=_fill("medium.ks"))
 
 
 def machine(settings: Settings, how: Unattended) -> Iterator[Command]:

@@ -233,6 +233,7 @@ def _rows() -> Mapping[str, Row]:
         "url": Row(rule=_one, meets=tuple(w for w in SOURCES if w not in ("%packages", "repo")),
                    says=name),
         "%packages": Row(rule=_packages, meets=("%packages",), says="packages add up"),
+        "%pre": Row(rule=_both, meets=(), says="ours comes first"),
         "%post": Row(rule=_both, meets=(), says="ours comes first"),
         AT_END: Row(rule=_both, meets=(), says="ours comes last"),
     }  # fmt: skip
