@@ -172,6 +172,18 @@ def test_groups_of_usr_lib_are_joined(target: Target) -> None:
     assert "Ben" in users
 
 
+@pytest.mark.root
+def test_accounts_that_are_called_like_groups(target: Target) -> None:
+    """Theirs where the kickstart has them; one of the image may be allowed more than is wanted."""
+    text = "group --name=ann --gid=2500\nuser --name=ann\nuser --name=wheel\nuser --name=shadow\n"
+    set_up(target, recipe.check(language.parse(text, "F44", "x")), print)
+    users = {line.split(":")[0]: line.split(":")[3]
+             for line in (target.root / "etc/passwd").read_text().splitlines()}  # fmt: skip
+    assert users["ann"] == "2500"
+    assert users["wheel"] == "100"
+    assert users["shadow"] == "100"
+
+
 def test_a_firewall_takes_the_words_that_anaconda_gives(tmp_path: Path) -> None:
     line = "firewall --enabled --port=80:tcp,53:udp --service=ssh --trust=eth0\n"
     found = recipe.check(language.parse(line, "F44", "x"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from .. import keymap
@@ -30,7 +30,7 @@ def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
         if not _has_line(target, "group", name):
             _add_group(target, name, number)
     for account in recipe.accounts:
-        _add_user(target, account)
+        _add_user(target, account, recipe.groups)
     if recipe.root is not None:
         _secure(target, recipe.root)
     if recipe.hostname:
@@ -81,7 +81,11 @@ def _set_keyboard(target: Target, text: str) -> None:
         )
 
 
-def _add_user(target: Target, account: Account) -> None:
+def _add_user(target: Target, account: Account, named: Collection[str]) -> None:
+    """Add an account, or change the one that is there; ``named`` are groups that were asked for.
+
+    A group of the image that happens to have the account's name may be allowed more than it.
+    """
     target.folder("home")  # a link to var/home, which the first boot would make
     options: list[str] = []
     if account.groups:
@@ -97,6 +101,8 @@ def _add_user(target: Target, account: Account) -> None:
         if not _has_number(target, "group", account.gid):
             _add_group(target, account.name, account.gid)
         options += ["--gid", str(account.gid)]
+    elif account.name in named:
+        options += ["--gid", account.name]
     for flag, value in (("--shell", account.shell), ("--uid", account.uid),
                         ("--comment", account.gecos)):  # fmt: skip
         if value is not None:
@@ -110,6 +116,8 @@ def _add_user(target: Target, account: Account) -> None:
         shell = account.shell or ("/bin/bash" if target.has("bash") else _SHELL)
         more = [] if account.shell else ["--shell", shell]
         more += _despite_its_name(target, account.name)
+        if "--gid" not in options and _has_group(target, account.name):
+            more += ["--no-user-group"]
         target.run("useradd", "--create-home", *more, *options, account.name)
     _secure(target, account)
 
