@@ -173,7 +173,10 @@ def test_credentials_go_along_when_asked_for(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [(None, "no credentials are named"), ("{}", "has no credentials for 'registry.example'"),
-     ('{"auths": {"other": {}}}', "has no credentials for"), ("x", "holds no credentials")],
+     ('{"auths": {"other": {}}}', "has no credentials for"),
+     ('{"auths": {"registry.example": {}}, "credsStore": "secretservice"}', "no credentials for"),
+     ('{"auths": {"registry.example": null}}', "no credentials for"),
+     ("x", "holds no credentials")],
 )  # fmt: skip
 def test_credentials_that_are_not_there(data: str | None, words: str, tmp_path: Path) -> None:
     path = tmp_path / "auth.json"
@@ -223,6 +226,7 @@ def test_a_proxy() -> None:
         ("inst.proxy=p.example:3128", "http://p.example:3128"),
         ("inst.proxy=http://me:pw@p:1", "http://me:pw@p:1"),
         ("inst.proxy=a inst.proxy=b", "http://b"),
+        ("inst.proxy=http://[fd00::1]:3128", "http://[fd00::1]:3128"),
         ("quiet", None), ("inst.proxy=", None), ("inst.proxy=x$(reboot)", None),
         ("inst.proxy=x;y", None), ("inst.proxy=*", None),
     ],

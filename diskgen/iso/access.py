@@ -136,7 +136,11 @@ def _credentials(made: Draft) -> None:
         raise UsageError(f"'{path}' holds no credentials: {error}", setting="authfile") from error
     known = entries if isinstance(entries, dict) else {}
     # The most special name of a repository counts; docker's own files have URLs.
-    names = [name for name in policies.scopes_of(made.ref) if name in known and "*" not in name]
+    names = [
+        name
+        for name in policies.scopes_of(made.ref)
+        if "*" not in name and _is_whole(known.get(name))
+    ]
     if not names:
         raise UsageError(
             f"'{path}' has no credentials for '{registry(made.ref)}' that could go onto the medium",
@@ -145,6 +149,11 @@ def _credentials(made: Draft) -> None:
             setting="authfile",
         )
     made.add(AUTHFILE, document({"auths": {names[0]: known[names[0]]}}), mode=0o600)
+
+
+def _is_whole(entry: object) -> bool:
+    """Say whether an entry has the credentials itself; those of a helper leave an empty one."""
+    return isinstance(entry, dict) and bool(entry.get("auth") or entry.get("identitytoken"))
 
 
 def _proxies(made: Draft) -> None:
