@@ -129,6 +129,13 @@ def test_a_second_source_of_packages_is_refused() -> None:
     assert caught.value.setting == "packages"
 
 
+def test_a_stream_of_a_module_is_no_second_source() -> None:
+    line = "module --name=nodejs --stream=18\n"
+    made = merged(f"{line}%packages\n%end\n", ALL, mode="package", version="RHEL9")
+    assert line in made.text
+    assert 'url --url="https://mirror.example/os/"' in made.text
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("mode", ["image", "package"])
 def test_what_is_but_a_default_gives_way(version: str, mode: str) -> None:

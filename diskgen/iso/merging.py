@@ -21,6 +21,7 @@ from .kickstart import AT_END, Command, text_of
 
 PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc", "liveimg")
 SOURCES: Final = ("%packages", "cdrom", "harddrive", "hmc", "module", "nfs", "repo", "url")
+_BESIDE: Final = ("%packages", "module", "repo")  # they stand beside a first source
 STORAGE: Final = (
     "autopart", "btrfs", "clearpart", "ignoredisk", "logvol", "mount", "part", "partition", "raid",
     "reqpart", "volgroup", "zerombr",
@@ -230,8 +231,7 @@ def _rows() -> Mapping[str, Row]:
         "bootloader": Row(rule=_arguments, meets=("bootloader",),
                           says="kernel arguments are united"),
         "ostreecontainer": Row(rule=_one, meets=PAYLOADS, says="refused"),
-        "url": Row(rule=_one, meets=tuple(w for w in SOURCES if w not in ("%packages", "repo")),
-                   says=name),
+        "url": Row(rule=_one, meets=tuple(w for w in SOURCES if w not in _BESIDE), says=name),
         "%packages": Row(rule=_packages, meets=("%packages",), says="packages add up"),
         "%pre": Row(rule=_both, meets=(), says="ours comes first"),
         "%post": Row(rule=_both, meets=(), says="ours comes first"),
