@@ -17,13 +17,14 @@ from .decision.suited import unsuited
 from .disk import appliance, ext4, fat, fatnames, room, table
 from .events import Emit, notice, step
 from .formats import FORMATS
+from .identifiers import derive_uuid, filesystem_name
 from .image import fetch, layers
 from .image.index import LayerIndex
 from .image.model import Image
 from .image.repair import repairing
 from .image.store import Store
 from .initramfs.findings import Cached
-from .layout import Content, Filesystem, Partition, Role, derive_uuid, filesystem_name
+from .layout import Content, Filesystem, Partition, Role
 from .ostree import commit, deploy, facts, firstboot, kernel, labelling, stack
 from .ostree.stack import Stack
 from .place import PLACES

@@ -18,6 +18,7 @@ from .disk import fat, room
 from .documents import load_object
 from .errors import Problem, UsageError
 from .events import Emit, notice, step
+from .identifiers import derive_uuid, identity_seed
 from .image import fetch, flatten
 from .image.model import Image
 from .image.repair import repairing
@@ -48,7 +49,7 @@ from .iso.medium import Parts
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
-from .layout import BIOS_SECTOR, Content, Filesystem, derive_uuid, identity_seed
+from .layout import BIOS_SECTOR, Content, Filesystem
 from .ostree import commit, deploy, facts
 from .reference import ImageRef
 from .run import proxy

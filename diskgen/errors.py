@@ -106,6 +106,11 @@ class Problem:
     setting: str | None = None
     hint: str | None = None
 
+    @classmethod
+    def of(cls, code: str, error: DiskgenError) -> Problem:
+        """Return what an error says as one reason among others."""
+        return cls(code=code, message=error.message, hint=error.hint, setting=error.setting)
+
 
 class PreflightError(HostError):
     """All problems found before anything was touched, at once."""

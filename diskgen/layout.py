@@ -1,7 +1,6 @@
 """Where everything lies on the disk: partition specs and sizes in, byte offsets out.
 
-Arithmetic only. Identifiers derive from a seed (the image's digest, and what the user adds to it),
-so the same request gives the same disk and ``root=UUID=`` is known before the disk exists.
+Arithmetic only.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from .arch import TYPE_BIOS_BOOT, TYPE_ESP, TYPE_XBOOTLDR, Machine
 from .errors import UsageError
+from .identifiers import DISK, derive_uuid, filesystem_name
 from .units import GIB, MIB, align_down, align_up, format_size
 
 GRAIN: Final = MIB  # partitions start and end at multiples of this
-_NAMESPACE: Final = UUID("b1d69346-4a27-5d0e-9a68-3f5d9a7f7a35")  # of all identifiers we derive
 DEFAULT_DISK_SIZE: Final = 10 * GIB
 ROOT_FACTOR: Final = 2  # room for a second deployment beside the first
 ROOT_FLOOR: Final = 3 * GIB
@@ -25,7 +24,6 @@ BOOT_SIZE: Final = GIB  # at least
 ESP_SIZE: Final = 501 * MIB  # at least
 MOST_DEPLOYMENTS: Final = 3  # on one machine: the one it runs, the one before, a new one
 _FILLED: Final = (9, 10)  # how much of a partition may be taken: what comes next may be larger
-DISK: Final = "disk"  # what the identifier of the table is called
 BIOS_SECTOR: Final = 512  # bytes; BIOS starts from no other
 
 
@@ -132,21 +130,6 @@ class _Spec:
     label: str | None = None
     mountpoint: str | None = None
     legacy_bootable: bool = False
-
-
-def derive_uuid(seed: str, role: str) -> UUID:
-    """Return the identifier that belongs to a role on every disk made from one seed."""
-    return uuid5(uuid5(_NAMESPACE, seed), role)
-
-
-def identity_seed(digest: str, text: str | None) -> str:
-    """Return the seed for an image's digest, and the text that a user may add."""
-    return digest if text is None else f"{digest} {text}"
-
-
-def filesystem_name(role: Role) -> str:
-    """Return what the identifier of a role's filesystem is called, to be derived or given."""
-    return f"filesystem {role}"
 
 
 def specs(

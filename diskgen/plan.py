@@ -12,16 +12,8 @@ from uuid import UUID
 
 from .arch import Machine
 from .config import Request
-from .layout import (
-    Content,
-    Filesystem,
-    Layout,
-    Role,
-    derive_uuid,
-    filesystem_name,
-    identity_seed,
-    make_layout,
-)
+from .identifiers import derive_uuid, filesystem_name, identity_seed
+from .layout import Content, Filesystem, Layout, Role, make_layout
 from .place import PLACES
 from .terminal import page
 from .units import MIB, format_size
@@ -72,7 +64,7 @@ class Identity:
     """
 
     seed: str
-    renewed: Mapping[str, UUID]  # by layout.DISK or layout.filesystem_name
+    renewed: Mapping[str, UUID]  # by identifiers.DISK or filesystem_name
 
     @property
     def root_uuid(self) -> UUID:

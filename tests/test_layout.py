@@ -6,15 +6,8 @@ from hypothesis import strategies as st
 
 from diskgen.arch import MACHINES, machine
 from diskgen.errors import UsageError
-from diskgen.layout import (
-    DEFAULT_DISK_SIZE,
-    GRAIN,
-    Content,
-    Filesystem,
-    Role,
-    derive_uuid,
-    make_layout,
-)
+from diskgen.identifiers import derive_uuid
+from diskgen.layout import DEFAULT_DISK_SIZE, GRAIN, Content, Filesystem, Role, make_layout
 from diskgen.units import GIB, MIB
 
 X86 = MACHINES["x86_64"]

@@ -13,7 +13,7 @@ from diskgen.config import Request
 from diskgen.errors import DiskgenError, SourceError
 from diskgen.events import discard
 from diskgen.formats import FORMATS, reading
-from diskgen.layout import derive_uuid
+from diskgen.identifiers import derive_uuid
 from diskgen.reference import parse
 from diskgen.units import MIB
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from diskgen.build import plan_only
 from diskgen.config import Request
 from diskgen.events import discard
+from diskgen.identifiers import identity_seed
 from diskgen.iso import hybrid
-from diskgen.layout import Filesystem, Role, identity_seed
+from diskgen.layout import Filesystem, Role
 from diskgen.ostree import firstboot
 from diskgen.reference import parse
 from diskgen.tree import Directory, regular

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HostError
-from ..layout import derive_uuid
+from ..identifiers import derive_uuid
 from ..link import Link, Protocol, Way, is_mac
 
 _CLASS: Final = Path("/sys/class/net")

@@ -17,7 +17,7 @@ from typing import Final
 from uuid import UUID
 
 from ..arch import TYPE_ESP
-from ..layout import derive_uuid
+from ..identifiers import derive_uuid
 from ..units import MIB, align_up
 from .master import SECTOR
 

@@ -19,9 +19,10 @@ from . import composefs
 from .bls import ENTRY, boot_files, entry
 from .commit import canonical_json, layer_commit, merge_commit
 from .encapsulated import Base
-from .facts import Composefs, TreeFacts
+from .facts import TreeFacts
 from .kernel import Kernel, boot_checksum
 from .objects import ObjectSet
+from .prepare_root import Composefs
 from .repository import checkout, copy, repository
 
 _VAR_DIRECTORIES: Final = (("tmp", 0o1777), ("lib", 0o755), ("log", 0o755))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from ..documents import load_object
@@ -19,9 +17,9 @@ from .dropins import drop_ins
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
 from .lookup import find, find_dir, find_link, find_text
+from .prepare_root import Composefs, root_mode
 from .selinux import Policy, read_policy
 
-_PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
 # Mount points: the root of a deployment is immutable, nobody can add them at boot.
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
 _BOUND: Final = "usr/lib/bootc/bound-images.d"
@@ -34,16 +32,6 @@ _FETCHERS: Final = (
     ("Azure's Linux agent", "usr/bin/waagent"),
     ("azure-init", "usr/bin/azure-init"),
 )
-_TRUE: Final = frozenset({"yes", "true", "1"})
-_FALSE: Final = frozenset({"no", "false", "0"})
-
-
-class Composefs(StrEnum):
-    """Whether the deployment's root is a composefs image at boot."""
-
-    NO = "no"
-    MAYBE = "maybe"  # where the deployment has one
-    YES = "yes"
 
 
 class UnfitError(SourceError, PreflightError):
@@ -103,33 +91,33 @@ def examine(
         doubt = initramfs_doubt(kernel, found)
         drivers = read_drivers(root, kernel.release, found)
     except SourceError as error:
-        problems.append(_problem("kernel", error))
+        problems.append(Problem.of("kernel", error))
     try:
         config = read_config(root, machine)
     except SourceError as error:
-        problems.append(_problem("install-config", error))
+        problems.append(Problem.of("install-config", error))
     composefs = Composefs.NO
     try:
-        composefs, wrong = _root_mode(root)
+        composefs, wrong = root_mode(root)
         problems += wrong
     except SourceError as error:
-        problems.append(_problem("image", error))
+        problems.append(Problem.of("image", error))
     policy: Policy | None = None
     try:
         policy = read_policy(root)
     except SourceError as error:
-        problems.append(_problem("selinux", error))
+        problems.append(Problem.of("selinux", error))
     bound: list[str] = []
     try:
         bound = _bound_images(root)
     except SourceError as error:
-        problems.append(_problem("image", error))
+        problems.append(Problem.of("image", error))
     if bound and not skip_bound_images:
         problems.append(_not_embedded(bound))
     try:
         release = os_release(root)
     except SourceError as error:
-        problems.append(_problem("image", error))
+        problems.append(Problem.of("image", error))
     problems[:0] = [*kind_problems(labels), *_layout(root)]
     if problems or kernel is None or config is None:
         raise UnfitError(problems)
@@ -260,88 +248,6 @@ def _doubts(root: Directory) -> Iterator[str]:
         yield "the image has no directory '/tmp', and the machine will not be able to make one"
 
 
-def shows_whole_root(root: Directory) -> bool:
-    """Say whether the machine shows top-level directories of the image beside /usr, /etc, /var.
-
-    Only with composefs or a transient root: others get their root from ``ostree checkout`` alone.
-    Looked at is what the base itself brings, as ostree-ext does. Raises SourceError.
-    """
-    settings = _settings(root, _PREPARE_ROOT[:1])
-    enabled = settings.get("composefs", "enabled", fallback="no").strip()
-    transient = settings.get("root", "transient", fallback="no").strip()
-    return enabled in _TRUE | {"maybe", "signed", "verity"} or transient in _TRUE
-
-
-def _settings(root: Directory, paths: Iterable[str]) -> configparser.ConfigParser:
-    """Return prepare-root.conf as its files add up. Raises SourceError for a broken one."""
-    settings = configparser.ConfigParser(
-        strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",)
-    )
-    for path in paths:
-        try:
-            settings.read_string(find_text(root, path) or "")
-        except configparser.Error as error:
-            reason = str(error).splitlines()[0]
-            raise SourceError(f"'/{path}' of the image is broken: {reason}") from None
-    return settings
-
-
-def _root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
-    """Return how the deployment is mounted at boot (ostree-prepare-root(1)), and what is wrong."""
-    if not any(find_text(root, path) is not None for path in _PREPARE_ROOT):
-        return Composefs.NO, [
-            Problem(
-                code="prepare-root",
-                message=f"this image has no '/{_PREPARE_ROOT[0]}', by which its initramfs finds "
-                "the deployment",
-                hint="add one to the image, before its initramfs is made",
-            )
-        ]
-    try:
-        settings = _settings(root, _PREPARE_ROOT)
-    except SourceError as error:
-        return Composefs.NO, [_problem("prepare-root", error)]
-    enabled = settings.get("composefs", "enabled", fallback="no").strip()
-    if enabled in _FALSE:
-        mode = Composefs.NO
-    elif enabled in _TRUE:
-        mode = Composefs.YES
-    elif enabled == "maybe":
-        mode = Composefs.MAYBE
-    elif enabled in ("verity", "signed"):
-        return Composefs.YES, [
-            Problem(
-                code="composefs",
-                message=f"this image's root is to be verified by fs-verity (prepare-root.conf: "
-                f"composefs.enabled={enabled}), which diskgen does not set up",
-                hint="'enabled=yes' in the image and its initramfs mounts it without verifying",
-            )
-        ]
-    else:
-        return Composefs.NO, [
-            Problem(
-                code="prepare-root",
-                message=f"prepare-root.conf of the image has '{enabled}' for composefs.enabled",
-                hint="it knows: no, maybe, yes, verity, signed",
-            )
-        ]
-    overlay = [
-        key
-        for key in ("transient", "transient-ro")
-        if settings.get("root", key, fallback="no").strip() in _TRUE
-    ]
-    if overlay and mode is Composefs.NO:
-        return mode, [
-            Problem(
-                code="composefs",
-                message=f"this image would not boot: prepare-root.conf has root.{overlay[0]}, "
-                "which needs composefs, and does not enable composefs",
-                hint="'enabled=yes' below [composefs] in the image and its initramfs",
-            )
-        ]
-    return mode, []
-
-
 def _bound_images(root: Directory) -> list[str]:
     """Return the names of the images that are to be there whenever this one is."""
     names = []
@@ -374,7 +280,3 @@ def _skipped(bound: list[str]) -> list[str]:
         f"images that are bound to this one are left out: {_quoted(bound)}; the machine fetches "
         "them at its next update, what needs them before fails"
     ]
-
-
-def _problem(code: str, error: SourceError) -> Problem:
-    return Problem(code=code, message=error.message, hint=error.hint, setting=error.setting)

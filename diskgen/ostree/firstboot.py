@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from ..layout import DISK, Filesystem, Role, filesystem_name
+from ..identifiers import DISK, filesystem_name
+from ..layout import Filesystem, Role
 from ..tree import Directory, File
 from .lookup import find_dir, find_text
 

@@ -12,9 +12,9 @@ from ..image.model import Image
 from ..tree import Directory
 from . import newlines, selinux, specials
 from .encapsulated import Base, count_base_layers, read_base
-from .facts import shows_whole_root
 from .layertree import layer_tree
 from .merge import merge
+from .prepare_root import shows_whole_root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
