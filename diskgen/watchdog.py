@@ -16,6 +16,7 @@ _LOOKS: Final = 20  # how often one looks within the time that is allowed
 _LONGEST: Final = 10.0  # seconds between two looks
 _PROC: Final = Path("/proc")
 _DISK_SLEEP: Final = "D"  # the kernel is at work for it, such as for sync(1); see proc(5)
+_ENDED: Final = "ZX"  # and nobody has asked yet how
 _STATE, _SESSION, _USER, _SYSTEM = 0, 3, 11, 12  # fields of proc(5)'s stat, behind the name
 _COUNTED: Final = (b"rchar", b"wchar")
 
@@ -60,15 +61,15 @@ class Watchdog:
 
 
 def _progress(session: int) -> object:
-    """Return what differs when a session got on; None while the kernel works for it."""
+    """Return what differs when a session got on; None while it need not, or the kernel does."""
     found = []
     for name, fields in _processes():
-        if fields[_SESSION] != str(session):
+        if fields[_SESSION] != str(session) or fields[_STATE] in _ENDED:
             continue
         if fields[_STATE] == _DISK_SLEEP:
             return None
         found.append((name, _moved(name) or (fields[_USER], fields[_SYSTEM])))
-    return sorted(found)
+    return sorted(found) or None  # what has ended waits for us, not we for it
 
 
 def _processes() -> Iterator[tuple[str, list[str]]]:

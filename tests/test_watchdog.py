@@ -66,6 +66,13 @@ def test_progress_of_what_it_started(script: str) -> None:
     run(["sh", "-c", script], idle=1.5)
 
 
+def test_a_program_that_ended_long_ago() -> None:
+    """Such as a reader of layers that are small, while another one reads what is large."""
+    with running(["true"], idle=1) as child:
+        time.sleep(3)
+    assert child.returncode == 0
+
+
 def test_programs_that_wait_for_people() -> None:
     with running(["sleep", "2"], idle=None) as child:
         child.wait()
