@@ -252,7 +252,7 @@ def _output(output: Path, *, force: bool) -> Iterator[Problem]:
             hint="write a file, then copy it to the device with dd",
             setting="output",
         )
-    elif output.exists() and not force:
+    elif os.path.lexists(output) and not force:  # a link to nothing is in the way, too
         yield Problem(
             code="exists",
             message=f"'{output}' exists",

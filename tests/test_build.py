@@ -324,6 +324,9 @@ def test_output_exists(diskgen: Program, layout: Path) -> None:
     assert (diskgen.place / "os.raw").read_text() == "mine"
     diskgen("raw", f"oci:{layout}", "--force")
     assert (diskgen.place / "os.raw").stat().st_size == 10 * 1024**3
+    (diskgen.place / "link.raw").symlink_to("nowhere")
+    text = refusal(diskgen, 4, "raw", f"oci:{layout}", "-o", "link.raw")
+    assert "'link.raw' exists" in text
 
 
 @pytest.mark.root
