@@ -86,7 +86,7 @@ def inspect(args: argparse.Namespace) -> int:
     path = Path(args.reference)
     facts: dict[str, Any]
     with renderer(args.progress) as emit:
-        if path.is_file():
+        if path.is_file() or path.is_block_device():
             facts = of_file(path)
         else:
             _refuse_missing(path, args.reference)
@@ -109,6 +109,8 @@ def _refuse_missing(path: Path, reference: str) -> None:
             f"'{reference}' is a directory",
             hint=f"an image in it is called oci:{reference} or dir:{reference}",
         )
+    if meant and path.exists():
+        raise SourceError(f"'{reference}' is neither a file nor a disk")
     bare = not set(":/@") & set(reference)
     if meant or bare:
         raise SourceError(

@@ -60,6 +60,12 @@ def test_inspect_of_a_file_that_is_missing(diskgen: Program, name: str) -> None:
     assert "the registry of" not in done.stderr
 
 
+def test_inspect_of_what_is_no_disk(diskgen: Program) -> None:
+    done = diskgen.run("inspect", "/dev/null")
+    assert done.returncode == 3
+    assert "'/dev/null' is neither a file nor a disk" in done.stderr
+
+
 def test_inspect_of_a_directory(diskgen: Program, images: Path) -> None:
     place = bootable(images / "os")
     done = diskgen.run("inspect", str(place))

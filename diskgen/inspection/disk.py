@@ -51,7 +51,7 @@ def _outline(disk: Disk, table: gpt.Table, partitions: Sequence[Partition]) -> d
         "kind": "disk",
         "format": disk.format,
         "path": str(disk.path),
-        "file_size": disk.path.stat().st_blocks * 512,
+        "file_size": disk.path.stat().st_blocks * 512 if disk.path.is_file() else disk.size,
         "size": disk.size,
         "compression": disk.compression,
         "guid": str(table.disk_guid),
