@@ -270,3 +270,13 @@ def test_whose_word_counts_for_the_network(
     assert started == [made.links]
     assert [(link.device, link.mtu) for link in made.links] == ([(device, mtu)] if device else [])
     assert made.hostname == host
+
+
+def test_a_registry_that_never_answers_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks drop what they do not like; the image on the medium is taken then."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setattr(medium, "_REGISTRY_SECONDS", 1.0)
+        assert not medium.reachable(f"127.0.0.1:{silent.getsockname()[1]}/tiny/os:1")

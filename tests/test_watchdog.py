@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from diskgen.errors import HostError, ToolError
+from diskgen.install.target import run_script
+from diskgen.kickstart.recipe import Script
 from diskgen.run import PIPE, own_module, run, running
 
 from .oci import TarBuilder
@@ -102,3 +104,14 @@ def test_a_layer_that_another_run_has_in_hand(tmp_path: Path) -> None:
             answers = [json.loads(line) for line in worker.stdout]
     assert "done" in answers[-1]
     assert (tmp_path / f"{digest}.idx").is_file()
+
+
+def test_scripts_of_users_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For people who are asked on a terminal, or for another machine."""
+    monkeypatch.setattr(run, "__kwdefaults__", {**(run.__kwdefaults__ or {}), "idle": 0.5})
+    with pytest.raises(ToolError, match="no progress"):
+        run(["sleep", "5"])
+    script = Script(body="sleep 2\necho over\n", interpreter="/bin/sh", line=1, must_work=True,
+                    in_target=False, log=str(tmp_path / "log"))  # fmt: skip
+    run_script(script, 1, None, tmp_path)
+    assert (tmp_path / "log").read_text() == "over\n"

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ..documents import load_object
-from ..errors import HostError, UsageError
+from ..errors import HostError, ToolError, UsageError
 from ..kickstart import language
 from ..reference import SIGNED
 from ..run import run
@@ -29,6 +29,7 @@ _CMDLINE: Final = Path("/proc/cmdline")
 _LATER: Final = "@@REF@@"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
 _TIMEOUT_SECONDS: Final = 60
+_REGISTRY_SECONDS: Final = 30.0  # then the image on the medium is taken
 _PAUSE_SECONDS: Final = 2.0
 _ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
 
@@ -154,7 +155,10 @@ def reachable(reference: str) -> bool:
     authfile = access_to_registries().authfile
     argv: list[str | Path] = ["skopeo", "inspect", "--raw"]
     argv += ["--authfile", authfile] if authfile is not None else []
-    done = run([*argv, f"docker://{reference}"], ok=range(256), timeout=60)
+    try:
+        done = run([*argv, f"docker://{reference}"], ok=range(256), timeout=_REGISTRY_SECONDS)
+    except ToolError:  # a network that drops what it does not like
+        return False
     return done.status == 0
 
 

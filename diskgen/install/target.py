@@ -160,7 +160,10 @@ def label(target: Target) -> None:
 
 
 def run_script(script: Script, number: int, target: Target | None, shared: Path) -> None:
-    """Run one %pre or %post; ``shared`` is a directory below /run. Raises ToolError, HostError."""
+    """Run one %pre or %post; ``shared`` is a directory below /run. Raises ToolError, HostError.
+
+    It may take its time: scripts of users wait for people and for other machines.
+    """
     kind = "post" if target is not None else "pre"
     path = shared / f"{kind}-{number}"
     path.write_text(script.body, encoding="utf-8")
@@ -169,7 +172,7 @@ def run_script(script: Script, number: int, target: Target | None, shared: Path)
     inside = target is not None and script.in_target
     if inside and target is not None:
         words = ["chroot", target.root, *words]
-    done = run(words, ok=range(256), env={"HOME": "/root"})
+    done = run(words, ok=range(256), env={"HOME": "/root"}, idle=None)
     output = done.text + done.stderr
     if script.log:
         log = Path(script.log)
