@@ -3,90 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
-from . import build, preflight, secrecy
-from .arch import Machine
-from .bootloader import choose
-from .bootloader.bootupd import read_payload
-from .budgets import CONFIG_BYTES
+from . import preflight, secrecy
 from .config import IsoRequest
 from .decision import Decision, Route, decide, wishes
-from .disk import fat, room
-from .documents import load_object
 from .errors import Problem, UsageError
-from .events import Emit, notice, step
-from .identifiers import derive_uuid, identity_seed
-from .image import fetch, flatten
-from .image.model import Image
+from .events import Emit, notice
 from .image.repair import repairing
 from .image.store import Store
-from .initramfs.findings import Cached
 from .iso import (
     access,
     container,
     contents,
-    hybrid,
     identity,
-    mediacheck,
     medium,
     menu,
     own,
     partitions,
-    payload,
     remaster,
 )
 from .iso import plan as iso_plan
 from .iso.access import RUNTIME
 from .iso.anaconda import BUILD_STAMP, build_stamp
 from .iso.container import Container
-from .iso.hybrid import Bios, Esp
 from .iso.kickstart import Settings
-from .iso.master import Mastered, Medium, master
-from .iso.medium import Parts
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
-from .layout import BIOS_SECTOR, Content, Filesystem
-from .ostree import commit, deploy, facts
-from .reference import ImageRef
+from .layout import Content, Filesystem
+from .medium_sources import Payload, read_container, read_payload
+from .medium_writer import Prepared, write
+from .ostree import facts
 from .run import proxy
-from .tree import Directory, File, Packed, regular
-from .units import format_size
+from .tree import Directory, regular
 from .workspace import Workspace, writing
-
-_APPLICATION: Final = "DISKGEN"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """The image that machines get. ``image`` is None where only its description was read."""
-
-    digest: str
-    title: str
-    timestamp: int
-    platform: str = ""  # of an index
-    release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
-    graphical: bool = False
-    tree: facts.TreeFacts | None = None
-    firewall: bool = True  # False: it is known that our installer can set none up in it
-    bootupd: bool = True  # False: it is known that there is no data for it
-    content: Content = field(default_factory=Content)  # as far as it was read
-    root: Directory | None = None
-    image: Image | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A medium decided: all that writing it takes."""
-
-    plan: IsoPlan
-    installer: Container | Original
-    ours: Directory  # what lies in our place on the medium
-    product_image: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +93,11 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     if isinstance(request.installer, Path):
         source = remaster.read(request, machine, emit)
         offered = contents.offer(request, machine, source.installer.repository)
-        target = _payload(request, machine, store, emit)
+        target = read_payload(request, machine, store, emit)
     else:
         offered = contents.offer(request, machine)
-        target = _payload(request, machine, store, emit)
-        source = _container(request, machine, store, emit)
+        target = read_payload(request, machine, store, emit)
+        source = read_container(request, machine, store, emit)
     installer = source.installer
     route = Route.ANACONDA if installer.anaconda else Route.DISKGEN
     decided = decide(wishes(request, route), target.tree, machine, route)
@@ -266,107 +218,11 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     )
 
 
-def write(prepared: Prepared, store: Store, work: Workspace, emit: Emit) -> tuple[Path, str]:
-    """Write the medium into a partial file; return that and its checksum (MD5, hex)."""
-    plan = prepared.plan
-    source, image = prepared.installer, prepared.product_image
-    if isinstance(source, Original):
-        parts = remaster.parts(source, plan, prepared.ours, image)
-    else:
-        parts = container.parts(source, plan, prepared.ours, image, store, work, emit)
-    esp = None
-    if parts.efi:
-        esp_path = work.partial("efiboot.img")
-        esp = _write_esp(esp_path, parts, plan)
-    root, boot = medium.tree(parts, esp)
-    embedded = prepared.ours.get_dir("container")
-    if embedded is not None:
-        with step(
-            emit, "verify", "Verifying the image", total=plan.payload_bytes, unit="bytes"
-        ) as phase:
-            payload.verify(embedded, phase.advance)
-    output = work.partial("iso")
-    with step(emit, "master", "Mastering the medium") as phase:
-        made = master(
-            output,
-            Medium(
-                root=root,
-                label=plan.label,
-                timestamp=plan.timestamp,
-                application=_APPLICATION,
-                boot=boot,
-            ),
-        )
-        if esp is not None:
-            place = Esp(start=made.places[medium.EFI_IMAGE], size=esp.size)
-            hybrid.make(output, seed=_seed(plan), bios=_bios(parts, made), esp=place)
-        phase.detail = format_size(output.stat().st_size)
-    with step(emit, "checksum", "Adding the medium's checksum"):
-        md5 = mediacheck.implant(output)
-    return output, md5
-
-
-def _payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Payload:
-    """Read the image that machines get; of one that stays in its registry the description."""
-    if request.payload == "remote" and request.installer is not None:
-        with step(emit, "describe", "Reading the image's description"):
-            found = fetch.describe(request.source, machine, request.access)
-        config = load_object(found.config, CONFIG_BYTES)
-        labels = (config.get("config") or {}).get("Labels") or {}
-        problems = list(facts.kind_problems(labels))
-        if problems:
-            raise facts.UnfitError(problems)
-        name = request.source.name.rpartition("/")[2].partition(":")[0].partition("@")[0]
-        return Payload(
-            digest=found.digest,
-            platform=found.platform,
-            warnings=found.warnings,
-            title=str(labels.get("org.opencontainers.image.title") or name),
-            timestamp=commit.timestamp_of({}, config),
-        )
-    image, stacked = build.read_image(request.source, machine, request.access, store, emit)
-    tree = facts.examine(
-        stacked.merged,
-        image.labels,
-        machine.name,
-        initramfs=Cached(store.initramfs),
-        skip_bound_images=request.bound_images == "skip",
-    )
-    choose.inspect(stacked.merged, machine, BIOS_SECTOR)  # it must start what it installs
-    return Payload(
-        digest=image.digest,
-        platform=image.platform,
-        title=tree.title,
-        release=facts.os_release(stacked.merged),
-        timestamp=commit.image_timestamp(image),
-        graphical=facts.is_graphical(stacked.merged),
-        firewall=own.has_program(stacked.merged, contents.FIREWALL),
-        tree=tree,
-        bootupd=machine.bootloader != "grub" or read_payload(stacked.merged) is not None,
-        content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),
-        root=stacked.merged,
-        image=image,
-        warnings=(*image.warnings, *tree.warnings, *stacked.warnings),
-    )
-
-
 def _roots(decided: Decision, *, anaconda: bool) -> Mapping[str, str | None]:
     """Return the root filesystem by mode where nobody is asked; None: the installer decides."""
     if anaconda:
         return {"image": str(decided.root_filesystem), "package": "xfs"}
     return {"image": None, "package": "ext4"}
-
-
-def _container(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Container:
-    """Read the container that installs."""
-    source = request.installer or request.source
-    assert isinstance(source, ImageRef)
-    image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
-    with step(emit, "flatten", "Merging the installer's layers"):
-        root = flatten.flatten(indexes)
-    made = commit.image_timestamp(image)
-    read = Cached(store.initramfs)
-    return container.examine(request, machine, root, made, image.digest, read)
 
 
 def _unmakable(request: IsoRequest, root: Directory, decided: Decision) -> Iterator[Problem]:
@@ -418,43 +274,3 @@ def _unfit(
             hint="name a mirror's URL, or a directory with packages",
             setting="packages",
         )
-
-
-def _bios(parts: Parts, made: Mastered) -> Bios | None:
-    """Return what BIOS starts, and where it came to lie."""
-    loader = parts.bios
-    if loader is None:
-        return None
-    return Bios(
-        mbr=loader.code,
-        core=made.places[loader.path],
-        core_size=loader.image.size,
-        loader=loader.kind,
-    )
-
-
-def _write_esp(path: Path, parts: Parts, plan: IsoPlan) -> File:
-    """Write the EFI system partition into a file; return it as a file of the medium."""
-    files = medium.esp_files(parts)
-    size = medium.esp_size(files)
-    with path.open("xb") as file:
-        file.truncate(size)
-    fat.make(
-        path,
-        offset=0,
-        size=size,
-        label="ANACONDA",
-        volume_id=derive_uuid(_seed(plan), "iso esp").int >> 96,
-        timestamp=plan.timestamp,
-        files=files,
-    )
-    return _file(path)
-
-
-def _seed(plan: IsoPlan) -> str:
-    return identity_seed(f"{plan.digest} {plan.label} {plan.machine.name}", plan.request.seed)
-
-
-def _file(path: Path) -> File:
-    size = path.stat().st_size
-    return File(0o100644, content=Packed(path, size, ((0, size, 0),)))

@@ -13,7 +13,7 @@ import pytest
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
-from diskgen import build, build_iso
+from diskgen import build, build_iso, disk_writer, medium_writer
 from diskgen.config import AccessOptions, IsoRequest, Request
 from diskgen.events import discard
 from diskgen.image.store import Store
@@ -99,24 +99,24 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     return Sources(place)
 
 
-def prepared_disk(request: Request) -> build.Prepared:
+def prepared_disk(request: Request) -> disk_writer.Prepared:
     with Store(request.cache).session() as store:
         return build.prepare(request, store, discard)
 
 
-def prepared_medium(request: IsoRequest) -> build_iso.Prepared:
+def prepared_medium(request: IsoRequest) -> medium_writer.Prepared:
     with Store(request.cache).session() as store:
         return build_iso.prepare(request, store, discard)
 
 
-def text_of(medium: build_iso.Prepared, name: str) -> str:
+def text_of(medium: medium_writer.Prepared, name: str) -> str:
     file = medium.ours.get_file(name)
     assert file is not None
     assert file.content is not None
     return read(file.content).decode()
 
 
-def of_disk(prepared: build.Prepared) -> dict[str, object]:
+def of_disk(prepared: disk_writer.Prepared) -> dict[str, object]:
     plan = prepared.plan
     fixed = ("root=", "rw", "boot=")
     return {

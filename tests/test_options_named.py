@@ -26,7 +26,10 @@ WHERE = {
     "arch": ALL | BOOT | {"doctor"},
     "bootloader": DISKS,  # of media they are only looked for
     "build": DISKS,
+    "disk_writer": DISKS,
     "build_iso": MEDIA,
+    "medium_sources": MEDIA,
+    "medium_writer": MEDIA,
     "cli.iso_request_of": MEDIA,
     "cli.request_of": DISKS,
     "cli._installer": MEDIA,

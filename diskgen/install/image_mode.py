@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from .. import build
+from .. import build, disk_writer
 from ..config import Request
 from ..disk import tarball
 from ..disk.appliance import KINDS
@@ -52,7 +52,7 @@ _MAKERS: Final = {
 class Deployed:
     """What was written: the plan's deployment, and where it lies below the root filesystem."""
 
-    prepared: build.Prepared
+    prepared: disk_writer.Prepared
     deployment: Path
     stateroot: str
 
@@ -142,7 +142,7 @@ def mount(deployed: Deployed, disk: Disk, mounts: Mounts) -> None:
     (ROOT / "var/tmp").mkdir(exist_ok=True, mode=0o1777)
 
 
-def _write(prepared: build.Prepared, disk: Disk, scratch: Path, emit: Emit) -> None:
+def _write(prepared: disk_writer.Prepared, disk: Disk, scratch: Path, emit: Emit) -> None:
     layout = prepared.plan.layout
     root = layout.partition(Role.ROOT)
     size = align_up(prepared.plan.root_bytes + prepared.plan.root_bytes // 10, 16 * MIB)
@@ -166,7 +166,7 @@ def _write(prepared: build.Prepared, disk: Disk, scratch: Path, emit: Emit) -> N
     own = root.filesystem not in KINDS
     place = scratch / "loader"
     place.mkdir()
-    build.write_onto(
+    disk_writer.write_onto(
         prepared, disk.path, place, emit, root_size=size if own else None, foreign=fill
     )
 
