@@ -186,8 +186,8 @@ def has_content(node: Node) -> bool:
 
 
 def _path(root: Directory, wanted: Node) -> bytes:
-    """Return a node's path in the image, else where it is; for messages, as it looks everywhere."""
-    elsewhere = b"?"
+    """Return a node's path in the image, else the first there is; only for messages: it is slow."""
+    elsewhere: bytes | None = None
     stack: list[tuple[bytes, Directory]] = [(b"", root)]
     while stack:
         prefix, directory = stack.pop()
@@ -197,7 +197,7 @@ def _path(root: Directory, wanted: Node) -> bytes:
                 deployed = _DEPLOYED.match(path)
                 if deployed is not None:
                     return deployed["path"] or b"/" + deployed["var"]
-                elsewhere = path
+                elsewhere = elsewhere or path
             if isinstance(node, Directory):
                 stack.append((path, node))
-    return b"/" if root is wanted else elsewhere
+    return b"/" if root is wanted else elsewhere or b"?"
