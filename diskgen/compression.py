@@ -10,10 +10,11 @@ from typing import IO, Final
 
 import zstandard
 
+from .budgets import ZSTD_WINDOW_BYTES
+
 SUFFIXES: Final = ("", ".gz", ".xz", ".zst")
 _PIECE: Final = 1024 * 1024
-_MEMORY: Final = 256 * 1024 * 1024  # for a decompressor; "xz -9" needs 65 MiB
-_WINDOW: Final = 128 * 1024 * 1024
+MEMORY: Final = 256 * 1024 * 1024  # for a decompressor of xz; "xz -9" needs 65 MiB
 _DAMAGE: Final = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
@@ -45,7 +46,7 @@ def _pieces(file: IO[bytes], suffix: str) -> Iterator[bytes]:
     if suffix == ".gz":
         reader = gzip.GzipFile(fileobj=file)
     elif suffix == ".zst":
-        reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
+        reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES.limit).stream_reader(
             file, read_across_frames=True, closefd=False
         )
     while piece := reader.read(_PIECE):
@@ -55,7 +56,7 @@ def _pieces(file: IO[bytes], suffix: str) -> Iterator[bytes]:
 def _xz(file: IO[bytes]) -> Iterator[bytes]:
     data = file.read(_PIECE)
     while data:  # one round per stream
-        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
         while not stream.eof:
             if stream.needs_input and not data:
                 data = file.read(_PIECE)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .terminal import visible
+from .terminal import PASSWORD, visible
 
 _KEPT: Final = 20  # files
 _NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d+\.log", re.ASCII)  # of ours: others stay
@@ -27,7 +27,7 @@ _SECRET_OPTION: Final = re.compile(
     re.IGNORECASE,  # options may be abbreviated
 )
 _SECRETS: Final = (
-    (re.compile(r"(://[^\s/:@]*:)[^\s/]*@(?!sha256:)"), r"\1***@"),  # RFC 3986, section 3.2.1
+    (PASSWORD, r"\1***@"),
     (re.compile(r"\$(?:y|gy|7|2[abxy]?|[156])\$[^\s'\",]+"), "***"),  # crypt(5)
     (
         re.compile(

@@ -25,7 +25,7 @@ _HARMFUL: Final = re.compile(
     "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSEEN) + "]"
 )
 # RFC 3986, section 3.2.1; what stands before a digest is a tag.
-_PASSWORD: Final = re.compile(r"(://[^\s/:@]*:)[^\s/]*@(?!sha256:)")
+PASSWORD: Final = re.compile(r"(://[^\s/:@]*:)[^\s/]*@(?!sha256:)")
 _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _BYTES: Final = range(0xDC80, 0xDD00)  # bytes of names that are no UTF-8: see PEP 383
 
@@ -36,7 +36,7 @@ def visible(value: str) -> str:
     ``\n``, ``\x1b`` and ``\u202e`` are how it is spelled; a byte that is no UTF-8 is ``\xff``.
     The password of a URL is masked.
     """
-    return _HARMFUL.sub(_spelled, _PASSWORD.sub(r"\1***@", value))
+    return _HARMFUL.sub(_spelled, PASSWORD.sub(r"\1***@", value))
 
 
 def page(lines: Iterable[str]) -> str:

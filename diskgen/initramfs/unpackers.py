@@ -10,11 +10,12 @@ import bz2
 import io
 import lzma
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Final, Protocol, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
 import zstandard
 
-from ..compression import Damaged
+from ..budgets import ZSTD_WINDOW_BYTES
+from ..compression import MEMORY, Damaged
 from ..image import gunzip
 from ..units import KIB, MIB
 from . import lz4
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from .source import Raw
 
 _PIECE: Final = MIB
-_MEMORY: Final = 256 * MIB  # for a decompressor; "xz -9" needs 65 MiB
-_WINDOW: Final = 128 * MIB
 _LZ4_BLOCK: Final = 8 * MIB  # of the legacy frame, unpacked
 _BLOCK: Final = 128 * KIB  # of zstd, RFC 8878 section 3.1.1.2.4
 _DAMAGE: Final[tuple[type[Exception], ...]] = (
@@ -34,16 +33,6 @@ _DAMAGE: Final[tuple[type[Exception], ...]] = (
 
 class UnknownPacking(Damaged):
     """Compressed by something that kernels know and diskgen does not."""
-
-
-class _Member(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
 def of(head: bytes) -> Callable[[Raw], Iterator[bytes]]:
@@ -63,7 +52,7 @@ def _telling(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise Damaged(f"its compressed data is damaged ({error})") from error
 
 
-def _member(make: Callable[[], _Member]) -> Callable[[Raw], Iterator[bytes]]:
+def _member(make: Callable[[], gunzip.Member]) -> Callable[[Raw], Iterator[bytes]]:
     def unpack(raw: Raw) -> Iterator[bytes]:
         member = make()
         while not member.eof:
@@ -77,7 +66,7 @@ def _member(make: Callable[[], _Member]) -> Callable[[Raw], Iterator[bytes]]:
 
 
 def _zstd(raw: Raw) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
+    reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES.limit).stream_reader(
         cast("IO[bytes]", _Frame(raw)), read_size=_PIECE
     )
     while piece := reader.read(_PIECE):
@@ -143,12 +132,12 @@ def _all(raw: Raw, count: int) -> bytes:
     return data
 
 
-def _xz() -> _Member:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+def _xz() -> gunzip.Member:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
 
 
-def _lzma() -> _Member:
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)
+def _lzma() -> gunzip.Member:
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY)
 
 
 _LZ4: Final = b"\x02\x21\x4c\x18"
