@@ -23,7 +23,9 @@ PAYLOADS: Final = ("embedded", "remote", "both")  # where a medium's installer g
 KICKSTART_VERSIONS: Final = (  # as pykickstart names them
     "F41", "F42", "F43", "F44", "F45", "RHEL9", "RHEL10",
 )  # fmt: skip
-INSTALLER_KARGS: Final = ("inst.ks", "ks", "inst.stage2", "diskgen.mode")  # of single entries
+INSTALLER_KARGS: Final = (  # of single entries, or of the medium
+    "inst.ks", "ks", "inst.stage2", "diskgen.mode", "diskgen.id",
+)  # fmt: skip
 MODES: Final = ("image", "package")  # how a medium installs, the default first
 
 

@@ -396,3 +396,12 @@ def test_what_erases_a_disk_first_looks_at_the_medium(
         line.write_text(f"inst.ks=x {word}\n")
         done = subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=False)
         assert (done.returncode, bool(done.stderr)) == (status, bool(status))
+
+
+def test_what_is_no_whole_kickstart_is_the_options_fault(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.ks"
+    mine.write_text("repo --name=x --baseurl=http://y\nclearpart --all\nautopart\n")
+    request = IsoRequest(source=parse_reference("q.io/a"), arch="x86_64", kickstart=mine)
+    with pytest.raises(UsageError, match="neither which image nor which packages") as caught:
+        contents.write(request, PLAIN, "F44", ROOTS, anaconda=False)
+    assert caught.value.setting == "kickstart"

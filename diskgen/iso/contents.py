@@ -162,7 +162,8 @@ def _merged(
         made[file] = merged.text
         met += merged.met
         if not anaconda and not user.hidden:
-            recipe.of(language.parse(merged.text, version, file))
+            with errors_about("kickstart"):
+                recipe.of(language.parse(merged.text, version, file))
     return Written(texts=made, met=tuple(dict.fromkeys(met)), user=user)
 
 
