@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from diskgen.build import plan_only
@@ -123,6 +124,36 @@ def test_a_root_that_nothing_names_is_replaced_too(images: Path, tmp_path: Path)
     assert f"root=UUID={uuid}" in kargs
     assert uuid != ROOT
     assert planned('root-mount-spec = ""\n')[2] == ["disk"]  # of ext4 it makes none
+    uuid, kargs, renewed = planned(f'{xfs}root-mount-spec = "LABEL=root"\n')
+    assert (uuid, renewed) == (ROOT, ["disk", "filesystem root"])
+    assert "root=LABEL=root" in kargs
+
+
+def test_a_disk_of_fedora_coreos(images: Path, tmp_path: Path) -> None:
+    """As its image asks for it; the root's kind it tells other tools alone."""
+    config = (
+        'root-mount-spec = ""\nboot-mount-spec = ""\nenforce-container-sigpolicy = true\n'
+        "bootupd.skip-boot-uuid = true\n"
+    )
+    files = {"etc/containers/policy.json": '{"default": [{"type": "reject"}]}'}
+    request = Request(
+        format="qcow2", source=parse(coreos(images, RENEWING | files, config)), arch="x86_64",
+        target=parse("registry.example/os:1"), root_filesystem="xfs", cache=tmp_path,
+    )  # fmt: skip
+    made = plan_only(request, discard)
+    assert made.warnings == ()
+    assert made.origin == "ostree-image-signed:docker://registry.example/os:1"
+    assert made.kargs == (
+        "rw", "$ignition_firstboot", "ignition.platform.id=qemu", "console=tty0",
+        "console=ttyS0,115200n8",
+    )  # fmt: skip
+    table = made.layout
+    assert [str(part.label) for part in table.partitions[-2:]] == ["boot", "root"]
+    assert str(table.disk_guid) == GUID
+    assert str(table.partition(Role.ROOT).fs_uuid) == ROOT
+    assert table.partition(Role.BOOT).fs_uuid == made.identity.boot_uuid  # ours: GRUB looks for it
+    again = plan_only(replace(request, seed="x"), discard)
+    assert str(again.layout.partition(Role.ROOT).fs_uuid) != ROOT
 
 
 def test_a_first_boot_that_replaces_nothing_is_told_from_one_that_does() -> None:
