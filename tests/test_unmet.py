@@ -103,6 +103,25 @@ def test_what_root_and_boot_are_named_by(line: str, wanted: tuple[str, ...]) -> 
     assert made[len(wanted)] == "base=1"
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('root-mount-spec = "LABEL=root"', True),
+        ('root-mount-spec = "PARTLABEL=root"', True),
+        ('root-mount-spec = "/dev/disk/by-label/any"', True),  # of which nothing is known
+        ('root-mount-spec = "LABEL=boot"', False),
+        ('root-mount-spec = "UUID=910678ff-f77e-4a7d-8d53-86f2ac47a823"', False),
+        ('boot-mount-spec = "LABEL=boot"', True),
+        ('boot-mount-spec = "PARTUUID=x"', False),
+    ],
+)
+def test_names_that_no_filesystem_has(line: str, found: bool) -> None:
+    key = line.partition(" ")[0]
+    said = told(decided(image(line)))
+    assert (f"{key} = " in said and "will not be mounted" in said) is not found
+    assert "will not be mounted" not in told(decided(image(line), Route.ANACONDA))
+
+
 def test_a_root_is_found_by_its_type_where_that_works() -> None:
     """As bootc, we leave root= out; what has no UEFI would never find its root."""
     tree = image("discoverable-partitions = true")

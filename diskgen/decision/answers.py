@@ -137,6 +137,7 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
             *unmet.of_origin(wish.target),
             *(tree.policy_doubts if tree is not None and rule == SIGNED else ()),
             *unmet.of_keys(config, machine, route),
+            *(unmet.of_specs(config) if route is Route.DISKGEN else ()),
             *(unmet.of_files(tree, replaced=replaced) if tree is not None else ()),
             *(unmet.on_anaconda(tree) if route is Route.ANACONDA else ()),
         ),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..arch import Machine
 from ..errors import Problem
-from ..layout import Filesystem
+from ..layout import Filesystem, Role
 from ..ostree import kargs
 from ..ostree.facts import TreeFacts
 from ..ostree.installconfig import KEYS, InstallConfig
@@ -20,6 +20,9 @@ _DIRECT: Final = "direct"  # of block setups: no encryption
 # What parsers between a kickstart and the kernel's command line would take for their own.
 _NOT_APPENDED: Final = frozenset("'\"\\`$")
 _SUBVOLUME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_.-]*(/[A-Za-z0-9@_][A-Za-z0-9@_.-]*)*")
+# Tags of fstab(5).
+_IDENTIFIERS: Final = frozenset({"UUID", "PARTUUID"})
+_NAMES: Final = frozenset({"LABEL", "PARTLABEL"})
 _SHOWN: Final = 60  # characters of a line
 
 
@@ -92,6 +95,21 @@ def of_keys(config: InstallConfig, machine: Machine, route: Route) -> Iterator[s
                 + instead.format(
                     loader=machine.bootloader, discovery=_DISCOVERY[can_be_discovered(machine)]
                 )
+            )
+
+
+def of_specs(config: InstallConfig) -> Iterator[str]:
+    """Yield which names of what is mounted no filesystem of our disks has."""
+    for key, spec, role in (
+        ("root-mount-spec", config.root_mount_spec, Role.ROOT),
+        ("boot-mount-spec", config.boot_mount_spec, Role.BOOT),
+    ):
+        kind, _equals, name = (spec or "").partition("=")
+        # Filesystems and partitions are called as their role is; identifiers differ by disk.
+        if kind in _IDENTIFIERS or (kind in _NAMES and name != role):
+            yield (
+                f"the image's install configuration has {key} = '{spec}', which nothing on the "
+                f"machine is called: it will not be mounted; LABEL={role} would be found"
             )
 
 
