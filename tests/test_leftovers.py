@@ -14,6 +14,7 @@ import pytest
 
 from diskgen import scratch
 from diskgen.errors import HostError
+from diskgen.image.layers import _sweep
 from diskgen.image.store import Store
 
 from .oci import bootable
@@ -61,10 +62,12 @@ def test_what_is_in_use_stays(diskgen: Program, images: Path) -> None:
 
 
 def test_prune_removes_what_killed_builds_left(diskgen: Program) -> None:
-    for path in ("v1/tmp/old", "v1/tmp/.diskgen-x.scratch/sub", "v1/layers", "v1/images"):
+    for path in ("v1/tmp/old", "v1/tmp/.diskgen-x.scratch/sub", "v1/layers", "v1/images",
+                 "v1/initramfs"):  # fmt: skip
         (diskgen.cache / path).mkdir(parents=True)
     for name in ("v1/tmp/old/f", "v1/tmp/.diskgen-x.scratch/sub/f", "v1/layers/.tmp-1-abc",
-                 "v1/layers/.tmp-1-abc.idx", "v1/images/a.1.partial"):  # fmt: skip
+                 "v1/layers/.tmp-1-abc.idx", "v1/images/a.1.partial",
+                 "v1/initramfs/a.1.partial"):  # fmt: skip
         (diskgen.cache / name).write_bytes(b"x" * 5000)
     for made in (diskgen.cache, *diskgen.cache.rglob("*")):
         diskgen.own(made)
@@ -72,6 +75,20 @@ def test_prune_removes_what_killed_builds_left(diskgen: Program) -> None:
     files = [str(p.relative_to(diskgen.cache)) for p in diskgen.cache.rglob("*") if p.is_file()]
     assert files == ["v1/lock"]
     assert list((diskgen.cache / "v1/tmp").iterdir()) == []
+
+
+def test_a_worker_elsewhere_keeps_what_it_has_in_hand(tmp_path: Path) -> None:
+    """One in another container may have the number of one of ours."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    for name in ("mine", "theirs"):
+        (tmp_path / f".tmp-{child.pid}-{name}").touch()
+        (tmp_path / f".tmp-{child.pid}-{name}.idx").touch()
+    with (tmp_path / "theirs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _sweep(tmp_path, [child])
+    left = {path.name for path in tmp_path.glob(".tmp-*")}
+    assert left == {f".tmp-{child.pid}-theirs", f".tmp-{child.pid}-theirs.idx"}
 
 
 def test_scratch_of_many_at_once(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import selectors
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from ..budgets import EXPANSION
 from ..errors import DiskgenError, HostError, SourceError
 from ..events import Emit, Step, notice, step
 from .counts import ImageCounts, is_bomb
+from .entries import lock_file
 from .index import LayerIndex, is_claimed, load
 from .model import BrokenBlob, Image, Layer
 
@@ -116,10 +118,16 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step, what: str) -
 
 
 def _sweep(directory: Path, children: Sequence[run.Child]) -> None:
-    """Remove what workers that were ended had not finished."""
+    """Remove what workers that were ended had not finished.
+
+    A worker in another container may have the same number: what it has in hand is locked.
+    """
     for child in children:
         for path in directory.glob(f".tmp-{child.pid}-*"):
-            path.unlink(missing_ok=True)
+            name = path.stem.rpartition("-")[2]
+            with lock_file(directory / f"{name}.lock") as lock, suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
 
 
 def _send(child: run.Child, layer: Layer, directory: Path) -> None:

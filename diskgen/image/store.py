@@ -225,6 +225,7 @@ class Store:
             for directory in self._entry_rooms:
                 freed += entries.drop_others(directory)
             for place, pattern in ((self.layers, ".tmp-*"), (self._images, "*.partial"),
+                                   (self.initramfs, "*.partial"),
                                    (self._scratch, "*"), (self._scratch, ".*")):  # fmt: skip
                 for path in place.glob(pattern):  # of killed builds: there is no other now
                     freed += entries.drop(path)

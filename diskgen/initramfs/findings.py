@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ class Cached:
             "damage": found.damage,
             "unknown": found.unknown,
         }
-        partial = place.with_suffix(f".{os.getpid()}.partial")
+        partial = place.with_suffix(f".{time.monotonic_ns()}.partial")
         body = json.dumps(note).encode()
         partial.write_bytes(_sum(body) + b"\n" + body)
         partial.rename(place)
