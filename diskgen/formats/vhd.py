@@ -18,7 +18,6 @@ from ..units import MIB, format_size
 FOOTER_SIZE: Final = 512
 _SECTOR: Final = 512
 _FOOTER: Final = struct.Struct(">8sIIQI4sI4sQQHBBII16sB427x")
-_CHECKSUM_AT: Final = 64
 _RESERVED: Final = 0x00000002  # the feature bit that is always set
 _VERSION: Final = 0x00010000
 _NO_HEADER: Final = 0xFFFFFFFFFFFFFFFF  # a fixed disk has nothing but this footer
