@@ -28,7 +28,6 @@ from .iso import plan as iso_plan
 from .iso.access import RUNTIME
 from .iso.anaconda import BUILD_STAMP, build_stamp
 from .iso.container import Container
-from .iso.kickstart import Settings
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
@@ -89,6 +88,7 @@ def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
 def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     """Fetch and read everything and decide; only the cache is written. Raises DiskgenError."""
     machine = request.machine
+    contents.check_words(request)
     source: Container | Original
     if isinstance(request.installer, Path):
         source = remaster.read(request, machine, emit)
@@ -111,28 +111,19 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     rule = decided.origin.removesuffix(decided.target.name)
     runtime = source.root if isinstance(source, Container) else None
     given = access.decide(request, rule, (runtime, target.root), proxy())
-    settings = Settings(
-        reference=request.tracked.name,
+    settings = replace(
+        contents.asked(request),
         digest=target.digest,
         stateroot=decided.stateroot,
         rule=rule,
         verified=given.verified,
         remote=given.remote,
         product=product,
-        payload=request.payload,
         packages=offered.packages,
-        language=request.language,
-        keyboard=request.keyboard,
-        timezone=request.timezone,
-        hostname=request.hostname,
-        users=request.users,
-        root_password=request.root_password,
-        links=request.links,
         graphical=target.graphical,
         firewall=target.firewall,
         # Ours reads the image again on the machine, and what that asks for.
         kargs=decided.appended if anaconda else request.install_kargs,
-        package_kargs=request.install_kargs,
         subvolume=decided.subvolume or "root",
         boot=partitions.commands(target.content if anaconda else Content()),
     )

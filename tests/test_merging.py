@@ -18,6 +18,8 @@ from diskgen.layout import Content
 from diskgen.link import parse as parse_link
 from diskgen.reference import parse as parse_reference
 
+from .program import Program
+
 PLAIN = Settings(reference="quay.io/example/os:42", digest="sha256:" + "1" * 64)
 ALL = replace(
     PLAIN,
@@ -405,3 +407,20 @@ def test_what_is_no_whole_kickstart_is_the_options_fault(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="neither which image nor which packages") as caught:
         contents.write(request, PLAIN, "F44", ROOTS, anaconda=False)
     assert caught.value.setting == "kickstart"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--karg", "a=$b"), ("--install-karg", "a$b"), ("--unattended", "sda,sdb"),
+     ("--unattended", "sda1"), ("--keyboard", "us,de"), ("--timezone", "a b"),
+     ("--user-key", "ann=no key")],
+)  # fmt: skip
+def test_words_are_looked_at_before_anything_is_fetched(
+    diskgen: Program, option: str, value: str
+) -> None:
+    """Nothing listens there."""
+    user = ("--user", "ann") if option == "--user-key" else ()
+    done = diskgen.run("plan", "iso", "127.0.0.1:9/tiny/os:1", *user, option, value)
+    assert done.returncode == 2
+    assert f"see {option}" in done.stderr
+    assert "cannot be reached" not in done.stderr

@@ -17,7 +17,7 @@ from ..kickstart import language, limits, recipe
 from ..kickstart.language import Parsed
 from ..layout import Content
 from ..tree import Directory, File, regular
-from . import kickstart, merging, overlay, packages, partitions, payload
+from . import kickstart, menu, merging, overlay, packages, partitions, payload
 from .kickstart import MEDIUM, Packages, Settings, Unattended
 from .menu import Choices
 from .merging import Met
@@ -76,6 +76,37 @@ def offer(request: IsoRequest, machine: Machine, repository: Packages | None = N
     names = request.package_names or _CORE[source.kind]
     chosen = bool(request.package_names)
     return Offer(source=source, packages=Packages(url=place, names=names, chosen=chosen))
+
+
+def asked(request: IsoRequest) -> Settings:
+    """Return what options say of the installed machine; the image adds the rest."""
+    return Settings(
+        reference=request.tracked.name,
+        digest="",
+        payload=request.payload,
+        language=request.language,
+        keyboard=request.keyboard,
+        timezone=request.timezone,
+        hostname=request.hostname,
+        users=request.users,
+        root_password=request.root_password,
+        links=request.links,
+        kargs=request.install_kargs,
+        package_kargs=request.install_kargs,
+    )
+
+
+def check_words(request: IsoRequest) -> None:
+    """Refuse options that no kickstart and no menu could have, before anything is fetched.
+
+    Raises UsageError.
+    """
+    settings, how = asked(request), _how(request, None)
+    commands = kickstart.machine(settings, how) if how else kickstart.named(settings)
+    kickstart.text_of((*commands, *kickstart.payload(settings, mode="image", offline=False)))
+    disks = (("image", request.unattended),) if request.unattended is not None else ()
+    choices = Choices(product="", label="", kargs=request.kargs, unattended=disks)
+    menu.make(choices, kernel="", initrd="", bios=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
