@@ -22,6 +22,7 @@ from diskgen.formats import FORMATS, gce, vhd
 from diskgen.place import PLACES
 from diskgen.reference import parse
 from diskgen.units import GIB, MIB
+from diskgen.vm.qemu import VirtualMachine, command
 
 from .disks import blank, varied
 
@@ -245,3 +246,26 @@ def test_what_a_place_does_not_have_is_refused() -> None:
         if place.largest is not None:
             with pytest.raises(UsageError, match="at most"):
                 Request(format=name, source=source, arch="x86_64", disk_size=place.largest + 1)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_machine_starts_from_what_it_is(tmp_path: Path, name: str) -> None:
+    """QEMU is told the format: as raw, it would write into the middle of a VMDK."""
+    disk = convert(varied(tmp_path / "raw", 8 * MIB), tmp_path / f"os.{name}", name)
+
+    def start(*, write: bool) -> str:
+        machine = VirtualMachine(disk=disk, firmware="bios", write=write)
+        return " ".join(map(str, command(machine, tmp_path, serial=())[0]))
+
+    if name in ("gce", "ova"):
+        with pytest.raises(UsageError, match="is an archive, from which no machine starts"):
+            start(write=False)
+        return
+    driver = {"vhd": "vpc"}.get(name, name)
+    assert f"format={driver},snapshot=on,file={disk}" in start(write=False)
+    subprocess.run(["qemu-img", "info", "-f", driver, disk], check=True, capture_output=True)
+    if name == "vmdk":
+        with pytest.raises(UsageError, match="to which nothing can be written"):
+            start(write=True)
+    else:
+        assert f"format={driver},snapshot=off" in start(write=True)

@@ -167,9 +167,26 @@ def _has(fd: int, at: int, mark: bytes) -> bool:
     return at >= 0 and os.pread(fd, len(mark), at) == mark
 
 
+def format_of(path: Path) -> str:
+    """Return the name of the format that a disk file has. Raises SourceError."""
+    with _file(path) as fd:
+        return _row(fd)[0]
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Disk]:
     """Open a disk of any format that is known. Raises SourceError."""
+    with _file(path) as fd:
+        name, _at, _mark, opener = _row(fd)
+        yield Disk(path, name, opener(fd, path))
+
+
+def _row(fd: int) -> tuple[str, int, bytes, _Opener]:
+    return next(row for row in _FORMATS if _has(fd, *row[1:3]))
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -177,7 +194,6 @@ def opened(path: Path) -> Iterator[Disk]:
             f"'{path}' cannot be read: {error.strerror}", hint="check who may read it"
         ) from error
     try:
-        name, _at, _mark, opener = next(row for row in _FORMATS if _has(fd, *row[1:3]))
-        yield Disk(path, name, opener(fd, path))
+        yield fd
     finally:
         os.close(fd)

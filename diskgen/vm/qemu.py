@@ -12,11 +12,14 @@ from types import MappingProxyType
 from typing import Final
 
 from ..errors import HostError, UsageError
+from ..formats.reading import format_of
 from ..hosttools import install_command, tools_for
 from ..run import which
 from . import accel, firmware
 
-_MAGIC_QCOW2: Final = b"QFI\xfb"
+# What QEMU calls the formats that it reads; to a VMDK of ours it does not write.
+_DRIVERS: Final = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vmdk": "vmdk"}
+_WRITABLE: Final = ("raw", "qcow2", "vhd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,7 @@ def command(
             machine += ",smm=on"
             flash += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     snapshot = "off" if vm.write else "on"
-    drive = f"if=none,id=disk,format={_format(vm.disk)},snapshot={snapshot},file={_quoted(vm.disk)}"
+    drive = f"if=none,id=disk,format={_format(vm)},snapshot={snapshot},file={_quoted(vm.disk)}"
     argv: list[str | Path] = [
         program, "-accel", chosen.name, "-machine", machine,
         "-cpu", "host" if chosen.name == "kvm" else board.cpu,
@@ -172,9 +175,21 @@ def _sectors(size: int) -> str:
     return f"logical_block_size={size},physical_block_size={size}"
 
 
-def _format(disk: Path) -> str:
-    with disk.open("rb") as file:
-        return "qcow2" if file.read(4) == _MAGIC_QCOW2 else "raw"
+def _format(vm: VirtualMachine) -> str:
+    """Return what QEMU calls the format of a machine's disk. Raises SourceError, UsageError."""
+    name = format_of(vm.disk)
+    if name not in _DRIVERS:
+        raise UsageError(
+            f"'{vm.disk}' is an archive, from which no machine starts",
+            hint=f"unpack it and start the disk in it: tar -xSf '{vm.disk}'",
+        )
+    if vm.write and name not in _WRITABLE:
+        raise UsageError(
+            f"'{vm.disk}' is a {name}, to which nothing can be written",
+            hint=f"qemu-img convert -O qcow2 '{vm.disk}' disk.qcow2, and start that",
+            setting="write",
+        )
+    return _DRIVERS[name]
 
 
 def _quoted(path: Path) -> str:
