@@ -83,6 +83,14 @@ def test_what_is_missing_is_said(without: str, words: str, hint: str) -> None:
     assert problem.setting == "installer"
 
 
+@pytest.mark.parametrize("name", ["ostree", "skopeo"])
+def test_what_installs_packages_alone_needs_no_program_for_images(name: str) -> None:
+    root = installer(f"usr/bin/{name}")
+    assert examine(root, MACHINES["x86_64"], images=False).anaconda
+    with pytest.raises(PreflightError, match=f"it lacks '{name}'"):
+        examine(root, MACHINES["x86_64"])
+
+
 def test_all_is_said_at_once() -> None:
     with pytest.raises(PreflightError) as caught:
         examine(Directory(), MACHINES["x86_64"])

@@ -48,19 +48,23 @@ _FILES: Final = (
     _Need("usr/lib/systemd/system-generators/anaconda-generator", "anaconda-core"),
     _Need(f"{_UNITS}/{_TARGET}", "anaconda-core"),
 )
-# It runs in the first, and installs an image by the others.
-_PROGRAMS: Final = ("tmux", "ostree", "skopeo")
+_PROGRAMS: Final = ("tmux",)  # it runs in this one
+_FOR_IMAGES: Final = ("ostree", "skopeo")  # it installs an image by these
 _PROGRAMS_OF: Final = "anaconda-install-img-deps"
 
 
-def problems(root: Directory, machine: Machine) -> Iterator[Problem]:
-    """Yield what a flattened image lacks so that its Anaconda would start and install."""
+def problems(root: Directory, machine: Machine, *, images: bool) -> Iterator[Problem]:
+    """Yield what a flattened image lacks so that its Anaconda would start and install.
+
+    ``images`` says whether the medium offers image mode.
+    """
     lacks = [
         f"'/{need.path}' ({need.package})"
         for need in _FILES
         if not isinstance(find(root, need.path), File)
     ]
-    lacks += [f"'{name}' ({_PROGRAMS_OF})" for name in _PROGRAMS if not own.has_program(root, name)]
+    programs = (*_PROGRAMS, *_FOR_IMAGES) if images else _PROGRAMS
+    lacks += [f"'{name}' ({_PROGRAMS_OF})" for name in programs if not own.has_program(root, name)]
     if lacks:
         yield Problem(
             code="installer",

@@ -47,7 +47,7 @@ def examine(
 
     Raises UnfitError with all that is missing.
     """
-    runtime = runtimes.examine(root, machine, read)
+    runtime = runtimes.examine(root, machine, read, images="image" in request.modes)
     release = os_release(root)
     language = language_of(release if runtime.anaconda else {}, VERSIONS)
     installer = Installer(

@@ -63,14 +63,23 @@ class Runtime:
 
 
 def examine(
-    root: Directory, machine: Machine, read: findings.Examine = findings.examine
+    root: Directory,
+    machine: Machine,
+    read: findings.Examine = findings.examine,
+    *,
+    images: bool = True,
 ) -> Runtime:
     """Return what a flattened image brings for a machine's media; ``read`` reads an initramfs.
 
-    Raises UnfitError with everything that is missing at once.
+    ``images`` says whether the medium offers image mode. Raises UnfitError with everything that is
+    missing at once.
     """
     anaconda = any(isinstance(find(root, path), File) for path in _ANACONDA)
-    problems = list((anaconda_kind if anaconda else own).problems(root, machine))
+    problems = (
+        list(anaconda_kind.problems(root, machine, images=images))
+        if anaconda
+        else list(own.problems(root, machine))
+    )
     if anaconda and find_dir(root, "proc") is None:
         problems.append(
             missing(
