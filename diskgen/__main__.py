@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from . import __version__
 from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, HostError, Interrupted, ToolError
@@ -19,6 +19,37 @@ _STOPPED: Final = "interrupted: nothing was left behind"
 
 def main() -> int:
     """Run the command line of this process; return its exit status."""
+    _open_streams()
+    try:
+        return _drained(_main())
+    except SystemExit as error:  # of argparse, which has said why
+        sys.exit(_drained(error.code if isinstance(error.code, int) else 1))
+
+
+def _open_streams() -> None:
+    """Have all three standard streams: in place of one that is closed a file would be opened."""
+    for number, mode in enumerate("rww"):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            name = ("stdin", "stdout", "stderr")[number]
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+
+
+def _drained(status: int) -> int:
+    """Write what is left for standard output; return the status, which says whether that failed."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _lost(sys.stdout)
+        if status == 0:
+            gone = isinstance(error, BrokenPipeError)
+            return HostError.exit_status if gone else _unexpected(error)
+    return status
+
+
+def _main() -> int:
     _stop_at_once()
     # Imported late, here and below: a signal is heard from the start, and --help and completion
     # do not wait for everything else.
@@ -38,8 +69,8 @@ def main() -> int:
         return _failed(error)
     except BrokenPipeError:
         # Whoever read our progress went away, and the work with it: no one is left to tell.
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _lost(sys.stdout)
+        _lost(sys.stderr)
         return HostError.exit_status
     except Exception as error:  # noqa: BLE001 - the last stop
         return _unexpected(error)
@@ -134,11 +165,9 @@ def _failed(error: DiskgenError) -> int:
     if _wants_json(sys.argv):
         import json
 
-        sys.stderr.write(json.dumps({**error_json(error), "log": str(log) if log else None}) + "\n")
-        sys.stderr.flush()
+        _tell(json.dumps({**error_json(error), "log": str(log) if log else None}))
     else:
-        sys.stderr.write(describe(error, color=wants_color(sys.stderr)) + "\n")
-        sys.stderr.flush()
+        _tell(describe(error, color=wants_color(sys.stderr)))
         if isinstance(error, ToolError) and log is not None:
             _say(f"  log: '{log}' has what was run; --verbose shows it")
     return error.exit_status
@@ -157,9 +186,25 @@ def _wants_json(argv: list[str]) -> bool:
 
 
 def _say(text: str) -> None:
-    from .terminal import put
+    from .terminal import checked
 
-    put(sys.stderr, text + "\n")
+    _tell(checked(text))
+
+
+def _tell(text: str) -> None:
+    """Write lines to standard error, if that can be; the status says enough where it cannot."""
+    data = (text + "\n").encode(sys.stderr.encoding, "backslashreplace")
+    try:
+        sys.stderr.flush()
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
+    except OSError:
+        _lost(sys.stderr)
+
+
+def _lost(stream: TextIO) -> None:
+    """Drop what a stream still has: Python would try again, and complain, as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

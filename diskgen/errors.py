@@ -91,10 +91,17 @@ class VerifyError(DiskgenError):
     exit_status = 6
 
 
-class Interrupted(DiskgenError):  # noqa: N818 - not an error of anyone's
-    """The user (Ctrl-C) or the system (SIGTERM) asked us to stop."""
+class Interrupted(BaseException):
+    """The user (Ctrl-C) or the system (SIGTERM) asked us to stop.
+
+    No DiskgenError: whoever notes damage and goes on must not take it for that.
+    """
 
     exit_status = EXIT_INTERRUPT
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Hostile inputs and injected faults against the real program, counted: ``make fuzz``.
 
-Everything follows from ``--seed`` but when signals come. A run is wrong when its status is none of
-the documented ones, when it leaves an output that is not complete, or when it says nothing.
+Everything follows from ``--seed`` but when signals come. A run breaks a rule of ``verdicts``, or it
+is right. One process for each processor forks most runs from an interpreter that has imported the
+program (see ``warm``), and starts the rest as its users do.
 """
 
 from __future__ import annotations
@@ -11,207 +12,273 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
-from .oci import Layout, bootable
-from .parsers import PARSERS, mutated
-from .program import Program, fingerprint, installed
+from . import faults, vendor_iso, warm
+from .faults import Fault, Library
+from .hostile_inputs import Inputs
+from .oci import bootable
+from .program import NOBODY, ROOT, Program, fingerprint, installed
+from .registry import registry
+from .remaster import payload
+from .verdicts import GOOD, Outcome, Tally, state
+from .warm import Attack
 
-DOCUMENTED = (0, 2, 3, 4, 5, 6, 130)
-HANG_SECONDS = 60
-RSS_LIMIT = 1_500_000  # KiB
-_CALLS = (  # such as Python itself does not make while it starts
-    "pwrite64",
-    "ftruncate",
-    "rename",
-    "link",
-    "copy_file_range",
-    "mkdir",
-    "unlink",
-    "utimensat",
-    "chmod",
-    "flock",
-)
-_ERRORS = ("ENOSPC", "EIO", "EINTR", "EMFILE", "EACCES")
-
-
-@dataclass
-class Tally:
-    """What came of the runs so far; ``rss`` in KiB."""
-
-    runs: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[int] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    tracebacks: int = 0
-    hangs: int = 0
-    rss: int = 0
-
-    def text(self) -> str:
-        return "\n".join([
-            *(f"{kind:<8} {count} runs" for kind, count in sorted(self.runs.items())),
-            f"statuses {dict(sorted(self.statuses.items()))}",
-            f"wrong {len(self.wrong)}, tracebacks {self.tracebacks}, "
-            f"hangs over {HANG_SECONDS} s {self.hangs}, RSS at most {self.rss // 1024} MiB",
-            *self.wrong[:20],
-        ])  # fmt: skip
+_OLD = b"what was there before"
+_STARTED = 0.04  # of all runs are really started
+_LINES = 12_000  # of those that are traced while a small disk is made
+_PER_ROUND = 2  # hostile inputs for each fault
 
 
 class Campaign:
-    """The program in a directory of its own, an image, and the disk that is made of it."""
+    """The program in a directory of its own, images, and what it makes of them undisturbed."""
 
-    def __init__(self, program: Program, seed: int) -> None:
-        self.program, self.seed, self.tally = program, seed, Tally()
-        self.rand = random.Random(seed)
-        self.inputs = program.own_directory("inputs")
-        self.layout = bootable(self.inputs / "os")
-        program("raw", f"oci:{self.layout}", "-o", "good.raw", "--progress", "none")
-        self.good = fingerprint(program.place / "good.raw")
-        seeds = self.inputs / "seeds"
-        seeds.mkdir()
-        self.seeds = {
-            name: PARSERS[name].seeds(seeds)
-            for name in ("tar", "manifest", "config", "gpt", "qcow2", "iso")
-        }
+    def __init__(self, program: Program, seed: int, library: Path, stack: ExitStack) -> None:
+        self.program, self.tally = program, Tally()
+        self._rand, self._library, self._path = random.Random(seed), Library(library), library
+        self._small = program.place.parent / "small"
+        inputs = program.place.parent / "inputs"
+        inputs.mkdir()
+        layout, medium = bootable(inputs / "os"), inputs / "medium"
+        medium.mkdir()
+        server = stack.enter_context(registry(inputs / "registry"))
+        server.push(layout, "tiny/os")
+        vendors = vendor_iso.lorax_x86_64(medium)
+        machine = payload(medium / "os", "x86_64")
+        local = [f"oci:{layout}"]
+        remote = [f"{server.host}/tiny/os", "--tls-verify=false"]
+        quiet = ["--progress", "none"]
+        self.makes = {  # the words of each command; the output's name comes behind them
+            "raw": ["raw", *local, *quiet], "raw remote": ["raw", *remote, *quiet],
+            "qcow2": ["qcow2", *local, *quiet],
+            "iso": ["iso", f"oci:{machine}", "--target-imgref", "registry.example/os:1",
+                    "--installer", str(vendors), *quiet],
+            "plan": ["plan", "raw", *local], "plan remote": ["plan", "raw", *remote],
+            "inspect": ["inspect", *local], "inspect disk": ["inspect", str(inputs / "disk.raw")],
+            "cache ls": ["cache", "ls"], "cache prune": ["cache", "prune", "--all"],
+        }  # fmt: skip
+        self.good: dict[str, str | bytes] = {}
+        self.good = {name: self._undisturbed(name, inputs / "disk.raw") for name in self.makes}
+        self._inputs = Inputs(inputs, layout, inputs / "disk.raw", self._rand)
+
+    def _undisturbed(self, name: str, disk: Path) -> str | bytes:
+        out = self.program.place / "out"
+        out.unlink(missing_ok=True)
+        attack = Attack(limits={}, environment={})
+        outcome = warm.forked(self.program, self._words(name, out), attack)
+        if outcome.status != 0:
+            raise RuntimeError(f"'{name}' fails undisturbed: {outcome.text}")
+        said = outcome.printed
+        if not self._makes_file(name):
+            return said
+        if name == "raw":
+            subprocess.run(["cp", "--sparse=always", out, disk], check=True)
+            disk.chmod(0o644)
+        return fingerprint(out)
+
+    def _words(self, name: str, out: Path) -> list[str]:
+        more = ["-o", str(out), "--force"] if self._makes_file(name) else []
+        return [*self.makes[name], *more]
+
+    @staticmethod
+    def _makes_file(name: str) -> bool:
+        return name.startswith(("raw", "qcow2", "iso"))
 
     def hostile(self) -> None:
-        """Look at, or plan with, something changed."""
-        name = self.rand.choice(sorted(self.seeds))
-        data = mutated(self.rand.choice(self.seeds[name]), self.rand)
-        if name in ("gpt", "qcow2", "iso"):
-            path = self.inputs / "file"
-            path.write_bytes(data)
-            path.chmod(0o644)
-            self._run("hostile", ["inspect", path], name)
-            return
-        place = self.inputs / "changed"
-        shutil.rmtree(place, ignore_errors=True)
-        layout = Layout(place)
-        if name == "tar":
-            layout.finish(layout.image([layout.layer(data)]))
+        """Look at, plan with or build from something changed."""
+        attack, rand = Attack(limits={}, environment={}), self._rand
+        out = self.program.place / "out"
+        out.unlink(missing_ok=True)
+        number = sum(self.tally.runs.values())
+        if rand.random() < 0.5:
+            kind, path = self._inputs.file()
+            words = ["inspect", str(path)]
         else:
-            self._replaced(layout, name, data)
-        self._run("hostile", ["plan", "raw", f"oci:{place}"], name)
+            kind, path = self._inputs.image()
+            verb = rand.choice(("plan", "plan", "inspect", "raw"))
+            if kind == "toml" and verb == "raw":
+                verb = "plan"  # it may ask for xfs, which takes a machine without KVM a minute
+            more = {"plan": ["raw"], "inspect": [], "raw": []}[verb]
+            words = [verb, *more, f"oci:{path}"]
+            words += ["-o", str(out)] if verb == "raw" else []
+        outcome = self._run(words, attack)
+        if words[0] == "raw":
+            outcome.made = GOOD if outcome.status == 0 and out.exists() else state(out, None, "")
+        outcome.left = self._left(out)
+        self.tally.count("hostile", f"{words[0]} {kind}", f"number {number}: {words}", outcome)
+        if self.tally.wrong and outcome.status not in (0, 3):
+            self._keep(path)
 
-    def _replaced(self, layout: Layout, name: str, data: bytes) -> None:
-        """Copy the image with another manifest or config, digests made to fit."""
-        shutil.copytree(self.layout, layout.place, dirs_exist_ok=True)
-        index = json.loads((layout.place / "index.json").read_bytes())
-        if name == "config":
-            manifest = Layout.manifest_of(self.layout)
-            manifest["config"] |= {"digest": layout.blob(data), "size": len(data)}
-            data = json.dumps(manifest).encode()
-        index["manifests"][0] |= {"digest": layout.blob(data), "size": len(data)}
-        (layout.place / "index.json").write_text(json.dumps(index))
+    def _keep(self, path: Path) -> None:
+        """Keep an input that went wrong, where that is asked for."""
+        place = os.environ.get("DISKGEN_FUZZ_KEEP")
+        if place:
+            copy = Path(place, f"{os.getpid()}-{len(self.tally.wrong)}")
+            if not copy.exists():
+                subprocess.run(["cp", "-a", path, copy], check=False)
 
     def fault(self) -> None:
-        """Build while something fails."""
-        rand, wrap, kill, kind = self.rand, list[str](), 0, ""
-        match rand.randrange(4):
-            case 0:
-                kind = f"ulimit -f {rand.choice((0, 1, 16, rand.randrange(20_000)))}"
-                wrap = ["/bin/sh", "-c", f'{kind}; exec "$@"', "-"]
-            case 1:
-                kill = rand.choice((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL))
-                kind = f"signal {kill}"
-            case 2:
-                kind = f"ulimit -n {rand.randrange(12, 40)}"
-                wrap = ["/bin/sh", "-c", f'{kind}; exec "$@"', "-"]
-            case _:
-                if shutil.which("strace") is None:
-                    return
-                call, error = rand.choice(_CALLS), rand.choice(_ERRORS)
-                kind = f"inject={call}:error={error}:when={rand.randrange(1, 60)}"
-                wrap = [
-                    "strace",
-                    "-f",
-                    "-qqq",
-                    "-o",
-                    "/dev/null",
-                    "-e",
-                    f"trace={call}",
-                    "-e",
-                    kind,
-                ]
-        words = ["raw", f"oci:{self.layout}", "-o", "out.raw", "--progress", "none", "--force"]
-        self._run("faults", words, kind, wrap=wrap, kill=kill)
+        """Carry out a command while something fails."""
+        fault = self._fault()
+        self.faulty(self._rand.choice(sorted(self.makes)), fault)
 
-    def _run(
-        self, what: str, words: Sequence[str | Path], kind: str, *, wrap: list[str] | None = None,
-        kill: int = 0,
-    ) -> None:  # fmt: skip
-        out, tally, program = self.program.place / "out.raw", self.tally, self.program
-        out.unlink(missing_ok=True)
-        child = subprocess.Popen(
-            program.command(*words, wrap=wrap or []), env=program.environment(),
-            cwd=program.place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        begun, due = time.monotonic(), self.rand.uniform(0, 1.0)
-        while True:
-            pid, waited, usage = os.wait4(child.pid, os.WNOHANG)
-            if pid:
-                break
-            spent = time.monotonic() - begun
-            if kill and spent > due:
-                os.kill(child.pid, kill)
-                kill, killed = 0, kill
-                kind += f" after {due:.2f} s"
-                if killed == signal.SIGKILL:
-                    kind += ", killed"
-            if spent > HANG_SECONDS:
-                tally.hangs += 1
-                os.killpg(child.pid, signal.SIGKILL)
-                kind += ", hung"
-            time.sleep(0.005)
-        child.returncode = status = os.waitstatus_to_exitcode(waited)
-        assert child.stdout is not None
-        os.set_blocking(child.stdout.fileno(), False)  # what a killed one started may run on
-        text = (child.stdout.read() or b"").decode(errors="replace")
-        child.stdout.close()
-        tally.runs[what] += 1
-        tally.statuses[status] += 1
-        tally.rss = max(tally.rss, usage.ru_maxrss)
-        tally.tracebacks += "Traceback" in text
-        early = status == -signal.SIGTERM or status == -signal.SIGHUP  # before there is a Python
-        fine = status in DOCUMENTED or kind.endswith("killed") or (early and not text)
-        complete = not out.exists() or (status == 0 and fingerprint(out) == self.good)
-        silent = not text and status not in (0, -9) and not early
-        if not fine or not complete or silent or "Traceback" in text or usage.ru_maxrss > RSS_LIMIT:
-            tally.wrong.append(f"{what}: {kind}: status {status}: {text[-600:]}")
+    def _fault(self) -> Fault:
+        rand, place = self._rand, self.program.place
+        small = faults.full if os.geteuid() == 0 else faults.file_size
+        match rand.randrange(16):
+            case 0 | 1 | 2 | 3:
+                return self._library.injection(rand, place)
+            case 4:
+                return faults.injection_by_start(rand, place, self._path)
+            case 5 | 6:
+                return faults.line(rand, _LINES)
+            case 7 | 8:
+                return faults.moment(rand)
+            case 9 | 10 | 11:
+                return faults.children(rand)
+            case 12:
+                return small(rand)
+            case number:
+                return (faults.file_size, faults.files, faults.deaf)[number - 13](rand)
+
+    def faulty(self, name: str, fault: Fault) -> None:
+        """Carry out a command under a fault, and judge what became of it."""
+        with ExitStack() as stack:
+            place = self.program.place
+            if fault.small:
+                place = self._mounted(fault.small, stack)
+            out = place / "out"
+            before = self._rand.random() < 0.5
+            out.unlink(missing_ok=True)
+            if before:
+                out.write_bytes(_OLD)
+                self.program.own(out)
+            if fault.cold or self._rand.random() < 0.3:
+                shutil.rmtree(self.program.cache, ignore_errors=True)
+            if fault.small:
+                fault.attack.environment |= {"TMPDIR": str(place), "DISKGEN_CACHE": f"{place}/c"}
+            started = "LD_PRELOAD" in fault.attack.environment
+            outcome = self._run(self._words(name, out), fault.attack, started=started)
+            outcome.hit, outcome.heard = fault.hit(), fault.heard
+            outcome.signalled, outcome.killed = fault.signalled, fault.killed and outcome.hit
+            if self._makes_file(name):
+                outcome.made = state(out, _OLD if before else None, self.good[name])
+            elif not name.startswith("cache"):
+                outcome.answer = outcome.printed == self.good[name]
+            if fault.cleans and not fault.small:
+                outcome.left = self._left(out)
+            if outcome.left or outcome.killed or not fault.cleans:
+                self._cleared()
+            words = f"{name}: {fault.kind}: {fault.name}"
+            self.tally.count("faults", fault.kind, words, outcome)
+
+    def _run(self, words: Sequence[str], attack: Attack, *, started: bool = False) -> Outcome:
+        started = started or (attack.inside is None and self._rand.random() < _STARTED)
+        return (warm.started if started else warm.forked)(self.program, words, attack)
+
+    def _left(self, out: Path) -> list[str]:
+        return [name for name in self.program.left_behind() if name != out.name]
+
+    def _cleared(self) -> None:
+        """Remove what a run left that could not do so."""
+        for path in self.program.place.iterdir():
+            if path != self.program.home:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _mounted(self, size: int, stack: ExitStack) -> Path:
+        """Give a filesystem with room for ``size`` MiB."""
+        self._small.mkdir(exist_ok=True)
+        options = f"size={size}M,uid={NOBODY},gid={NOBODY},mode=755"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self._small], check=True)
+        stack.callback(lambda: subprocess.run(["umount", "-l", self._small], check=True))
+        return self._small
+
+
+def part(args: argparse.Namespace) -> Tally:
+    """Be one of the processes: a campaign until the time is over or all runs are done."""
+    warm.imported()
+    with ExitStack() as stack:
+        top = Path(tempfile.mkdtemp(prefix="part-", dir=args.place))
+        top.chmod(0o755)
+        program = Program(args.program, top / "run")
+        for path in (program.place, program.home):
+            path.mkdir()
+            program.own(path)
+        campaign = Campaign(program, args.seed, args.place / "injected.so", stack)
+        end = time.monotonic() + args.seconds
+        begun, rounds, told = _processor(), 0, 0
+        while time.monotonic() < end and rounds != args.rounds:
+            for _ in range(_PER_ROUND):
+                campaign.hostile()
+            campaign.fault()
+            rounds += 1
+            for wrong in campaign.tally.wrong[told:]:
+                sys.stderr.write(f"wrong: {wrong}\n")
+            told = len(campaign.tally.wrong)
+        campaign.tally.processor = _processor() - begun
+        return campaign.tally
+
+
+def _processor() -> float:
+    """Return the seconds of a processor that this process and its children had."""
+    return sum(os.times()[:4])
+
+
+def whole(args: argparse.Namespace) -> Tally:
+    """Run a part for each processor and add up what came of them."""
+    place = Path(tempfile.mkdtemp(prefix="diskgen-fuzz-", dir="/var/tmp"))
+    place.chmod(0o755)
+    parts: list[subprocess.Popen[str]] = []
+    try:
+        library, program = Library.compiled(place / "injected.so"), installed(place)
+        for number in range(args.parts):
+            words = [
+                "--seed", f"{args.seed * 1000 + number}", "--seconds", f"{args.seconds}",
+                "--rounds", f"{args.rounds}", "--place", str(place), "--program", str(program),
+            ]  # fmt: skip
+            parts.append(subprocess.Popen(
+                [sys.executable, "-m", "tests.campaign", *words], cwd=ROOT, text=True,
+                stdout=subprocess.PIPE, env={**os.environ, "LD_PRELOAD": str(library)},
+            ))  # fmt: skip
+        tally = Tally()
+        for child in parts:
+            said, _none = child.communicate()
+            if child.returncode:
+                raise RuntimeError(f"a part of the campaign ended with {child.returncode}")
+            made = json.loads(said)
+            for name in ("runs", "kinds", "hits", "statuses", "broken"):
+                made[name] = Counter(made[name])
+            tally.add(Tally(**made))
+        return tally
+    finally:
+        for child in parts:
+            child.terminate()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run for so many seconds; the status says whether anything was wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--rounds", type=int, default=-1, help="at most, in each part")
+    parser.add_argument("--parts", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--program", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    place = Path(tempfile.mkdtemp(prefix="diskgen-fuzz-", dir="/var/tmp"))
-    place.chmod(0o755)
-    try:
-        program = Program(installed(place), place)
-        program.own(place)
-        program.home.mkdir()
-        program.own(program.home)
-        campaign = Campaign(program, args.seed)
-        end = time.monotonic() + args.seconds
-        while time.monotonic() < end:
-            campaign.hostile()
-            campaign.hostile()
-            campaign.fault()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-    sys.stdout.write(campaign.tally.text() + "\n")
-    return bool(campaign.tally.wrong)
+    if args.place is not None:
+        sys.stdout.write(json.dumps(vars(part(args))))
+        return 0
+    tally = whole(args)
+    sys.stdout.write(tally.text() + "\n")
+    return bool(tally.wrong)
 
 
 if __name__ == "__main__":

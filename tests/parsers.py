@@ -20,11 +20,12 @@ import pycdlib
 from diskgen import gvariant
 from diskgen.arch import MACHINES
 from diskgen.bootloader import grub, zipl
-from diskgen.disk import gpt
+from diskgen.disk import gpt, squashfs, squashfs_root
 from diskgen.errors import DiskgenError, SourceError
 from diskgen.formats import qcow2_reader, reading
 from diskgen.image import manifest, tarstream
 from diskgen.initramfs import findings
+from diskgen.inspection import filesystems
 from diskgen.iso import elf, fatreader, reader
 from diskgen.ostree import facts, installconfig
 from diskgen.tree import Directory, regular
@@ -92,6 +93,21 @@ def _release(data: bytes, _place: Path) -> object:
     return facts.os_release(root)
 
 
+def _squashfs(data: bytes, place: Path) -> object:
+    """The facts that are shown, and what is changed in an image that was just made."""
+    (place / "x").write_bytes(data)
+    with reading.opened(place / "x") as disk:
+        found = filesystems.look(disk, 0, len(data))
+    squashfs_root.settle(place / "x", Directory(), 0)
+    return found
+
+
+def _filesystem(data: bytes, place: Path) -> object:
+    (place / "x").write_bytes(data)
+    with reading.opened(place / "x") as disk:
+        return filesystems.look(disk, 0, len(data))
+
+
 def _gvariant(data: bytes, _place: Path) -> object:
     gvariant.unpack_string(data)
     for unpack in (gvariant.unpack_array, gvariant.unpack_vardict, gvariant.unpack_xattrs):
@@ -155,6 +171,21 @@ def _fats(place: Path) -> list[bytes]:
     return [path.read_bytes()]
 
 
+def _squashfses(place: Path) -> list[bytes]:
+    image = place / "squashfs"
+    squashfs.make(image, Directory(), timestamp=0, advance=lambda _count: None)
+    return [image.read_bytes()]
+
+
+def _filesystems(place: Path) -> list[bytes]:
+    found = _fats(place)
+    for mark, at in ((b"XFSB", 0), (b"_BHRfS_M", 65536 + 64), (b"hsqs", 0), (b"LUKS\xba\xbe", 0)):
+        found.append(bytes(at) + mark + bytes(range(256)) * 300)
+    ext4 = place / "ext4"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", ext4, "512k"], check=True, capture_output=True)
+    return [*found, ext4.read_bytes()]
+
+
 def _cpio(_place: Path) -> list[bytes]:
     def member(name: bytes, data: bytes, mode: int = 0o100755) -> bytes:
         head = b"070701" + b"".join(b"%08x" % n for n in (
@@ -197,6 +228,8 @@ PARSERS = {
     "qcow2": Parser(_qcow2, _qcow2s),
     "iso": Parser(_iso, _isos),
     "fat": Parser(_fat, _fats),
+    "squashfs": Parser(_squashfs, _squashfses),
+    "filesystem": Parser(_filesystem, _filesystems),
     "initramfs": Parser(lambda data, _p: findings.examine(regular(data)), _cpio),
     "elf": Parser(
         lambda data, _p: elf.needs(data),

@@ -18,6 +18,8 @@ import pytest
 
 from diskgen import interrupt, run, workspace
 from diskgen.errors import Interrupted
+from diskgen.formats import reading
+from diskgen.inspection import filesystems
 from diskgen.interrupt import interruptible
 
 TRACED = {module.__file__ for module in (run, workspace, tempfile, shutil, subprocess)}
@@ -147,6 +149,27 @@ def test_a_child_that_does_not_end_is_stopped_by_a_waiting_signal() -> None:
         pass
     assert killer.wait() == 0
     assert time.monotonic() - begun < 10
+
+
+class Stopped:
+    """A disk with the mark of an ext4; a signal comes when more of it is read."""
+
+    size, compression = 1 << 20, None
+    reads = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self.reads += 1
+        if offset:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return (bytes(1024 + 0x38) + b"\x53\xef")[offset:].ljust(length, b"\0")[:length]
+
+
+def test_nobody_takes_it_for_damage(tmp_path: Path) -> None:
+    """Damage of one filesystem is noted and the rest is shown, but a signal ends it all."""
+    source = Stopped()
+    with pytest.raises(Interrupted), interruptible():
+        filesystems._ext4(reading.Disk(tmp_path / "disk", "raw", source), 65536)
+    assert source.reads
 
 
 def test_handlers_are_given_back() -> None:

@@ -11,6 +11,7 @@ import pytest
 from diskgen.errors import HostError
 from diskgen.workspace import writing
 
+from .faults import Library
 from .oci import bootable
 from .program import Program, as_nobody
 
@@ -54,3 +55,26 @@ def test_no_usable_tmpdir(diskgen: Program, images: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     assert "TMPDIR" in done.stderr
+
+
+def test_a_partition_table_that_cannot_be_written(diskgen: Program, images: Path) -> None:
+    """Writes of libparted fail, which has exceptions of its own: none of them is a bug of ours."""
+    library = Library.compiled(images / "injected.so")
+    disk = diskgen.place / "disk"
+    code = (
+        "import sys; from pathlib import Path; from types import SimpleNamespace as Any\n"
+        "from diskgen.disk import table; from diskgen.errors import HostError\n"
+        "try: table.write(Path(sys.argv[1]), Any(sector_size=512, partitions=()))\n"
+        "except HostError as error: print(error.message)\n"
+    )
+    with disk.open("wb") as file:
+        file.truncate(16 << 20)
+    diskgen.own(disk)
+    done = subprocess.run(
+        as_nobody([diskgen.path.with_name("python3"), "-c", code, disk]), cwd="/",
+        env={"LD_PRELOAD": str(library),
+             "DISKGEN_TEST_FAULT": f"write:0:{errno.EIO}:1:{diskgen.place}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cannot be written" in done.stdout

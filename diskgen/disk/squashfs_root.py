@@ -36,17 +36,36 @@ def settle(image: Path, root: Directory, timestamp: int) -> None:
     The image was made with OPTIONS, of the tree ``root``.
     """
     wanted = {number for _path, node in root.walk() for number in (node.uid, node.gid)}
+    try:
+        _settle(image, root, timestamp, wanted)
+    except (struct.error, ValueError, IndexError, OverflowError):
+        raise VerifyError(f"'{image}' is not as mksquashfs writes it") from None
+
+
+def _settle(image: Path, root: Directory, timestamp: int, wanted: set[int]) -> None:
     with image.open("r+b") as file:
         fields = list(_SUPERBLOCK.unpack(file.read(_SUPERBLOCK.size)))
-        ids = _ids(file, fields)
+        end = file.seek(0, os.SEEK_END)
+        ids = _ids(file, fields) if _is_within(fields, end) else None
         if fields[0] != _MAGIC or ids is None:
-            raise VerifyError(f"'{image}' is not as mksquashfs writes it")
+            raise ValueError("another format")
         kept = list(ids)
         while kept and kept[-1] not in wanted:  # the root is written last, its owner comes last
             kept.pop()
         kept += [number for number in dict.fromkeys((root.uid, root.gid)) if number not in kept]
         _set_root(file, fields, kept.index(root.uid), kept.index(root.gid), timestamp)
         _set_ids(file, fields, ids, kept)
+
+
+def _is_within(fields: list[int], end: int) -> bool:
+    """Say whether all that is looked at lies in the image, which has ``end`` bytes."""
+    used, inodes, attributes = fields[_USED], fields[_INODES], fields[_XATTR_TABLE]
+    return (
+        used <= end
+        and inodes + (fields[_ROOT] >> 16) < fields[_ID_TABLE]
+        and fields[_ID_TABLE] + 8 <= used
+        and (attributes == _NONE or fields[_ID_TABLE] + 8 <= attributes < used)
+    )
 
 
 def _ids(file: BinaryIO, fields: list[int]) -> list[int] | None:
@@ -56,6 +75,8 @@ def _ids(file: BinaryIO, fields: list[int]) -> list[int] | None:
         return None
     file.seek(fields[_ID_TABLE])
     (at,) = struct.unpack("<Q", file.read(8))
+    if at >= fields[_ID_TABLE]:
+        return None
     file.seek(at)
     (size,) = struct.unpack("<H", file.read(2))
     if size != _PLAIN | count * 4:

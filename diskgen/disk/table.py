@@ -10,18 +10,38 @@ from typing import Final
 
 import parted
 
-from ..errors import VerifyError
+from ..errors import HostError, VerifyError
 from ..layout import Layout
 from . import gpt
 
 _SECTOR_SIZE: Final = "PARTED_SECTOR_SIZE"
+_FAILURES: Final = (
+    parted.CreateException,
+    parted.DeviceException,
+    parted.DiskException,
+    parted.IOException,
+)
 
 
 def write(disk: Path, layout: Layout) -> None:
     """Partition a plain file of the layout's size and read the result back.
 
-    Raises VerifyError when what is on the disk is not what was planned.
+    Raises VerifyError when what is on the disk is not what was planned, HostError where it cannot
+    be written.
     """
+    try:
+        _write(disk, layout)
+    except _FAILURES as error:
+        raise HostError(
+            f"the partition table of '{disk}' cannot be written: {error}",
+            hint="the kernel's log may tell more; choose another directory",
+            setting="output",
+        ) from error
+    gpt.set_identifiers(disk, layout)
+    verify(disk, layout)
+
+
+def _write(disk: Path, layout: Layout) -> None:
     with _sectors(layout.sector_size):
         device = parted.getDevice(str(disk))
     table = parted.freshDisk(device, "gpt")
@@ -36,8 +56,6 @@ def write(disk: Path, layout: Layout) -> None:
         table.addPartition(partition=made, constraint=parted.Constraint(exactGeom=geometry))
         made.getPedPartition().set_name(part.name)
     table.commitToDevice()
-    gpt.set_identifiers(disk, layout)
-    verify(disk, layout)
 
 
 @contextmanager
