@@ -1,7 +1,8 @@
 """What accounts, groups and their keys may look like: one rule for options and both installers.
 
-Names are those that useradd(8) of shadow-utils takes since 4.14, and Anaconda; older ones take some
-of them by an option. Keys: "AUTHORIZED_KEYS FILE FORMAT" of sshd(8).
+Names are those that shadow-utils takes today (``lib/chkname.c``: letters, digits, ``_``, ``.`` and
+``-``, a last ``$``, not digits alone); older ones take lower case alone, or the others by
+``--badname``. Keys: "AUTHORIZED_KEYS FILE FORMAT" of sshd(8).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """All that differs between architectures, one row each. Data only.
 
 Partition types: UAPI Group, "Discoverable Partitions Specification"; UEFI specification 2.11,
-table 5.7. EFI suffixes: UEFI 2.11, table 3.2.
+table 5.7. EFI suffixes: UEFI 2.11, table 3.2. Command lines: COMMAND_LINE_SIZE in the kernel's
+``arch/*/include/**/asm/setup.h``, of s390 in ``arch/s390/Kconfig``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Machine:
     aliases: tuple[str, ...] = ()  # other spellings people use
     variants: tuple[str, ...] = ()  # that registry clients know, most capable first
     variant: str = ""  # of its images: what its clients look for, or what the user asked for
-    command_line: int = 2048  # bytes that its kernels take, the last one NUL (COMMAND_LINE_SIZE)
+    command_line: int  # bytes that its kernels take, the last one NUL
     bootloader: str = "grub"  # a name of bootloader.choose.LOADERS
     supported: bool = True
 
@@ -50,6 +51,7 @@ _ROWS: Final = (
         efi_grub="x86_64-efi",
         consoles=("console=tty0", "console=ttyS0,115200n8"),
         serial_grub="serial --unit=0 --speed=115200",
+        command_line=2048,
         aliases=("amd64", "x86-64"),
     ),
     Machine(
@@ -61,6 +63,7 @@ _ROWS: Final = (
         efi_grub="arm64-efi",
         consoles=("console=tty0", "console=ttyAMA0,115200n8"),
         serial_grub=None,  # the firmware's console is the serial line
+        command_line=2048,
         aliases=("arm64",),
         variants=("v8",),
         variant="v8",  # clients read it from the processor there, and only there
@@ -74,7 +77,9 @@ _ROWS: Final = (
         efi_grub=None,
         consoles=("console=ttysclp0",),
         serial_grub=None,
-        command_line=4096,  # of kernels since 5.17; what an older one takes it says itself
+        # CONFIG_COMMAND_LINE_SIZE, by default, since Linux 5.16. What a kernel takes it says itself
+        # (arch/s390/boot/head.S); one that says nothing takes 896.
+        command_line=4096,
         bootloader="zipl",
     ),
     Machine(
@@ -86,6 +91,7 @@ _ROWS: Final = (
         efi_grub=None,
         consoles=("console=tty0", "console=hvc0"),
         serial_grub=None,
+        command_line=2048,
         aliases=("powerpc64le",),
         supported=False,
     ),
@@ -98,6 +104,7 @@ _ROWS: Final = (
         efi_grub="riscv64-efi",
         consoles=("console=tty0", "console=ttyS0,115200n8"),
         serial_grub=None,
+        command_line=1024,
         supported=False,
     ),
 )
