@@ -1,4 +1,4 @@
-"""What accounts, groups and their keys may look like: one rule for options and both installers.
+"""What accounts, homes, groups and keys may look like: one rule for options and both installers.
 
 Names are those that shadow-utils takes today (``lib/chkname.c``: letters, digits, ``_``, ``.`` and
 ``-``, a last ``$``, not digits alone); older ones take lower case alone, or the others by
@@ -7,11 +7,13 @@ Names are those that shadow-utils takes today (``lib/chkname.c``: letters, digit
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Final
 
 MAX_NAME: Final = 32
 _NAME: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?", re.ASCII)
+_HOMES: Final = ("/home/", "/var/home/", "/var/lib/", "/srv/", "/var/srv/")  # machines keep these
 _USUAL: Final = re.compile(r"[a-z_][a-z0-9_-]*\$?", re.ASCII)  # as all of them take it
 _KEY: Final = re.compile(
     r"(?:^|[ \t])(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+[ \t]+[A-Za-z0-9+/]+=*(?:[ \t]|$)",
@@ -27,6 +29,16 @@ def name_fault(name: str) -> str | None:
         return "use letters, digits, '_', '-' and '.', and no '-' at the beginning"
     if name.isdigit() or name in (".", ".."):
         return "it would be taken for a number or a directory"
+    return None
+
+
+def home_fault(path: str) -> str | None:
+    """Return why an account cannot live in a directory; None: it can."""
+    inside = posixpath.normpath(path)
+    if not inside.startswith(_HOMES) or inside != path.rstrip("/"):
+        return "use a directory below " + ", ".join(home.rstrip("/") for home in _HOMES)
+    if any(not char.isprintable() or char == ":" for char in path):
+        return "use characters that can be shown, and no ':'"
     return None
 
 

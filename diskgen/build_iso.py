@@ -9,6 +9,7 @@ from pathlib import Path
 from . import preflight, secrecy
 from .config import IsoRequest
 from .decision import Decision, Route, decide, wishes
+from .decision.system import Tree, excerpt
 from .errors import Problem, UsageError
 from .events import Emit, notice
 from .image.repair import repairing
@@ -121,7 +122,6 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         product=product,
         packages=offered.packages,
         graphical=target.graphical,
-        firewall=target.firewall,
         # Ours reads the image again on the machine, and what that asks for.
         kargs=decided.appended if anaconda else request.install_kargs,
         subvolume=decided.subvolume or "root",
@@ -136,8 +136,12 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         repository=installer.repository,
     )
     texts = written.texts
-    if not (anaconda or target.firewall):
-        contents.check_firewall(written, version)
+    noted, lacks = None, tuple[str, ...]()
+    if not anaconda and target.root is not None:
+        unsuited, lacks = contents.unsuited(request, written, version, Tree(target.root))
+        if unsuited:
+            raise facts.UnfitError(list(unsuited))
+        noted = excerpt(target.root, target.digest, container.root_size(target.root))
     installs = "package" in request.modes and (offered.packages is not None or anaconda)
     offers = Choices(
         product=product,
@@ -150,7 +154,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         fips=installer.fips,
         console=medium.console(machine),
     )
-    ours = contents.room(request, settings, texts, offers, target.image, offered, version)
+    ours = contents.room(request, settings, texts, offers, target.image, offered, version, noted)
     if not anaconda:
         ours.add(RUNTIME, given.tree)
     known = {
@@ -196,6 +200,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
             *installer.warnings,
             *given.warnings,
             *contents.doubts(written, target.content),
+            *lacks,
             *secrecy.warnings(request),
         ),
     )

@@ -10,7 +10,7 @@ from typing import Final
 from .accounts import key_fault, name_fault
 from .arch import MACHINES, Machine
 from .errors import UsageError
-from .link import Link, check_devices
+from .link import Link, check_devices, host_fault
 from .place import PLACES
 from .reference import ImageRef, check_signature
 from .units import format_size
@@ -217,6 +217,9 @@ class IsoRequest:
                     hint="name the .pub file",
                     setting="user-key",
                 )
+        if self.hostname is not None and (fault := host_fault(self.hostname)) is not None:
+            message = f"no machine can be called '{self.hostname}'"
+            raise UsageError(message, hint=fault, setting="hostname")
         names = [user.name for user in self.users]
         for name in names:
             if names.count(name) > 1:

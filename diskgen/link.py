@@ -22,12 +22,22 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")  # as the kernel 
 _MAC: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+_MAX_HOST: Final = 64  # HOST_NAME_MAX of linux/limits.h
 _SHORTEST_MTU: Final = {4: 68, 6: 1280}  # RFC 791, RFC 8200
 _LONGEST_MTU: Final = 65535
 _BITS: Final = {4: 32, 6: 128}
 _USUAL: Final = {4: 24, 6: 64}
 _SHARED: Final = 31  # from this prefix on an IPv4 network has no address of its own: RFC 3021
 _PREFIX: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
+
+
+def host_fault(name: str) -> str | None:
+    """Return why no machine can be called so, see hostname(5); None: it can."""
+    if len(name) > _MAX_HOST:
+        return f"it has {len(name)} characters, not up to {_MAX_HOST}"
+    if not _DOMAIN.fullmatch(name):
+        return "use letters, digits and '-', in parts that '.' separates"
+    return None
 
 
 class Way(StrEnum):

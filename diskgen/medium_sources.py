@@ -17,7 +17,7 @@ from .image import fetch, flatten
 from .image.model import Image
 from .image.store import Store
 from .initramfs.findings import Cached
-from .iso import container, contents, own
+from .iso import container
 from .iso.container import Container
 from .layout import BIOS_SECTOR, Content
 from .ostree import commit, deploy, facts
@@ -36,7 +36,6 @@ class Payload:
     release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
     graphical: bool = False
     tree: facts.TreeFacts | None = None
-    firewall: bool = True  # False: it is known that our installer can set none up in it
     bootupd: bool = True  # False: it is known that there is no data for it
     content: Content = field(default_factory=Content)  # as far as it was read
     root: Directory | None = None
@@ -78,7 +77,6 @@ def read_payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit
         release=facts.os_release(stacked.merged),
         timestamp=commit.image_timestamp(image),
         graphical=facts.is_graphical(stacked.merged),
-        firewall=own.has_program(stacked.merged, contents.FIREWALL),
         tree=tree,
         bootupd=machine.bootloader != "grub" or bootupd.read_payload(stacked.merged) is not None,
         content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),

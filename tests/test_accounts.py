@@ -11,6 +11,7 @@ import pytest
 
 from diskgen.accounts import key_fault, name_fault
 from diskgen.config import IsoRequest, User
+from diskgen.decision.system import Tree
 from diskgen.errors import UsageError
 from diskgen.install.identity import set_up
 from diskgen.install.target import Target
@@ -19,6 +20,7 @@ from diskgen.iso.kickstart import Settings, Unattended
 from diskgen.kickstart import language, recipe
 from diskgen.kickstart.recipe import Account, Recipe
 from diskgen.reference import parse
+from diskgen.tree import Directory
 
 SETTINGS = Settings(reference="quay.io/a/os:1", digest="sha256:" + "1" * 64)
 ROOTS = {"image": "ext4", "package": "ext4"}
@@ -154,6 +156,26 @@ def target(tmp_path: Path) -> Target:
     return Target(root)
 
 
+@pytest.mark.parametrize("home", ["/home/a", "/var/home/a/", "/srv/www/a", "/var/lib/a"])
+def test_homes_that_a_machine_keeps(home: str) -> None:
+    text = f"user --name=ann --homedir={home}\n"
+    assert recipe.check(language.parse(text, "F44", "x")).accounts[0].home == home
+
+
+@pytest.mark.root
+def test_a_home_a_group_of_its_own_and_a_lock(target: Target) -> None:
+    ann = Account(name="ann", home="/srv/www/ann", locked=True, password="$6$x", crypted=True)
+    root = Account(name="root", locked=True)
+    set_up(target, Recipe(accounts=(ann,), groups={"ann": 3000}, root=root), print)
+    (line,) = [line.split(":") for line in (target.root / "etc/passwd").read_text().splitlines()
+               if line.startswith("ann:")]  # fmt: skip
+    assert (line[3], line[5]) == ("3000", "/srv/www/ann")
+    assert (target.root / "srv/www/ann").is_dir()
+    hashes = {line.split(":")[0]: line.split(":")[1]
+              for line in (target.root / "etc/shadow").read_text().splitlines()}  # fmt: skip
+    assert hashes == {"root": "!*", "ann": "!$6$x"}
+
+
 @pytest.mark.root
 def test_groups_of_usr_lib_are_joined(target: Target) -> None:
     ann = Account(name="ann.lee", groups=("wheel", "libvirt"), gid=2500)
@@ -196,6 +218,7 @@ def test_a_firewall_takes_the_words_that_anaconda_gives(tmp_path: Path) -> None:
     mine.write_text(line)
     request = IsoRequest(source=parse("q.io/a"), arch="x86_64", kickstart=mine)
     written = contents.write(request, SETTINGS, "F44", ROOTS, anaconda=False)
-    with pytest.raises(UsageError, match="the image has no 'firewall-offline-cmd'") as caught:
-        contents.check_firewall(written, "F44")
-    assert caught.value.setting == "kickstart"
+    problems, _warnings = contents.unsuited(request, written, "F44", Tree(Directory()))
+    (problem,) = [problem for problem in problems if problem.code == "programs"]
+    assert "the image has no 'firewall-offline-cmd'" in problem.message
+    assert problem.setting == "kickstart"

@@ -18,9 +18,7 @@ from diskgen.tree import Directory, File, read, regular, symlink
 from . import installers
 from .program import Program
 
-DONE = re.compile(
-    r"^%post --interpreter=/bin/bash --nochroot\n(.*?)^%end", re.MULTILINE | re.DOTALL
-)
+DONE = re.compile(r"^%post --interpreter=/bin/sh --nochroot\n(.*?)^%end", re.MULTILINE | re.DOTALL)
 
 
 def container() -> Directory:

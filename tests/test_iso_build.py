@@ -73,8 +73,8 @@ def sources(program: Program) -> Path:
     """The images and packages that the media are made of."""
     place = program.place / "sources"
     place.mkdir()
-    installers.machine(place / "own", installers.own_runtime())
-    installers.machine(place / "os", installers.bootupd())
+    installers.machine(place / "own", installers.own_runtime(), installers.accounts())
+    installers.machine(place / "os", installers.bootupd(), installers.accounts())
     installers.installer(place / "anaconda", installers.anaconda())
     (place / "debs").mkdir()
     deb(place / "debs/app.deb", "app", arch="amd64")

@@ -87,11 +87,12 @@ def test_nothing_is_left_to_fill_in() -> None:
 def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
     checked = 0
     for name, text in everything("F44").items():
-        for number, script in enumerate(
-            re.findall(r"^%p\w+ --int.*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
+        for number, (kind, shell, script) in enumerate(
+            re.findall(r"^(%p\w+) --int\w+=(\S+).*?\n(.*?)^%end", text, re.MULTILINE | re.DOTALL)
         ):
             path = tmp_path / f"{name}-{number}.sh"
-            path.write_text(f"#!/bin/bash\n{script}")
+            path.write_text(f"#!{shell}\n{script}")
+            assert shell == ("/bin/bash" if kind == "%pre" else "/bin/sh")  # every image has that
             done = subprocess.run(["shellcheck", path], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout
             checked += 1
@@ -215,7 +216,7 @@ def test_the_origin_is_corrected(
         body = parse(text, "F44", "x").handler.scripts[number].script
         body = body.replace("/ostree/deploy", f"{tmp_path}/ostree/deploy")
         body = body.replace("/etc/", f"{tmp_path}/etc/")
-        return subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=False,
+        return subprocess.run(["dash", "-c", body], capture_output=True, text=True, check=False,
                               env=env)  # fmt: skip
 
     def switch(line: str) -> None:

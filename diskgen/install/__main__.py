@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..arch import MACHINES
+from ..decision import setup
 from ..errors import DiskgenError, HostError, UsageError
 from ..events import Emit, Event
 from ..iso import mediacheck
@@ -131,8 +132,11 @@ def _decide(
     image = _check(consoles, wanted, here)
     disk = dialogue.choose_disk(consoles, found)
     if image is not None:
-        payload.check_room(image, disk)
-    wanted = dialogue.ask_people(consoles, wanted)
+        payload.check_room(image, disk, here.content_bytes(image.digest))
+    asked = dialogue.ask_people(consoles, wanted)
+    if image is not None and asked is not wanted:
+        _fits(consoles, asked, here, image)
+    wanted = asked
     what = here.reference if mode == "image" else f"{here.product}, from packages,"
     dialogue.confirm(consoles, disk, what)
     return Task(recipe=wanted, payload=image, disk=disk)
@@ -165,16 +169,19 @@ def _check(
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
         return None
     image_mode.check(wanted)
-    if wanted.firewall and wanted.image.transport != "registry" and not here.firewall:
-        raise UsageError(
-            f"the kickstart sets up a firewall, and the image has no '{identity.FIREWALL}'",
-            hint="install firewalld in the image, or leave 'firewall' out",
-        )
     payload.check_signed(wanted.image, signed=here.signed)
     image = payload.look(wanted.image, installed_machine(), _shown(consoles))
+    _fits(consoles, wanted, here, image)
     if disk is not None:
-        payload.check_room(image, disk)
+        payload.check_room(image, disk, here.content_bytes(image.digest))
     return image
+
+
+def _fits(consoles: Consoles, wanted: Recipe, here: Medium, image: Payload) -> None:
+    """Refuse what the image has no means for, as far as the medium notes what it holds."""
+    system = here.system(image.digest)
+    if system is not None:
+        setup.refuse(wanted, system, lambda text: consoles.say(f"  warning: {text}"))
 
 
 def _shown(consoles: Consoles) -> Emit:
@@ -212,7 +219,8 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
         updates = origin.verify(target.PHYSICAL, deployed, emit)
         facts = {"mode": "image", "reference": updates, "digest": task.payload.digest}
     installed.write(_FACTS, json.dumps(facts) + "\n")
-    target.label(installed)
+    homes = (account.home for account in wanted.accounts)
+    target.label(installed, [home for home in homes if home is not None])
     target.copy_log(installed, _LOG)
     run(["sync"])
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from ..accounts import name_fault
+from ..decision.setup import ADMINISTRATORS
 from ..errors import DiskgenError, HostError
 from ..kickstart.recipe import Account, Recipe
 from .console import Consoles
 from .disks import Disk
-from .identity import ADMINISTRATORS
 from .medium import Medium
 
 _ERASE: Final = "erase"

@@ -8,17 +8,15 @@ from typing import Final
 
 from .. import keymap
 from ..accounts import is_usual
+from ..decision import setup
+from ..decision.setup import FIREWALL, UTC
+from ..decision.system import KEYMAPS, ZONES
 from ..kickstart.recipe import Account, Recipe
 from ..run import run
-from .target import Target
+from .target import Installed, Target
 
-_ZONES: Final = "usr/share/zoneinfo"
-UTC: Final = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu")  # the C library knows it without a file
 _MODE_LINE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
-_KEYMAPS: Final = ("usr/lib/kbd/keymaps", "usr/share/kbd/keymaps", "usr/share/keymaps")
-FIREWALL: Final = "firewall-offline-cmd"  # firewalld's, for systems that do not run
 _SHELL: Final = "/bin/sh"
-ADMINISTRATORS: Final = ("wheel", "sudo")  # groups, by distribution
 
 
 def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
@@ -42,14 +40,14 @@ def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
     if recipe.keyboard:
         _set_keyboard(target, recipe.keyboard)
     if recipe.timezone:
-        zones = target.place(_ZONES)
-        zone = target.place(f"{_ZONES}/{recipe.timezone}")
+        zones = target.place(ZONES)
+        zone = target.place(f"{ZONES}/{recipe.timezone}")
         link = target.folder("etc") / "localtime"
         if recipe.timezone in UTC or (zone.is_file() and zone.is_relative_to(zones)):
             link.unlink(missing_ok=True)
-            link.symlink_to(f"../{_ZONES}/{recipe.timezone}")
+            link.symlink_to(f"../{ZONES}/{recipe.timezone}")
         else:
-            warn(f"the system has no time zone '{recipe.timezone}', its own is kept")
+            warn(setup.no_zone(recipe.timezone))
     if recipe.firewall:
         target.run(FIREWALL, *recipe.firewall)
     if recipe.selinux:
@@ -57,9 +55,13 @@ def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
         if config.is_file():
             text = config.read_text(errors="replace")
             config.write_text(_MODE_LINE.sub(f"SELINUX={recipe.selinux}", text))
-    for verb, units in (("enable", recipe.enabled), ("disable", recipe.disabled)):
-        for unit in units:
-            target.run("systemctl", verb, unit)
+    for unit in recipe.enabled:
+        target.run("systemctl", "enable", unit)
+    for unit in recipe.disabled:
+        if setup.has_unit(Installed(target), unit):
+            target.run("systemctl", "disable", unit)
+        else:  # it is as good as disabled
+            warn(setup.no_unit(unit))
 
 
 def _set_keyboard(target: Target, text: str) -> None:
@@ -69,7 +71,7 @@ def _set_keyboard(target: Target, text: str) -> None:
         target.write("etc/vconsole.conf", f"KEYMAP={layout}\n")
     else:
         joint = f"{layout}-{variant}"
-        places = (target.place(place) for place in _KEYMAPS)
+        places = (target.place(place) for place in KEYMAPS)
         found = any(any(p.rglob(f"{joint}.map*")) for p in places if p.is_dir())
         lines = f"KEYMAP={joint if found else layout}\nXKBLAYOUT={layout}\nXKBVARIANT={variant}\n"
         target.write("etc/vconsole.conf", lines)
@@ -89,14 +91,13 @@ def _add_user(target: Target, account: Account, named: Collection[str]) -> None:
     target.folder("home")  # a link to var/home, which the first boot would make
     options: list[str] = []
     if account.groups:
-        known = [group for group in ADMINISTRATORS if _has_group(target, group)]
-        groups = [known[0] if g in ADMINISTRATORS and known else g for g in account.groups]
+        groups = setup.joined(Installed(target), account)
         missing = [group for group in groups if not _has_group(target, group)]
         for group in missing:
             target.run("groupadd", "--system", group)
         for group in groups:
             _adopt(target, "group", group)
-        options += ["--groups", ",".join(dict.fromkeys(groups))]
+        options += ["--groups", ",".join(groups)]
     if account.gid is not None:
         if not _has_number(target, "group", account.gid):
             _add_group(target, account.name, account.gid)
@@ -118,6 +119,9 @@ def _add_user(target: Target, account: Account, named: Collection[str]) -> None:
         more += _despite_its_name(target, account.name)
         if "--gid" not in options and _has_group(target, account.name):
             more += ["--no-user-group"]
+        if account.home is not None:
+            target.folder(account.home.rstrip("/").rpartition("/")[0])
+            more += ["--home-dir", account.home]
         target.run("useradd", "--create-home", *more, *options, account.name)
     _secure(target, account)
 
@@ -128,7 +132,7 @@ def _secure(target: Target, account: Account) -> None:
         line = f"{account.name}:{account.password}\n".encode()
         target.run("chpasswd", *(["--encrypted"] if account.crypted else []), stdin=line)
     if account.locked:
-        target.run("usermod", "--lock", account.name)
+        _lock(target, account.name)
     if account.keys:
         script = (
             'home=$(getent passwd "$1" | cut -d: -f6); mkdir -p "$home/.ssh"; '
@@ -137,6 +141,17 @@ def _secure(target: Target, account: Account) -> None:
         )
         text = "".join(f"{key}\n" for key in account.keys)
         target.run(_SHELL, "-ec", script, "sh", account.name, stdin=text.encode())
+
+
+def _lock(target: Target, name: str) -> None:
+    """Let no password open an account, as ``usermod --lock`` does: see shadow(5)."""
+    place = target.place("etc/shadow")
+    if not place.is_file():
+        return
+    lines = place.read_text(errors="surrogateescape").splitlines(keepends=True)
+    found = [f"{name}:!{line.removeprefix(f'{name}:')}" if line.startswith(f"{name}:")
+             and not line.startswith(f"{name}:!") else line for line in lines]  # fmt: skip
+    place.write_text("".join(found), errors="surrogateescape")
 
 
 def _despite_its_name(target: Target, name: str) -> list[str]:

@@ -19,6 +19,8 @@ from uuid import uuid4
 
 from .. import build, disk_writer
 from ..config import Request
+from ..decision import setup
+from ..decision.system import Tree
 from ..disk import tarball
 from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError
@@ -101,7 +103,15 @@ def install(
     recipe: Recipe, payload: Payload, disk: Disk, arch: str, here: Medium, emit: Emit
 ) -> Deployed:
     """Write the image onto a disk, whose contents are lost. Raises DiskgenError."""
-    check_room(payload, disk)
+    check_room(payload, disk, here.content_bytes(payload.digest))
+    known = here.system(payload.digest) is not None
+    if not known:
+        notice(
+            emit,
+            "What this image lacks for what is to be set up is known as soon as it was read, which "
+            f"takes room at the end of {disk.name}: what lies there is lost from now on",
+            warning=True,
+        )
     with _scratch_space(disk) as cache:
         request = request_of(recipe, payload, disk, arch, here, cache)
         with Store(cache).session() as store:
@@ -109,14 +119,27 @@ def install(
             _check_maker(prepared.plan.image.root_filesystem)
             for warning in prepared.plan.warnings:
                 notice(emit, warning, warning=True)
+            deployed = Deployed(
+                prepared=prepared,
+                deployment=Path(
+                    "ostree/deploy",
+                    prepared.plan.image.stateroot,
+                    "deploy",
+                    f"{prepared.plan.commit}.0",
+                ),
+                stateroot=prepared.plan.image.stateroot,
+            )
+            if not known:
+                check_read(recipe, deployed, emit)
             _write(prepared, disk, cache, emit)
-    return Deployed(
-        prepared=prepared,
-        deployment=Path(
-            "ostree/deploy", prepared.plan.image.stateroot, "deploy", f"{prepared.plan.commit}.0"
-        ),
-        stateroot=prepared.plan.image.stateroot,
-    )
+    return deployed
+
+
+def check_read(recipe: Recipe, deployed: Deployed, emit: Emit) -> None:
+    """Refuse what an image that was read has no means for. Raises PreflightError."""
+    root = deployed.prepared.root.get_dir(str(deployed.deployment))
+    assert root is not None
+    setup.refuse(recipe, Tree(root), lambda text: notice(emit, text, warning=True))
 
 
 def mount(deployed: Deployed, disk: Disk, mounts: Mounts) -> None:

@@ -7,15 +7,19 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ..budgets import CONFIG_BYTES as NOTED_BYTES
+from ..decision.system import System, of_excerpt
 from ..documents import load_object
 from ..errors import HostError, ToolError, UsageError
+from ..iso.contents import NOTED
 from ..kickstart import language
 from ..reference import SIGNED
 from ..run import run
@@ -52,13 +56,28 @@ class Medium:
     kickstart_version: str
     packages: str | None  # kind of the packages on the medium
     device: Path | None  # None: started from the network, there is none
-    firewall: bool = True  # False: it is known that the medium's image cannot set one up
+    noted: Mapping[str, Any] | None = None  # what the image holds, see decision.system.excerpt
+
+    def system(self, digest: str) -> System | None:
+        """Return what an image holds, where the medium notes it. Raises HostError."""
+        if self.noted is None:
+            return None
+        with _understood(NOTED):
+            return of_excerpt(self.noted) if self.noted["digest"] == digest else None
+
+    def content_bytes(self, digest: str) -> int:
+        """Return how many bytes the files of an image have, 0 where that is not known."""
+        if self.noted is None or self.noted.get("digest") != digest:
+            return 0
+        with _understood(NOTED):
+            return int(self.noted["bytes"])
 
 
 def read() -> Medium:
     """Return what this machine was started from. Raises HostError."""
     path = ROOM / "medium.json"
-    try:
+    noted = ROOM / NOTED
+    with _understood(path.name):
         facts = load_object(path.read_bytes())
         device = _DEVICE.read_text().strip()
         return Medium(
@@ -71,11 +90,17 @@ def read() -> Medium:
             modes=tuple(facts["modes"]),
             kickstart_version=facts["kickstart_version"],
             packages=facts["packages"],
-            firewall=facts.get("firewall", True),
             device=Path(device).resolve() if device else None,
+            noted=load_object(noted.read_bytes(), NOTED_BYTES) if noted.is_file() else None,
         )
+
+
+@contextmanager
+def _understood(name: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HostError(f"'{path}' cannot be read: {error}") from error
+        raise HostError(f"'{ROOM / name}' cannot be read: {error}") from error
 
 
 def cmdline() -> str:

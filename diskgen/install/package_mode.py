@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from ..arch import MACHINES, Machine
 from ..bootloader import grub_config
+from ..decision import setup
 from ..disk import table
 from ..errors import HostError, UsageError
 from ..events import Emit, step
@@ -19,7 +20,7 @@ from ..kickstart.recipe import PackageSource, Recipe
 from ..layout import Content, Filesystem, Layout, Partition, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
-from . import dnf, identity, medium
+from . import dnf, medium
 from . import target as targets
 from .disks import Disk, partition_path
 from .image_mode import reread, zero
@@ -213,7 +214,7 @@ def _debian(recipe: Recipe, machine: Machine, target: Target) -> None:
     wanted = [*_DEBIAN, *_DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]]
     if not any(name.startswith("linux-image-") for name in names):
         wanted.append("linux-image-{kernel}")
-    if recipe.timezone not in (None, *identity.UTC):
+    if recipe.timezone not in (None, *setup.UTC):
         wanted.append("tzdata")
     if recipe.firewall:
         wanted.append("firewalld")

@@ -103,8 +103,18 @@ def check_signed(source: ImageSource, *, signed: bool, root: Path = Path("/")) -
         )
 
 
-def check_room(payload: Payload, disk: Disk) -> None:
-    """Refuse a disk on which the image cannot fit, compressed and unpacked. Raises UsageError."""
+def check_room(payload: Payload, disk: Disk, content: int = 0) -> None:
+    """Refuse a disk on which the image cannot fit, compressed and unpacked. Raises UsageError.
+
+    ``content`` is how many bytes its files have, where that is known: half of the disk holds them
+    as they were unpacked, meanwhile.
+    """
+    if content * 2 > disk.size:
+        raise UsageError(
+            f"'{disk.name}' has {format_size(disk.size)}; while it is installed this image needs "
+            f"more than {format_size(2 * content)}",
+            hint="choose a larger disk",
+        )
     if payload.size * 2 > disk.size:
         raise UsageError(
             f"'{disk.name}' has {format_size(disk.size)}; the image has "

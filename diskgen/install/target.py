@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..decision.system import fields
 from ..errors import HostError, ToolError
 from ..kickstart.recipe import Script
 from ..run import run
@@ -91,6 +92,33 @@ class Target:
         place.chmod(mode)
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What a target holds, as a ``decision.system.System``."""
+
+    target: Target
+    whole: bool = True
+
+    def has(self, path: str) -> bool:
+        return self.target.place(path).is_file()
+
+    def names(self, path: str) -> Iterator[str]:
+        place = self.target.place(path)
+        for found in sorted(place.rglob("*")) if place.is_dir() else ():
+            if not found.is_dir():
+                yield str(found.relative_to(place))
+
+    def link(self, path: str) -> str | None:
+        parent, _slash, name = path.rpartition("/")
+        place = self.target.place(parent) / name
+        return str(place.readlink()) if place.is_symlink() else None
+
+    def table(self, name: str) -> Iterator[list[str]]:
+        for path in (self.target.place(f"{where}/{name}") for where in ("etc", "usr/lib")):
+            if path.is_file():
+                yield from fields(path.read_text(errors="replace"))
+
+
 @contextmanager
 def mounts() -> Iterator[Mounts]:
     """Give something that mounts; everything is unmounted when the block is left."""
@@ -144,8 +172,8 @@ def _unmount(place: Path) -> None:
     run(["umount", "-R", "-l", place], ok=(0, 1, 32))
 
 
-def label(target: Target) -> None:
-    """Give what was changed its SELinux labels, where the target has a policy."""
+def label(target: Target, homes: Iterable[str] = ()) -> None:
+    """Give what was changed its SELinux labels, ``homes`` too, where the target has a policy."""
     config = target.place("etc/selinux/config")
     text = config.read_text(errors="replace") if config.is_file() else ""
     kind = next(
@@ -155,7 +183,7 @@ def label(target: Target) -> None:
     contexts = f"/etc/selinux/{kind}/contexts/files/file_contexts"
     active = kind and "SELINUX=disabled" not in text and target.has("setfiles")
     if active and target.place(contexts).is_file():
-        places = [p for p in _LABELLED if target.place(p).is_dir()]
+        places = [p for p in (*_LABELLED, *homes) if target.place(p).is_dir()]
         target.run("setfiles", "-F", contexts, *places)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..arch import Machine
+from ..budgets import CONFIG_BYTES
 from ..config import IsoRequest
-from ..errors import SourceError, UsageError
+from ..decision import setup
+from ..decision.system import System
+from ..errors import Problem, SourceError, UsageError
 from ..image.model import Image
 from ..kickstart import language, limits, recipe
 from ..kickstart.language import Parsed
@@ -23,8 +26,8 @@ from .menu import Choices
 from .merging import Met
 from .packages import Source
 
-FIREWALL: Final = "firewall-offline-cmd"  # firewalld's, for systems that do not run
 FACTS: Final = "medium.json"
+NOTED: Final = "image.json"  # what the image holds, for our installer
 _VERSION: Final = 1  # of it
 _CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
 _REMOTE: Final = "usr/share/diskgen/image-remote.ks"
@@ -208,15 +211,26 @@ def errors_about(setting: str) -> Iterator[None]:
         raise
 
 
-def check_firewall(written: Written, version: str) -> None:
-    """Refuse a firewall that the image has no program for. Raises UsageError."""
-    text = written.texts.get("unattended-image.ks")
-    if text is not None and recipe.check(language.parse(text, version, "it")).firewall:
-        raise UsageError(
-            f"the kickstart sets up a firewall, and the image has no '{FIREWALL}'",
-            hint="install firewalld in the image, or leave 'firewall' out",
-            setting="kickstart",
-        )
+def unsuited(
+    request: IsoRequest, written: Written, version: str, system: System
+) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """Return why our installer could not set up an image as its kickstart says, and what it lacks.
+
+    As the installer asks it again: of all that a medium carries for image mode.
+    """
+    names = [name for name in ("unattended-image.ks", "image-offline.ks") if name in written.texts]
+    if not names or "image" not in request.modes:
+        return (), ()
+    text = written.texts[names[0]]
+    problems, warnings = [], []
+    for row, found in setup.check(recipe.check(language.parse(text, version, names[0])), system):
+        if not found.fatal:
+            warnings.append(found.message)
+            continue
+        setting = "kickstart" if request.kickstart is not None else row.setting
+        problem = Problem(code=row.name, message=found.message, hint=found.hint, setting=setting)
+        problems.append(problem)
+    return tuple(problems), tuple(warnings)
 
 
 def doubts(written: Written, content: Content) -> Iterator[str]:
@@ -276,6 +290,7 @@ def room(
     image: Image | None,
     offered: Offer,
     version: str,
+    noted: Mapping[str, Any] | None = None,
 ) -> Directory:
     """Return the directory that holds everything of ours on the medium."""
     root = Directory()
@@ -297,8 +312,10 @@ def room(
         "signature": request.signature,  # None: as the image says
         "origin": f"{settings.rule}{settings.reference}",
         "kickstart_version": version,
-        "firewall": settings.firewall,
         "packages": offered.source.kind if offered.source is not None else None,
     }
+    text = json.dumps(noted, sort_keys=True) + "\n"
+    if noted is not None and len(text) <= CONFIG_BYTES.limit:
+        root.add(NOTED, regular(text.encode()))
     root.add(FACTS, regular((json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()))
     return root

@@ -67,7 +67,6 @@ class Settings:
     root_password: str | None = None  # crypted
     links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
-    firewall: bool = True  # False: the image is known to have no program that sets one up
     kargs: tuple[str, ...] = ()
     package_kargs: tuple[str, ...] = ()  # where packages are installed
     subvolume: str = "root"  # the root, on btrfs

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .. import accounts, keymap
 from ..errors import UsageError
+from ..link import host_fault
 from .language import FETCHED, PACKAGES, SCRIPTS, Parsed
 
 FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
@@ -117,8 +118,9 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
             if getattr(link, field, None):
                 yield link.lineno, f"network {option}", _LINKS
     for user in handler.user.userList:
-        if user.homedir:
-            yield user.lineno, "user --homedir", None
+        if user.homedir and accounts.home_fault(user.homedir) is not None:
+            hint = accounts.home_fault(user.homedir)
+            yield user.lineno, f"user --homedir={user.homedir}", hint
     keyboard = handler.keyboard
     for text in (keyboard.vc_keymap, keyboard.keyboard, *(keyboard.x_layouts or ())):
         if text and keymap.split(text) is None:
@@ -142,7 +144,7 @@ def is_partition(name: str) -> bool:
 
 
 def check_names(parsed: Parsed) -> None:
-    """Refuse what no installer can make an account or a group of.
+    """Refuse what no installer can make an account, a group, a key or a machine's name of.
 
     Raises UsageError naming the file and the line.
     """
@@ -156,6 +158,18 @@ def check_names(parsed: Parsed) -> None:
         if (fault := accounts.name_fault(name)) is not None:
             raise UsageError(
                 f"'{parsed.name}', line {line}: no account or group can be called '{name}'",
+                hint=fault,
+            )
+    for key in handler.sshkey.sshUserList:
+        if (fault := accounts.key_fault(key.key)) is not None:
+            raise UsageError(
+                f"'{parsed.name}', line {key.lineno}: '{key.key}' is no public key: {fault}",
+                hint="write the whole line of a .pub file, in quotes",
+            )
+    for link in handler.network.network:
+        if link.hostname and (fault := host_fault(link.hostname)) is not None:
+            raise UsageError(
+                f"'{parsed.name}', line {link.lineno}: no machine can be called '{link.hostname}'",
                 hint=fault,
             )
 

@@ -60,6 +60,7 @@ class Account:
     uid: int | None = None
     gid: int | None = None
     gecos: str | None = None
+    home: str | None = None
     keys: tuple[str, ...] = ()
 
 
@@ -239,6 +240,7 @@ def _accounts(handler: Any) -> Iterator[Account]:  # noqa: ANN401
             uid=user.uid,
             gid=user.gid,
             gecos=user.gecos or None,
+            home=user.homedir or None,
             keys=tuple(keys.pop(user.name, ())),
         )
     for name, lines in keys.items():
