@@ -215,6 +215,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         ),
         esp_bytes=sum(map(len, esp.values())),
     )
+    preflight.check_arguments((*plan.kargs, plan.ostree_karg), machine, "karg")
     return Prepared(plan=plan, loader=loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 from . import preflight, secrecy
+from .arch import Machine
 from .config import IsoRequest
 from .decision import Decision, Route, decide, wishes
 from .decision.system import Tree, excerpt
@@ -32,10 +34,11 @@ from .iso.container import Container
 from .iso.menu import Choices
 from .iso.plan import Installer, IsoPlan
 from .iso.remaster import Original
+from .kickstart import language
 from .layout import Content, Filesystem
 from .medium_sources import Payload, read_container, read_payload
 from .medium_writer import Prepared, write
-from .ostree import facts
+from .ostree import facts, kargs
 from .run import proxy
 from .tree import Directory, regular
 from .workspace import Workspace, writing
@@ -136,6 +139,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         repository=installer.repository,
     )
     texts = written.texts
+    _check_arguments(decided, texts, version, machine)
     noted, lacks = None, tuple[str, ...]()
     if not anaconda and target.root is not None:
         unsuited, lacks = contents.unsuited(request, written, version, Tree(target.root))
@@ -172,6 +176,9 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     bios = bool(machine.bios_grub)
     made = menu.make(choices, kernel=installer.kernel, initrd="", bios=bios)
     menu.check_length(made, machine.command_line)
+    if not machine.efi_suffix:
+        lines = medium.mainframe_lines(choices, own=not anaconda)
+        medium.check_mainframe(lines, machine.command_line)
     plan = IsoPlan(
         request=request,
         machine=machine,
@@ -186,6 +193,10 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         kernel=installer.kernel,
         choices=choices,
         kickstarts=tuple(sorted(texts)),
+        for_server=next(
+            (texts[name] for mode in request.modes if (name := f"unattended-{mode}.ks") in texts),
+            None,
+        ),
         deployment=decided,
         met=written.met,
         timestamp=target.timestamp,
@@ -212,6 +223,22 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     return Prepared(
         plan=plan, installer=source, ours=ours, product_image=overlay if anaconda else None
     )
+
+
+def _check_arguments(
+    decided: Decision, texts: Mapping[str, str], version: str, machine: Machine
+) -> None:
+    """Refuse arguments of installed machines that their kernel would cut off.
+
+    As they come together: those of the image, and what a kickstart appends. Raises PreflightError.
+    """
+    some = str(UUID(int=0))
+    ostree = f"ostree=/ostree/boot.1/{decided.stateroot}/{'0' * 64}/0"
+    for name in ("image-offline.ks", "image-remote.ks", "unattended-image.ks"):
+        if name in texts:
+            loader = language.parse(texts[name], version, name).handler.bootloader
+            words = (*decided.kernel_arguments(some, some), *kargs.split(loader.appendLine or ""))
+            preflight.check_arguments((*dict.fromkeys(words), ostree), machine, "install-karg")
 
 
 def _roots(decided: Decision, *, anaconda: bool) -> Mapping[str, str | None]:

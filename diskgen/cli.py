@@ -611,6 +611,13 @@ def _add_plan(commands: Any) -> None:  # noqa: ANN401
         if name == "iso":
             _add_medium(command)
             _add_machine(command)
+            command.add_argument(
+                "--write-kickstart",
+                type=Path,
+                metavar="FILE",
+                help="write the kickstart by which the medium installs without a question, for a "
+                "server (see --kickstart, --unattended, --payload)",
+            )
         else:
             _add_disk(command)
         _add_access(command)

@@ -20,6 +20,7 @@ from .errors import HostError, SourceError, UsageError
 from .image.store import Store
 from .place import PLACES
 from .reference import parse
+from .secrecy import secrets
 from .terminal import page, put, visible
 from .ui import renderer
 from .units import GIB, MIB, format_size, parse_size
@@ -72,11 +73,32 @@ def _show_medium(args: argparse.Namespace) -> int:
     request = cli.iso_request_of(args)
     with renderer(args.progress) as emit:
         made = build_iso.plan_only(request, emit)
+    if args.write_kickstart is not None:
+        _write_kickstart(args.write_kickstart, made.for_server, secret=bool(secrets(request)))
     if args.json:
         _print_json(iso_plan.to_json(made), indent=2)
     else:
         _print(iso_plan.to_text(made))
     return 0
+
+
+def _write_kickstart(path: Path, text: str | None, *, secret: bool) -> None:
+    """Write a kickstart for a server into a new file. Raises UsageError."""
+    setting = "write-kickstart"
+    if text is None:
+        raise UsageError(
+            "this medium has no kickstart that installs without a question",
+            hint="give one by --kickstart, or name the disk by --unattended",
+            setting=setting,
+        )
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"'{path}' cannot be written: {error.strerror}", hint="name another", setting=setting
+        ) from error
 
 
 def inspect(args: argparse.Namespace) -> int:

@@ -199,9 +199,9 @@ class IsoRequest:
                 raise UsageError(
                     f"'{karg}' cannot be an argument of every entry: diskgen writes '{name}' where "
                     "it belongs",
-                    hint="let the medium carry a kickstart (--kickstart); one on a server is named "
-                    "at the boot menu or by the boot server, and must have what "
-                    "/diskgen/unattended-image.ks on the medium has",
+                    hint="let the medium carry a kickstart (--kickstart); one for a server, which "
+                    "is named at the boot menu, is written by 'diskgen plan iso "
+                    "--write-kickstart FILE'",
                     setting="karg",
                 )
         for user in self.users:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +72,7 @@ def check_plan(plan: DiskPlan) -> None:
     request = plan.request
     if request.output is None:
         return
-    problems = [*_command_line(plan), *missing_tools(tools_for(*plan.image.loader_tools))]
+    problems = [*missing_tools(tools_for(*plan.image.loader_tools))]
     kind = plan.image.root_filesystem
     if kind in appliance.KINDS and appliance.find() is None:
         wish = "is to have" if request.root_filesystem else "asks for"
@@ -105,17 +105,21 @@ def check_plan(plan: DiskPlan) -> None:
         raise PreflightError(problems)
 
 
-def _command_line(plan: DiskPlan) -> Iterator[Problem]:
-    """Check the kernel arguments against what a kernel of the architecture takes of them."""
-    most = MACHINES[plan.request.arch].command_line
-    size = len(" ".join((*plan.kargs, plan.ostree_karg)).encode()) + len(_BOOT_IMAGE)
+def check_arguments(words: Iterable[str], machine: Machine, setting: str) -> None:
+    """Refuse the arguments of an installed machine that its kernel would cut off.
+
+    ``setting`` is the option that gives some. Raises PreflightError.
+    """
+    most = machine.command_line
+    size = len(" ".join(words).encode()) + len(_BOOT_IMAGE)
     if size >= most:
-        yield Problem(
+        problem = Problem(
             code="kargs",
             message=f"the kernel arguments have '{size}' bytes, the kernel takes '{most - 1}'",
             hint="give fewer or shorter ones",
-            setting="karg",
+            setting=setting,
         )
+        raise PreflightError([problem])
 
 
 def check_iso_request(request: IsoRequest) -> None:

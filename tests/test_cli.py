@@ -193,7 +193,8 @@ def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
         options[prog] = {o for action in parser._actions for o in action.option_strings}
     output = {"-o", "--output", "--force", "--compression"}
     assert options[name] - options[f"plan {name}"] == output & options[name]
-    assert options[f"plan {name}"] - options[name] == {"--json"}
+    own = {"--json", *(["--write-kickstart"] if name == "iso" else [])}
+    assert options[f"plan {name}"] - options[name] == own
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

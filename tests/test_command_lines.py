@@ -10,12 +10,14 @@ import pytest
 from diskgen.arch import MACHINES
 from diskgen.config import INSTALLER_KARGS, IsoRequest
 from diskgen.errors import UsageError
-from diskgen.iso import kickstart, mainframe, menu
+from diskgen.iso import kickstart, mainframe, medium, menu
 from diskgen.iso.kickstart import Settings, Unattended
 from diskgen.iso.menu import Choices
+from diskgen.kickstart import language
 from diskgen.reference import parse
 
 from . import installers
+from .oci import mainframe_kernel
 from .program import Program
 
 CHOICES = Choices(product="Tiny", label="TINY", unattended=(("image", "vda"),))
@@ -93,3 +95,53 @@ def test_a_disk_whose_arguments_would_be_cut_off_is_not_made(
     assert "bytes, the kernel takes '2047'" in done.stderr
     assert "--karg" in done.stderr
     assert diskgen.left_behind() == []
+    planned = diskgen.run("plan", *words[:4], "--karg", "x" * 2000)
+    assert planned.returncode == 4
+    assert "bytes, the kernel takes '2047'" in planned.stderr
+
+
+def test_what_installed_machines_are_given_counts_on_media(diskgen: Program, images: Path) -> None:
+    """Of the image, of options and of a user's kickstart, together; and the file for a server."""
+    place = installers.machine(images / "os", installers.own_runtime(), how="none")
+    mine, made = diskgen.home / "mine.ks", diskgen.home / "server.ks"
+    mine.write_text(f'bootloader --append="x={"y" * 900}"\nclearpart --all\n')
+    words = ("plan", "iso", f"oci:{place}", "--target-imgref", "q.io/a", "--kickstart", str(mine),
+             "--write-kickstart", str(made), "--install-karg")  # fmt: skip
+    done = diskgen.run(*words, f"z={'y' * 900}")
+    assert done.returncode == 4
+    assert "the kernel takes '2047'" in done.stderr
+    assert "--install-karg" in done.stderr
+    assert not made.exists()
+    done = diskgen.run(*words, "quiet", "--payload", "remote")
+    assert done.returncode == 0, done.stderr
+    remote = language.parse(made.read_text(), "F44", "server.ks").handler.ostreecontainer
+    assert (remote.transport, remote.url) == ("registry", "q.io/a")
+    made.unlink()
+    done = diskgen.run(*words, "quiet")
+    assert done.returncode == 0, done.stderr
+    parsed = language.parse(made.read_text(), "F44", "server.ks").handler
+    assert parsed.ostreecontainer.url == "/run/install/repo/diskgen/container"
+    assert parsed.bootloader.appendLine.endswith("y quiet")
+    assert "DISKGEN-INSTALL done" in parsed.scripts[-1].script
+    again = diskgen.run(*words, "quiet")
+    assert again.returncode == 2
+    assert f"'{made}' cannot be written" in again.stderr
+    nobody = diskgen.run("plan", "iso", f"oci:{place}", "--target-imgref", "q.io/a",
+                         "--write-kickstart", str(diskgen.home / "none.ks"))  # fmt: skip
+    assert nobody.returncode == 2
+    assert "--unattended" in nobody.stderr
+
+
+def test_every_parameter_file_is_as_long_as_its_kernel_takes() -> None:
+    """Also those that have more words than the menu's entries."""
+    long = replace(CHOICES, kargs=("x" * 40,) * 90, label="L")
+    lines = medium.mainframe_lines(long, own=False)
+    assert lines.keys() == {"cdboot", "generic", "genericdvd", "image", "package",
+                            "unattended-image"}  # fmt: skip
+    most = max(len(line) for _title, line in lines.values()) + 2
+    medium.check_mainframe(lines, most)
+    with pytest.raises(UsageError, match=f"the kernel takes '{most - 2}'"):
+        medium.check_mainframe(lines, most - 1)
+    assert lines["genericdvd"][1].endswith("rd.cmdline=ask")
+    sizes = [mainframe.line_size(mainframe_kernel(room=room)) for room in (0, 4096)]
+    assert sizes == [896, 4096]

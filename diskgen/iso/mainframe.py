@@ -30,19 +30,31 @@ def boot_image(kernel: bytes, initrd: bytes, command_line: str) -> bytes:
     """
     if kernel[8 : 8 + len(_HEAD)] != _HEAD or len(kernel) < _LINE:
         raise SourceError("the installer's kernel is no bootable image for s390x")
-    (room,) = struct.unpack_from(">Q", kernel, _LINE_SIZE)
-    room = room or _OLD_LINE_SIZE
+    room = line_size(kernel)
+    check_line(command_line, room)
     line = command_line.encode() + b"\n"
-    if len(line) >= room:
-        raise UsageError(
-            f"the kernel arguments have '{len(line)}' bytes, the kernel takes '{room}'",
-            setting="karg",
-        )
     at = align_up(len(kernel), _PAGE)
     image = bytearray(kernel.ljust(at, b"\0") + initrd)
     struct.pack_into(">QQ", image, _INITRD, at, len(initrd))
     image[_LINE : _LINE + room] = line.ljust(room, b"\0")
     return bytes(image)
+
+
+def line_size(kernel: bytes) -> int:
+    """Return how many bytes of arguments a kernel takes."""
+    (room,) = struct.unpack_from(">Q", kernel, _LINE_SIZE)
+    return int(room) or _OLD_LINE_SIZE
+
+
+def check_line(command_line: str, room: int) -> None:
+    """Refuse arguments that a kernel would cut off; ``room`` in bytes. Raises UsageError."""
+    size = len(command_line.encode()) + 1
+    if size >= room:
+        raise UsageError(
+            f"the kernel arguments have '{size}' bytes, the kernel takes '{room - 1}'",
+            hint="give fewer or shorter ones",
+            setting="karg",
+        )
 
 
 def addresses(initrd_size: int) -> bytes:

@@ -182,31 +182,55 @@ def _add_netboot(parts: Parts) -> None:
 def _add_mainframe(root: Directory, parts: Parts) -> None:
     """Add what s390x starts by: El Torito, the service element's files, z/VM's parameters."""
     kernel, initrd = _bytes(parts.kernel), _bytes(parts.initrd)
-    modes = parts.choices.modes
-    ask = "ask" if len(modes) > 1 else modes[0]
-    line = " ".join(("ro", *menu.arguments(parts.choices, f"diskgen.mode={ask}")))
-    root.add(_CDBOOT, regular(mainframe.boot_image(kernel, initrd, line)))
+    lines = mainframe_lines(parts.choices, own=parts.own)
+    check_mainframe(lines, mainframe.line_size(kernel))
+    boot = mainframe.boot_image(kernel, initrd, lines["cdboot"][1])
+    root.add(_CDBOOT, regular(boot))
     root.add("images/initrd.addrsize", regular(mainframe.addresses(len(initrd))))
-    files = {"images/cdboot.prm": mainframe.parameters(line)}
-    # Anaconda frees the devices that it is told of, and lets people type more arguments.
-    cards, typed = ("", "") if parts.own else (_CARDS, "rd.cmdline=ask")
-    files["images/generic.prm"] = mainframe.parameters(f"{line} {cards}")
-    files["images/genericdvd.prm"] = mainframe.parameters(f"{line} {cards} {typed}")
-    files["generic.ins"] = mainframe.instructions(parts.product, "images/genericdvd.prm")
-    # A service element lists these: they are its menu.
-    listed: list[tuple[str, str, tuple[str, ...]]] = [
-        (mode, f"{parts.product}: {mode} mode", (f"diskgen.mode={mode}",))
-        for mode in (modes if len(modes) > 1 else ())
-    ]  # fmt: skip
-    for mode, disk in parts.choices.unattended:
-        words = menu.unattended_words(parts.choices, mode)
-        listed.append((f"unattended-{mode}", menu.erasing_title(mode, disk), words))
-    for name, title, arguments in listed:
-        typed_line = " ".join(("ro", *menu.arguments(parts.choices, *arguments), cards))
-        files[f"images/{name}.prm"] = mainframe.parameters(typed_line)
-        files[f"{name}.ins"] = mainframe.instructions(title, f"images/{name}.prm")
+    files = {}
+    for name, (title, line) in lines.items():
+        prm = f"images/{name}.prm"
+        files[prm] = mainframe.parameters(line)
+        if name == "genericdvd":
+            files["generic.ins"] = mainframe.instructions(parts.product, prm)
+        elif title is not None:
+            files[f"{name}.ins"] = mainframe.instructions(title, prm)
     for path, text in files.items():
         root.add(path, regular(text.encode()))
+
+
+def mainframe_lines(choices: Choices, *, own: bool) -> dict[str, tuple[str | None, str]]:
+    """Return the kernel arguments of each parameter file, and what a service element lists it as.
+
+    ``own`` says that our installer is started, not Anaconda.
+    """
+    modes = choices.modes
+    ask = "ask" if len(modes) > 1 else modes[0]
+    line = " ".join(("ro", *menu.arguments(choices, f"diskgen.mode={ask}")))
+    # Anaconda frees the devices that it is told of, and lets people type more arguments.
+    cards, typed = ("", "") if own else (_CARDS, "rd.cmdline=ask")
+    found: dict[str, tuple[str | None, str]] = {
+        "cdboot": (None, line),
+        "generic": (None, f"{line} {cards}"),
+        "genericdvd": (None, f"{line} {cards} {typed}"),
+    }
+    # A service element lists these: they are its menu.
+    listed: list[tuple[str, str, tuple[str, ...]]] = [
+        (mode, f"{choices.product}: {mode} mode", (f"diskgen.mode={mode}",))
+        for mode in (modes if len(modes) > 1 else ())
+    ]  # fmt: skip
+    for mode, disk in choices.unattended:
+        words = menu.unattended_words(choices, mode)
+        listed.append((f"unattended-{mode}", menu.erasing_title(mode, disk), words))
+    for name, title, arguments in listed:
+        found[name] = (title, " ".join(("ro", *menu.arguments(choices, *arguments), cards)))
+    return found
+
+
+def check_mainframe(lines: Mapping[str, tuple[str | None, str]], room: int) -> None:
+    """Refuse parameter files of more bytes than a kernel takes. Raises UsageError."""
+    for _title, line in lines.values():
+        mainframe.check_line(line.strip(), room)
 
 
 def _bytes(file: File) -> bytes:

@@ -74,6 +74,7 @@ class IsoPlan:
     kernel: str  # of the installer
     choices: Choices
     kickstarts: tuple[str, ...]
+    for_server: str | None = None  # the kickstart that installs without a question
     deployment: Decision  # what machines get, as far as it is known here
     timestamp: int
     payload_bytes: int  # on the medium
