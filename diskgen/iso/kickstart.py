@@ -14,26 +14,19 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from .. import keymap, resources
-from ..accounts import key_fault, name_fault
+from ..accounts import key_fault
 from ..config import User
 from ..errors import UsageError
 from ..kickstart import language, limits
-from ..link import Link, Way, is_mac
-from . import partitions, probe
+from ..link import Link
+from . import partitions, probe, values
 
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
 _NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
-_ROOM: Final = "kickstart"
 _DISK: Final = "unattended"  # the option that names a disk
 AT_END: Final = "%post at the end"  # after all scripts of a user
-_PLACEHOLDER: Final = re.compile(r"(?<!@)@([A-Z]+)@(?!@)")
-_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", re.ASCII)
-_WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]*", re.ASCII)
-_HASH: Final = re.compile(r"\$[A-Za-z0-9./$,=_-]+")  # crypt(5)
-_PLAIN: Final = re.compile(r"[^'\"\\$`\n\0]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +93,11 @@ def fragments(settings: Settings, version: str) -> Mapping[str, str]:
     packages = payload(settings, mode="package", offline=True) if settings.packages else ()
     made = {
         "chooser.ks": text_of((started(),))
-        + _fill(
+        + values.fill(
             "chooser.ks",
-            PRODUCT=_plain(settings.product, "product"),
-            REFERENCE=_reference(settings.reference),
-            PAYLOAD=_word(settings.payload, "payload"),
+            PRODUCT=values.plain(settings.product, "product"),
+            REFERENCE=values.reference(settings.reference),
+            PAYLOAD=values.word(settings.payload, "payload"),
             UP=probe.up(settings.links),
             DOWN=probe.down(settings.links),
         ),
@@ -133,7 +126,7 @@ def unattended(
 
 def started() -> Command:
     """Return the script that stops on another medium than the one that was started."""
-    return Command(word="%pre", text=_fill("medium.ks"))
+    return Command(word="%pre", text=values.fill("medium.ks"))
 
 
 def machine(settings: Settings, how: Unattended) -> Iterator[Command]:
@@ -170,7 +163,7 @@ def text_of(commands: Iterable[Command]) -> str:
 
 
 def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
-    disk = _word(how.disk.removeprefix("/dev/"), _DISK)
+    disk = values.word(how.disk.removeprefix("/dev/"), _DISK)
     if limits.is_partition(disk):
         raise UsageError(
             f"'{how.disk}' is a partition", hint="name the whole disk, such as vda", setting=_DISK
@@ -190,29 +183,29 @@ def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
 def _image(settings: Settings, transport: str, url: str, reference: str) -> Iterator[Command]:
     yield from _image_lines(settings)
     verified = settings.verified and transport == "registry"
-    place = url if url == _LATER else _word(url, "image")
+    place = url if url == _LATER else values.word(url, "image")
     source = [
         "ostreecontainer",
         f"--transport={transport}",
         f"--url={place}",
-        f"--stateroot={_word(settings.stateroot, 'stateroot')}",
+        f"--stateroot={values.word(settings.stateroot, 'stateroot')}",
         *([] if verified else ["--no-signature-verification"]),
     ]
     yield Command(word="ostreecontainer", text=" ".join(source))
-    stateroot, rule = settings.stateroot, _word(settings.rule, "target-signature")
-    script = _fill(
+    stateroot, rule = settings.stateroot, values.word(settings.rule, "target-signature")
+    script = values.fill(
         "origin.ks",
         STATEROOT=stateroot,
         URL=place,
-        REFERENCE=reference if reference == _LATER else _reference(reference),
+        REFERENCE=reference if reference == _LATER else values.reference(reference),
         RULE=rule,
     )
     yield Command(word="%post", text=script)
     yield from _remote(settings)
-    digest = _word(settings.digest, "image") if transport == "oci" else ""
-    script = _fill("end.ks", STATEROOT=stateroot, ALLOWED=_allowed(rule), DIGEST=digest)
+    digest = values.word(settings.digest, "image") if transport == "oci" else ""
+    script = values.fill("end.ks", STATEROOT=stateroot, ALLOWED=_allowed(rule), DIGEST=digest)
     yield Command(word=AT_END, text=script)
-    yield Command(word=AT_END, text=_fill("done.ks"))
+    yield Command(word=AT_END, text=values.fill("done.ks"))
 
 
 def _allowed(rule: str) -> str:
@@ -236,10 +229,10 @@ def _remote(settings: Settings) -> Iterator[Command]:
     if settings.remote is None:
         return
     name, key = settings.remote
-    script = _fill(
+    script = values.fill(
         "remote.ks",
-        REMOTE=_word(name, "target-signature"),
-        HOST=_word(settings.reference.partition("/")[0], "target-imgref"),
+        REMOTE=values.word(name, "target-signature"),
+        HOST=values.word(settings.reference.partition("/")[0], "target-imgref"),
         KEY=base64.encodebytes(key).decode().rstrip(),
     )
     yield Command(word="%post", text=script)
@@ -253,11 +246,11 @@ def _image_lines(settings: Settings) -> Iterator[Command]:
 
 def _bootloader(kargs: Iterable[str], settings: Settings) -> Iterator[Command]:
     """Yield the command for kernel arguments, which may be the image's alone."""
-    values = tuple(_plain(karg, "install-karg") for karg in kargs)
-    if values:
-        text = f'bootloader --append="{" ".join(values)}"'
+    found = tuple(values.plain(karg, "install-karg") for karg in kargs)
+    if found:
+        text = f'bootloader --append="{" ".join(found)}"'
         setting = "install-karg" if settings.package_kargs else None
-        yield Command(word="bootloader", text=text, setting=setting, values=values)
+        yield Command(word="bootloader", text=text, setting=setting, values=found)
 
 
 def _package(settings: Settings) -> Iterator[Command]:
@@ -267,34 +260,34 @@ def _package(settings: Settings) -> Iterator[Command]:
     if source.kind not in ("url", "mirrorlist", "metalink"):
         raise UsageError(f"'{source.kind}' is no kind of a package source", setting="packages")
     yield from _bootloader(settings.package_kargs, settings)
-    text = f'url --{source.kind}="{_url(source.url)}"'
+    text = f'url --{source.kind}="{values.url(source.url)}"'
     yield Command(word="url", text=text, setting="packages")
-    names = tuple(_package_name(name) for name in source.names)
+    names = tuple(values.package_name(name) for name in source.names)
     yield Command(
         word="%packages",
         text="\n".join(("%packages", *names, "%end")),
         setting="package" if source.chosen else None,
         values=names,
     )
-    yield Command(word=AT_END, text=_fill("package.ks"))
-    yield Command(word=AT_END, text=_fill("done.ks"))
+    yield Command(word=AT_END, text=values.fill("package.ks"))
+    yield Command(word=AT_END, text=values.fill("done.ks"))
 
 
 def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Command]:
     """Yield the commands for what the settings name; of a default, ``given`` does not have it."""
     given = given or settings
     if settings.language:
-        text = f"lang {_word(settings.language, 'language')}"
+        text = f"lang {values.word(settings.language, 'language')}"
         yield Command(word="lang", text=text, setting="language" if given.language else None)
     if settings.keyboard:
-        text = f"keyboard {_keyboard(settings.keyboard)}"
+        text = f"keyboard {values.keyboard(settings.keyboard)}"
         yield Command(word="keyboard", text=text, setting="keyboard" if given.keyboard else None)
     if settings.timezone:
-        text = f"timezone {_word(settings.timezone, 'timezone')} --utc"
+        text = f"timezone {values.word(settings.timezone, 'timezone')} --utc"
         yield Command(word="timezone", text=text, setting="timezone" if given.timezone else None)
     yield from _network(settings)
     if settings.root_password:
-        crypted = _crypted(settings.root_password, "root-password-hash")
+        crypted = values.crypted(settings.root_password, "root-password-hash")
         text = f"rootpw --iscrypted '{crypted}'"
         yield Command(word="rootpw", text=text, setting="root-password-hash")
     for user in settings.users:
@@ -302,27 +295,27 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
 
 
 def _account(user: User) -> Iterator[Command]:
-    words = [f"user --name={_account_name(user.name, 'user')}"]
+    words = [f"user --name={values.account_name(user.name, 'user')}"]
     if user.groups:
-        groups = ",".join(_account_name(group, "user-groups") for group in user.groups)
+        groups = ",".join(values.account_name(group, "user-groups") for group in user.groups)
         words.append(f"--groups={groups}")
     if user.password:
-        crypted = _crypted(user.password, "user-password-hash")
+        crypted = values.crypted(user.password, "user-password-hash")
         words.append(f"--iscrypted --password='{crypted}'")
     else:
         words.append("--lock")
     yield Command(word="user", text=" ".join(words), setting="user", values=(user.name,))
     if user.key:
-        _valid(key_fault(user.key), user.key, "user-key")
+        values.valid(key_fault(user.key), user.key, "user-key")
         text = f"sshkey --username={user.name} {shlex.quote(user.key)}"
         yield Command(word="sshkey", text=text, setting="user-key", values=(user.name,))
 
 
 def _network(settings: Settings) -> Iterator[Command]:
     """Yield a line for each device; the first one has the machine's name, too."""
-    name = f"--hostname={_word(settings.hostname, 'hostname')}" if settings.hostname else None
+    name = f"--hostname={values.word(settings.hostname, 'hostname')}" if settings.hostname else None
     for link in settings.links:
-        words = [*_device(link), *([name] if name else [])]
+        words = [*values.device(link), *([name] if name else [])]
         yield Command(
             word="network",
             text=" ".join(words),
@@ -334,92 +327,3 @@ def _network(settings: Settings) -> Iterator[Command]:
     if name:
         text = f"{_NETWORK} {name}"
         yield Command(word="network", text=text, setting="hostname", hostname=settings.hostname)
-
-
-def _device(link: Link) -> Iterator[str]:
-    """Yield the words of a device's line, which mean the same to every installer."""
-    device = link.device or "link"
-    yield f"network --device={device} --activate --onboot={'on' if link.on_boot else 'off'}"
-    if is_mac(device):
-        yield "--bindto=mac"
-    v4, v6 = link.v4, link.v6
-    if v4.address is not None:
-        yield f"--bootproto=static --ip={v4.address.ip} --netmask={v4.address.netmask}"
-    else:
-        yield "--noipv4" if v4.way is Way.OFF else "--bootproto=dhcp"
-    if v6.address is not None:
-        yield f"--ipv6={v6.address}"
-    elif v6.way is not Way.AUTO:
-        yield "--noipv6" if v6.way is Way.OFF else "--ipv6=dhcp"
-    for option, value in (
-        ("gateway", v4.gateway),
-        ("ipv6gateway", v6.gateway),
-        ("nameserver", ",".join(map(str, link.servers))),
-        ("mtu", link.mtu),
-        ("ipv4-dns-search", ",".join(v4.search)),
-        ("ipv6-dns-search", ",".join(v6.search)),
-    ):
-        if value:
-            yield f"--{option}={value}"
-
-
-def _fill(name: str, **values: str) -> str:
-    """Return a fragment with its placeholders replaced; all of them, and no others."""
-    template = resources.text(_ROOM, name)
-    found = set(_PLACEHOLDER.findall(template))
-    if found != values.keys():
-        raise ValueError(f"{name} has the placeholders {found}")
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], template).rstrip("\n")
-
-
-def _matching(pattern: re.Pattern[str], text: str, setting: str) -> str:
-    if not pattern.fullmatch(text):
-        raise UsageError(f"'{text}' cannot be written into a kickstart", setting=setting)
-    return text
-
-
-def _word(text: str, setting: str) -> str:
-    return _matching(_WORD, text, setting) if not text.startswith("/") else "/" + _matching(
-        _WORD, text[1:], setting
-    )  # fmt: skip
-
-
-def _account_name(text: str, setting: str) -> str:
-    return _valid(name_fault(text), text, setting)
-
-
-def _keyboard(text: str) -> str:
-    found = keymap.split(text)
-    if found is None:
-        hint = "write it as us, de-nodeadkeys or us(intl)"
-        raise UsageError(f"'{text}' is no keyboard", hint=hint, setting="keyboard")
-    layout, variant = found
-    return layout if variant is None else f"--xlayouts='{layout} ({variant})'"
-
-
-def _valid(fault: str | None, text: str, setting: str) -> str:
-    if fault is not None:
-        raise UsageError(
-            f"'{text}' cannot be written into a kickstart", hint=fault, setting=setting
-        )
-    return text
-
-
-def _plain(text: str, setting: str) -> str:
-    return _matching(_PLAIN, text, setting)
-
-
-def _reference(text: str) -> str:
-    return _matching(_REFERENCE, text, "target-imgref")
-
-
-def _url(text: str) -> str:
-    return _matching(re.compile(r"(https?|ftp|file)://[^\s'\"\\`]+"), text, "packages")
-
-
-def _package_name(text: str) -> str:
-    return _matching(re.compile(r"-?@?\^?[A-Za-z0-9][A-Za-z0-9._+*-]*"), text, "package")
-
-
-def _crypted(text: str, setting: str) -> str:
-    return _matching(_HASH, text, setting)
