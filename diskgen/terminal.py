@@ -24,8 +24,8 @@ _UNSEEN: Final = (
 _HARMFUL: Final = re.compile(
     "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSEEN) + "]"
 )
-# RFC 3986, section 3.2.1; what stands before a digest is a tag.
-PASSWORD: Final = re.compile(r"(://[^\s/:@]*:)[^\s/]*@(?!sha256:)")
+# RFC 3986, section 3.2.1; what stands before a digest is a tag. A user alone may be a token.
+PASSWORD: Final = re.compile(r"(https?://(?=[^\s/:@]+@)|://[^\s/:@]*:)[^\s/]*@(?!sha256:)")
 _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _BYTES: Final = range(0xDC80, 0xDD00)  # bytes of names that are no UTF-8: see PEP 383
 

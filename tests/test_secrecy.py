@@ -85,6 +85,7 @@ def test_what_only_looks_like_one(text: str) -> None:
 def test_the_passwords_of_all_urls_are_masked() -> None:
     said = 'Get "http://ann:s3@cret@proxy:3128/v2/": x; http://bob:pw@h/'
     assert visible(said) == 'Get "http://ann:***@proxy:3128/v2/": x; http://bob:***@h/'
+    assert visible("see https://t0ken@h/x, http://a/b@c") == "see https://***@h/x, http://a/b@c"
 
 
 def test_no_command_shows_a_password(diskgen: Program) -> None:

@@ -15,7 +15,6 @@ from ..errors import UsageError
 from . import identity
 
 TIMEOUT_SECONDS: Final = 60
-LEAST_UNATTENDED_SECONDS: Final = 30
 _SPECIAL: Final = re.compile(r"""["'\\$`;|&<>{}\n]""")
 _PLAIN_DEVICE: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789#+-.:=@_"
