@@ -155,7 +155,7 @@ def test_what_is_no_mainframe_kernel() -> None:
         mainframe.boot_image(mainframe_kernel(), b"", "x")
     with pytest.raises(SourceError, match="no bootable image for s390x"):
         mainframe.boot_image(loadable()[:5000], b"", "x")
-    with pytest.raises(UsageError, match="the kernel takes '100'"):
+    with pytest.raises(UsageError, match="'101' bytes, the kernel takes '99'"):
         mainframe.boot_image(loadable(100), b"", "x" * 100)
 
 

@@ -37,11 +37,13 @@ WHERE = {
     "cli._users": MEDIA,
     "commands.boot": BOOT,
     "commands._boot_medium": BOOT,
+    "commands._write_kickstart": MEDIA,
     "config._check_karg": DISKS,
     "config._check_seed": BUILDS,
     "config.Request": DISKS,
     "config.IsoRequest": MEDIA,
     "decision": BUILDS,
+    "decision.setup": MEDIA,
     "decision.unmet._OF_DISK": DISKS,
     "decision.unmet._OF_MEDIUM": MEDIA,
     "decision.unmet.on_anaconda": MEDIA,
@@ -56,7 +58,6 @@ WHERE = {
     "preflight.check_request": DISKS,
     "preflight._disk_size": DISKS,
     "preflight.check_plan": DISKS,
-    "preflight._command_line": DISKS,
     "preflight.check_iso_request": MEDIA,
     "preflight.check_iso_plan": MEDIA,
     "preflight.check_iso_size": MEDIA,
@@ -67,10 +68,14 @@ WHERE = {
 }
 # Written for programs, not for people; and what a machine that installs says.
 WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstart", "iso.menu", "iso.merging",
-           "iso.netboot", "iso.partitions", "kickstart", "cli.")  # fmt: skip
-# Options of other programs that our words tell to start, and ours that are no command's.
+           "iso.netboot", "iso.partitions", "iso.values", "kickstart", "cli.")  # fmt: skip
+# Options of other programs and of kickstarts that our words name; ours of `diskgen plan` alone.
 FOREIGN = {
     "__main__._failed": {"verbose"},
+    "config.IsoRequest": {"write-kickstart"},
+    "decision.setup._accounts": {"uid", "homedir"},
+    "decision.setup._groups": {"gid"},
+    "decision.setup._scripts": {"interpreter"},
     "decision.suited": {"add-drivers"},
     "disk.ext4.inventory": {"rootfs"},
     "image.fetch": {"format"},

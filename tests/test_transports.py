@@ -82,7 +82,7 @@ def test_each(diskgen: Program, images: Path, old: Registry, transport: str, for
     ]
     inspect: list[str | Path] = ["inspect", source, PLAIN, "--json"]
     if transport == "containers-storage":  # as its owner
-        env = diskgen.environment()
+        env = diskgen.environment(DISKGEN_CACHE=str(images / "cache"))
         done, seen = (
             subprocess.run(
                 [diskgen.path, *argv], env=env, capture_output=True, text=True, check=False
@@ -140,7 +140,7 @@ def test_a_manifest_list_in_podmans_storage(diskgen: Program, images: Path) -> N
         "raw",
         f"containers-storage:{where}localhost/os:list",
     ]
-    env = diskgen.environment()
+    env = diskgen.environment(DISKGEN_CACHE=str(images / "cache"))
     words: list[str | Path] = [*argv, "--arch", "x86_64", "--json"]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
