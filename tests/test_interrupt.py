@@ -177,3 +177,30 @@ def test_handlers_are_given_back() -> None:
     with interruptible():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_is_not_taken_for_an_unknown_kickstart() -> None:
+    """pykickstart catches whatever ends the import of a version's commands."""
+    script = """
+import os, signal, sys, time
+from diskgen import interrupt
+from diskgen.errors import Interrupted
+from diskgen.kickstart import language
+
+def look(frame, event, argument):
+    if event == "call" and "pykickstart/handlers/" in frame.f_code.co_filename:
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+try:
+    with interrupt.interruptible():
+        sys.settrace(look)
+        language.parse("text", "F41", "a.ks")
+        time.sleep(30)  # the signal waits for the import alone
+except Interrupted:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "interrupted\n", done.stderr

@@ -18,6 +18,7 @@ from pykickstart.version import makeVersion
 
 from ..config import KICKSTART_VERSIONS
 from ..errors import UsageError
+from ..interrupt import whole
 
 VERSIONS: Final = KICKSTART_VERSIONS  # of installers
 MAX_BYTES: Final = 1024 * 1024
@@ -80,6 +81,11 @@ def read(path: Path, setting: str | None = None) -> str:
     return decode(data, str(path), setting)
 
 
+@whole  # it takes whatever ends its import, a signal too, for a version that it does not know
+def _handler(version: str) -> Any:  # noqa: ANN401 - pykickstart has no types
+    return makeVersion(version)
+
+
 def parse(
     text: str, version: str, name: str, *, includes: bool = False, setting: str | None = None
 ) -> Parsed:
@@ -93,7 +99,7 @@ def parse(
             hint="known are: " + ", ".join(VERSIONS),
             setting="kickstart-version",
         )
-    handler = makeVersion(version)
+    handler = _handler(version)
     parser = _Parser(handler, followIncludes=includes)
     try:
         with warnings.catch_warnings():
