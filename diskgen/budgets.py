@@ -118,5 +118,8 @@ IDLE_SECONDS: Final = Budget(
     "idle-seconds", 300, "seconds", "a program that neither reads, writes nor starts another"
 )
 TOOL_SECONDS: Final = Budget("tool-seconds", 120, "seconds", "a program that has little to do")
+BOOT_SECONDS: Final = Budget(
+    "boot-seconds", 1800, "seconds", "a machine that is started, until one can log in"
+)
 
 ALL: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Budget))

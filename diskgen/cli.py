@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 from . import __version__
 from .arch import MACHINES
 from .arch import machine as machine_row
+from .budgets import BOOT_SECONDS
 from .config import (
     BOUND_IMAGES,
     COMPRESSIONS,
@@ -44,7 +45,7 @@ examples:
   diskgen qcow2 registry.example/os:1 -o os.qcow2 --disk-size 20G --karg quiet
   diskgen raw oci:./layout:latest --target-imgref registry.example/os:1
   diskgen plan qcow2 registry.example/os:1
-  diskgen boot os.qcow2
+  diskgen boot os.qcow2 --ssh
   diskgen iso registry.example/os:1 -o os.iso
   diskgen plan iso registry.example/os:1 --packages ./rpms
 """
@@ -673,6 +674,7 @@ def _add_others(commands: Any) -> None:  # noqa: ANN401
         action="store_true",
         help="keep what the machine writes (by default it is thrown away)",
     )
+    _add_login(command)
 
     command = _command(commands, "cache", "list or clean the cache of layers")
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -692,6 +694,58 @@ def _add_others(commands: Any) -> None:  # noqa: ANN401
 
     command = _command(commands, "completion", "print a completion script for a shell")
     command.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+
+
+def _add_login(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("login")
+    group.add_argument(
+        "--ssh",
+        nargs="?",
+        const="",
+        metavar="COMMAND",
+        help="log in as root by ssh as soon as that can be, and run COMMAND or a shell; the "
+        "machine ends with it, and the status is the command's",
+    )
+    group.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=BOOT_SECONDS.limit,
+        metavar="SECONDS",
+        help="how long --ssh waits for the machine (default: %(default)s)",
+    )
+    group.add_argument(
+        "--user-key",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="let root log in by the public keys in FILE",
+    )
+    group.add_argument(
+        "--root-password-hash",
+        metavar="HASH",
+        help="root's password, crypted (openssl passwd -6); for systemd 256 and newer",
+    )
+    group.add_argument(
+        "--credential",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="hand a credential to the machine's systemd; NAME=@FILE takes it from a file",
+    )
+    group.add_argument(
+        "--forward",
+        action="append",
+        default=[],
+        metavar="HOST:GUEST",
+        help="let a port of this machine be one of the guest's: [ADDR:]PORT:PORT[/udp]",
+    )
+
+
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds")
+    return int(text)
 
 
 def _boolean(text: str) -> bool:

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from . import build, cli, doctor, plan, scratch
+from . import booting, build, cli, doctor, plan
 from .arch import machine as machine_row
-from .config import SECTOR_SIZES
 from .errors import HostError, SourceError, UsageError
 from .image.store import Store
 from .place import PLACES
@@ -23,13 +22,9 @@ from .reference import parse
 from .secrecy import secrets
 from .terminal import page, put, visible
 from .ui import renderer
-from .units import GIB, MIB, format_size, parse_size
-from .vm import boot as machine_boot
-from .vm import media
-from .vm.qemu import VirtualMachine
+from .units import format_size
 
 _FILE_SUFFIXES: Final = ("iso", "img", *(place.suffix for place in PLACES.values()))
-_EMPTY_DISK: Final = 20 * GIB  # sparse, beside a medium
 
 
 def make(args: argparse.Namespace) -> int:
@@ -152,64 +147,6 @@ def examine(args: argparse.Namespace) -> int:
     return HostError.exit_status if any(f.needed and not f.found for f in findings) else 0
 
 
-def boot(args: argparse.Namespace) -> int:
-    """Boot a disk on this terminal; the status is QEMU's."""
-    from .inspection.disk import outline
-
-    if not args.file.is_file():
-        raise UsageError(f"'{args.file}' is no file", hint="build one: diskgen qcow2 REF")
-    if media.is_medium(args.file):
-        return _boot_medium(args)
-    if args.disk is not None:
-        raise UsageError(
-            f"'{args.file}' is no installer's medium, so there is nothing to install on a disk",
-            setting="disk",
-        )
-    if args.usb:
-        raise UsageError(f"'{args.file}' is no installer's medium", setting="usb")
-    try:
-        disk = outline(args.file)
-    except SourceError:  # not of ours, and the firmware may yet start it
-        disk = {"architecture": None, "sector_size": SECTOR_SIZES[0]}
-    machine = VirtualMachine(
-        disk=args.file,
-        arch=machine_row(args.arch or disk["architecture"] or cli.host_arch()).name,
-        firmware=args.firmware,
-        sector_size=disk["sector_size"],
-        memory=parse_size(args.memory, setting="memory") // MIB,
-        write=args.write,
-        network=not args.no_network,
-    )
-    with renderer("plain") as emit:
-        return machine_boot.boot(machine, emit)
-
-
-def _boot_medium(args: argparse.Namespace) -> int:
-    """Start an installer's medium with a disk: an empty one that is thrown away, or ``--disk``."""
-    if args.disk is not None and not args.disk.is_file():
-        raise UsageError(
-            f"'{args.disk}' is no file", hint="make one: truncate -s 20G FILE", setting="disk"
-        )
-    with scratch.directory() as place:
-        disk = args.disk
-        if disk is None:
-            disk = place / "disk"
-            with disk.open("wb") as file:
-                file.truncate(_EMPTY_DISK)
-        machine = VirtualMachine(
-            disk=disk,
-            medium=args.file,
-            arch=machine_row(args.arch or media.architecture(args.file) or cli.host_arch()).name,
-            firmware=args.firmware,
-            memory=parse_size(args.memory, setting="memory") // MIB,
-            write=True,
-            attach="usb" if args.usb else "cdrom",
-            network=not args.no_network,
-        )
-        with renderer("plain") as emit:
-            return machine_boot.boot(machine, emit)
-
-
 def cache(args: argparse.Namespace) -> int:
     """List or clean the cache."""
     store = Store(args.cache_dir)
@@ -259,7 +196,7 @@ HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProx
         "plan": show_plan,
         "inspect": inspect,
         "doctor": examine,
-        "boot": boot,
+        "boot": booting.boot,
         "cache": cache,
         "completion": completion,
     }

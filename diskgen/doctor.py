@@ -32,7 +32,7 @@ class Finding:
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
     """Return a finding for every program, library and accelerator that an architecture takes."""
-    uses = ["build", f"boot-{machine.name}"]
+    uses = ["build", f"boot-{machine.name}", "boot-ssh"]
     uses += ["efi"] * bool(machine.efi_suffix) + ["bios"] * bool(machine.bios_grub)
     findings = [_tool(tool) for tool in tools_for(*uses)]
     findings += [

@@ -91,6 +91,12 @@ class VerifyError(DiskgenError):
     exit_status = 6
 
 
+class GuestError(DiskgenError):
+    """A machine that was started: it ended, or nobody could log in to it."""
+
+    exit_status = 7
+
+
 class Interrupted(BaseException):
     """The user (Ctrl-C) or the system (SIGTERM) asked us to stop.
 

@@ -74,6 +74,11 @@ TOOLS: Final = (
         fedora="qemu-system-s390x-core", archlinux="qemu-system-s390x", suse="qemu-s390x",
         version=("--version",), needed_for=("boot-s390x",),
     ),
+    Tool(
+        names=("ssh",), purpose="logs in to machines of 'diskgen boot'", debian="openssh-client",
+        fedora="openssh-clients", archlinux="openssh", suse="openssh-clients", version=("-V",),
+        needed_for=("boot-ssh",),
+    ),
 )  # fmt: skip
 
 _FAMILIES: Final = {

@@ -23,7 +23,7 @@ _NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d+\.log", re.ASCII)  # of ours: others
 _SHOWN: Final = 8192  # characters of what a program says
 # Options of ours and of the programs that we start, and words of their messages.
 _SECRET_OPTION: Final = re.compile(
-    r"--(?:[a-z-]*(?:pass|creds|token|secret)[a-z-]*|user-p[a-z-]*|root(?:-p[a-z-]*)?)",
+    r"--(?:[a-z-]*(?:pass|cred|token|secret)[a-z-]*|user-p[a-z-]*|root(?:-p[a-z-]*)?|cr?e?)",
     re.IGNORECASE,  # options may be abbreviated
 )
 _SECRETS: Final = (

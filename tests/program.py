@@ -42,11 +42,15 @@ class Program:
         }  # fmt: skip
 
     def run(
-        self, *words: str | Path, wrap: Words = (), env: Mapping[str, str] | None = None
+        self,
+        *words: str | Path,
+        wrap: Words = (),
+        env: Mapping[str, str] | None = None,
+        timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*words, wrap=wrap), env=self.environment(**(env or {})), cwd=self.place,
-            capture_output=True, text=True, check=False, timeout=300,
+            capture_output=True, text=True, check=False, timeout=timeout,
         )  # fmt: skip
 
     def start(

@@ -26,7 +26,8 @@ PACKAGES = (
     " libnss-systemd libpam-systemd bubblewrap"
 ).split()
 OWN = {
-    "aarch64": "linux-image-cloud-arm64 shim-signed grub-efi-arm64-signed grub-efi-arm64-bin",
+    "aarch64": "linux-image-cloud-arm64 shim-signed grub-efi-arm64-signed grub-efi-arm64-bin"
+    " openssh-server",
     "s390x": "linux-image-s390x s390-tools",
 }
 # What lets an image of them be the runtime of diskgen's own installer.

@@ -29,7 +29,7 @@ PACKAGES = (
     "linux-image-cloud-amd64 systemd systemd-sysv systemd-resolved udev dbus dracut ostree"
     " ostree-boot shim-signed grub-efi-amd64-signed grub-efi-amd64-bin grub-pc-bin grub-common"
     " e2fsprogs iproute2 ca-certificates skopeo jq login passwd kmod zstd libcap2-bin attr"
-    " libssl3t64"
+    " libssl3t64 openssh-server"
 ).split()
 # libostree runs semodule in a sandbox when it deploys to a machine with a policy.
 SELINUX_PACKAGES = "selinux-policy-default policycoreutils selinux-utils bubblewrap".split()

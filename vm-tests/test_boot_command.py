@@ -1,4 +1,4 @@
-"""`diskgen boot`: a person at a terminal logs in over the serial line and ends the machine."""
+"""`diskgen boot`: people log in by ssh and over the serial line, and end the machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import select
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import debian_image
 import pytest
 
-from tests.program import Program
+from tests.program import Program, fingerprint
 from tests.registry import Registry
 
 pytestmark = pytest.mark.vm
@@ -38,14 +39,59 @@ class Terminal:
         os.write(self._fd, text)
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        debian_image.PLAIN,
+        pytest.param(debian_image.COMPOSEFS, marks=pytest.mark.extended),
+        pytest.param(debian_image.SELINUX, marks=pytest.mark.extended),
+    ],
+    ids=["plain", "composefs", "selinux"],
+)
+def test_a_command_by_ssh(
+    diskgen: Program, served: Registry, cache: Path, recipe: debian_image.Recipe
+) -> None:
+    """A disk without a key lets in whoever starts it; its bytes and the host stay as they are."""
+    served.push(debian_image.build(cache, recipe), "login", "1")
+    disk = diskgen.place / "ssh.raw"
+    diskgen("raw", f"{served.host}/login:1", "--tls-verify=false", "-o", disk)
+    before = fingerprint(disk)
+    script = (
+        "grep '^root:' /etc/shadow; stat -L -c 'mode %a %U' /root/.ssh /root/.ssh/authorized_keys;"
+        " wc -l < /root/.ssh/authorized_keys; systemctl is-active diskgen-root-password.service;"
+        " systemctl --failed --no-legend; journalctl -b -o cat | grep -c 'avc:  denied';"
+        " cat /etc/issue.d/50-provision.conf; echo; exit 42"
+    )
+    done = diskgen.run(
+        "boot", disk, "--ssh", script, "--memory", "1500M", "--root-password-hash", "$6$given$hash",
+        "--credential", "login.issue=by diskgen", timeout=900,
+    )  # fmt: skip
+    disk_after = fingerprint(disk)
+    disk.unlink()
+    assert done.returncode == 42, done.stderr + done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("root:$6$given$hash:")
+    assert lines[1:4] == ["mode 700 root", "mode 600 root", "2"]
+    assert lines[-1] == "by diskgen"
+    assert lines[-2] == "0"  # denials
+    assert lines[4:-2] == ["inactive"]  # it has run, and nothing failed
+    assert disk_after == before
+    assert not list(diskgen.place.glob(".diskgen-*"))
+
+
+@pytest.mark.extended
 def test_log_in_over_the_serial_line(diskgen: Program, served: Registry) -> None:
     disk = diskgen.place / "terminal.raw"
     diskgen("raw", f"{served.host}/os:1", "--tls-verify=false", "-o", disk)
     before = disk.stat().st_mtime_ns
+    crypted = subprocess.run(
+        ["openssl", "passwd", "-6", "another"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     ours, theirs = pty.openpty()
     modes = termios.tcgetattr(theirs)
     child = subprocess.Popen(
-        diskgen.command("boot", disk, "--firmware", "bios", "--memory", "1500M"),
+        diskgen.command("boot", disk, "--firmware", "bios", "--memory", "1500M",
+                        "--root-password-hash", crypted),
         env=diskgen.environment(TERM="vt100"), stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     try:
@@ -56,7 +102,7 @@ def test_log_in_over_the_serial_line(diskgen: Program, served: Registry) -> None
         terminal.wait_for(b"diskgen login:")
         terminal.type(b"root\n")
         terminal.wait_for(b"Password:")
-        terminal.type(debian_image.ROOT_PASSWORD.encode() + b"\n")
+        terminal.type(b"another\n")  # not the image's
         terminal.wait_for(b"#")
         terminal.type(b"echo mark-$((6 * 7)); ostree admin status | grep -c default\n")
         terminal.wait_for(b"mark-42")

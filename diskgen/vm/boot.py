@@ -38,15 +38,15 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
             + ("kept" if vm.write else "thrown away (--write keeps it)"),
         )
         with (
-            _terminal(),
+            terminal(),
             run.running(argv, stdin=0, stdout=None, stderr=run.PIPE, idle=None) as child,
-            _relayed(child),
+            relayed(child),
         ):
             return run.wait(child)
 
 
 @contextmanager
-def _relayed(child: run.Child) -> Iterator[None]:
+def relayed(child: run.Child) -> Iterator[None]:
     """Show what QEMU itself complains of; the machine's serial line is not touched."""
 
     def relay() -> None:
@@ -61,7 +61,7 @@ def _relayed(child: run.Child) -> Iterator[None]:
 
 
 @contextmanager
-def _terminal() -> Iterator[None]:
+def terminal() -> Iterator[None]:
     """Give the terminal back as it was, whatever happens to QEMU."""
     if not sys.stdin.isatty():
         yield

@@ -16,6 +16,8 @@ from ..formats.reading import format_of
 from ..hosttools import install_command, tools_for
 from ..run import which
 from . import accel, firmware
+from .credentials import strings
+from .forward import Forward, check
 
 # What QEMU calls the formats that it reads; to a VMDK of ours it does not write.
 _DRIVERS: Final = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vmdk": "vmdk"}
@@ -31,6 +33,7 @@ class Board:
     kinds: tuple[str, ...]  # of firmware, the first is the default
     cpu: str  # under emulation: whatever current distributions need
     bus: str  # what the names of its virtio devices end in
+    smbios: bool = True  # its firmware hands strings to the system
 
 
 BOARDS: Final[Mapping[str, Board]] = MappingProxyType(
@@ -55,6 +58,7 @@ BOARDS: Final[Mapping[str, Board]] = MappingProxyType(
             kinds=("ipl",),
             cpu="max",
             bus="ccw",
+            smbios=False,
         ),
     }
 )
@@ -66,7 +70,8 @@ class VirtualMachine:
 
     ``firmware`` None is the architecture's first. ``memory`` is in MiB, ``sector_size`` in bytes.
     ``write`` False throws away what it writes to the disk. ``scsi`` attaches the disk by SCSI.
-    ``attach`` is how the medium is seen: ``cdrom`` or ``usb``.
+    ``attach`` is how the medium is seen: ``cdrom`` or ``usb``. ``credentials`` are systemd's, by
+    name.
     """
 
     disk: Path
@@ -79,6 +84,8 @@ class VirtualMachine:
     medium: Path | None = None
     attach: str = "cdrom"
     network: bool = True
+    forwards: tuple[Forward, ...] = ()
+    credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     extra: tuple[str | Path, ...] = field(default=())
 
 
@@ -87,7 +94,8 @@ def command(
 ) -> tuple[list[str | Path], accel.Accelerator]:
     """Return QEMU's command line and the accelerator it takes.
 
-    ``scratch`` receives the machine's firmware variables. Raises HostError or UsageError.
+    ``scratch`` receives the machine's firmware variables and credentials. Raises HostError or
+    UsageError.
     """
     board = _board(vm.arch)
     kind = vm.firmware or board.kinds[0]
@@ -112,6 +120,7 @@ def command(
         if found.needs_smm:
             machine += ",smm=on"
             flash += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+    flash += _credentials(vm, board, scratch)
     snapshot = "off" if vm.write else "on"
     drive = f"if=none,id=disk,format={_format(vm)},snapshot={snapshot},file={_quoted(vm.disk)}"
     argv: list[str | Path] = [
@@ -120,7 +129,7 @@ def command(
         "-smp", str(min(os.cpu_count() or 1, 4)), "-m", str(vm.memory), *flash,
         "-nodefaults", "-display", "none", "-drive", drive,
         "-device", f"virtio-rng-{board.bus}",
-        "-nic", f"user,model=virtio-net-{board.bus}" if vm.network else "none",
+        "-nic", _network(vm, board),
     ]  # fmt: skip
     # An empty disk comes first, and starts nothing until something is installed on it; firmware
     # that tries one device alone gets the medium. BIOS tries one of its hard disks, as sticks are.
@@ -150,6 +159,36 @@ def _medium(medium: Path, attach: str, board: Board, order: int) -> list[str | P
             f"scsi-cd,bus=media.0,drive=medium,bootindex={order}",
         ]
     return ["-drive", drive, *devices]
+
+
+def _network(vm: VirtualMachine, board: Board) -> str:
+    if vm.network:
+        for one in vm.forwards:
+            check(one)
+        return ",".join([f"user,model=virtio-net-{board.bus}", *(f.rule for f in vm.forwards)])
+    if vm.forwards:
+        raise UsageError("a machine without a network has no ports", setting="no-network")
+    return "none"
+
+
+def _credentials(vm: VirtualMachine, board: Board, scratch: Path) -> list[str | Path]:
+    """Return options that hand over the credentials: by files, for whoever sees our arguments."""
+    if not vm.credentials:
+        return []
+    if not board.smbios:
+        raise UsageError(
+            f"'{vm.arch}' machines take no credentials: they have no SMBIOS, and their boot loader "
+            "takes no arguments from QEMU",
+            hint="put the account on the disk or into the image, and log in to that",
+            setting="arch",
+        )
+    options: list[str | Path] = []
+    for number, text in enumerate(strings(vm.credentials)):
+        path = scratch / f"credential-{number}"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        options += ["-smbios", f"type=11,path={_quoted(path)}"]
+    return options
 
 
 def _board(arch: str) -> Board:
