@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+# Imported late, here and below: all but what a handler of signals needs. Until there is one, a
+# signal ends us without a word, and Ctrl-C with a traceback.
 import os
 import signal
 import sys
-from types import FrameType
-from typing import TYPE_CHECKING, Final, TextIO
 
-from . import __version__
-from .errors import EXIT_BUG, EXIT_INTERRUPT, DiskgenError, HostError, Interrupted, ToolError
-
+TYPE_CHECKING = False  # typing's own takes longer to import than all of this
 if TYPE_CHECKING:
     import argparse
+    from types import FrameType
+    from typing import Final, TextIO
+
+    from .errors import DiskgenError
 
 _STOPPED: Final = "interrupted: nothing was left behind"
+_EXIT_INTERRUPT: Final = 130  # errors.EXIT_INTERRUPT
 
 
 def main() -> int:
     """Run the command line of this process; return its exit status."""
+    _stop_at_once()
     _open_streams()
     try:
         return _drained(_main())
@@ -39,6 +43,8 @@ def _open_streams() -> None:
 
 def _drained(status: int) -> int:
     """Write what is left for standard output; return the status, which says whether that failed."""
+    from .errors import HostError
+
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -50,10 +56,9 @@ def _drained(status: int) -> int:
 
 
 def _main() -> int:
-    _stop_at_once()
-    # Imported late, here and below: a signal is heard from the start, and --help and completion
-    # do not wait for everything else.
     import gc
+
+    from .errors import EXIT_INTERRUPT, DiskgenError, HostError, Interrupted
 
     # Trees of files hold no cycles: looking for some takes a tenth of a build, and finds none.
     gc.disable()
@@ -67,7 +72,9 @@ def _main() -> int:
         return EXIT_INTERRUPT
     except DiskgenError as error:
         return _failed(error)
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not (_unread(sys.stdout) or _unread(sys.stderr)):
+            return _unexpected(error)  # a pipe of another kind broke
         # Whoever read our progress went away, and the work with it: no one is left to tell.
         _lost(sys.stdout)
         _lost(sys.stderr)
@@ -99,7 +106,7 @@ def _ended(status: int, words: str = "") -> None:
 
 def _begin_log(args: argparse.Namespace) -> None:
     """Begin the log of this run, and show what it gets where that is wanted."""
-    from . import runlog
+    from . import __version__, runlog
 
     verbose = getattr(args, "verbose", False)
     mode = getattr(args, "progress", None)
@@ -123,7 +130,7 @@ def _stop_at_once() -> None:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         os.write(2, f"{_STOPPED}\n".encode())
-        os._exit(EXIT_INTERRUPT)
+        os._exit(_EXIT_INTERRUPT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # such as nohup's
@@ -132,6 +139,8 @@ def _stop_at_once() -> None:
 
 def _unexpected(error: Exception) -> int:
     """Say what went wrong that nobody foresaw; return the exit status."""
+    from .errors import EXIT_BUG, HostError
+
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
         # A file that this user may not see, a name that is too long: nobody's bug.
         return _failed(HostError(f"'{os.fsdecode(error.filename)}': {error.strerror}"))
@@ -142,7 +151,7 @@ def _unexpected(error: Exception) -> int:
         return _failed(HostError("this machine has too little memory free"))
     import traceback
 
-    from . import runlog
+    from . import __version__, runlog
 
     text = traceback.format_exc()
     for line in text.splitlines():
@@ -157,6 +166,7 @@ def _unexpected(error: Exception) -> int:
 def _failed(error: DiskgenError) -> int:
     """Say what went wrong in the way that was asked for; return the exit status."""
     from . import runlog
+    from .errors import ToolError
     from .ui import describe, error_json, wants_color
 
     text = describe(error, color=False)
@@ -200,6 +210,15 @@ def _tell(text: str) -> None:
         sys.stderr.buffer.flush()
     except OSError:
         _lost(sys.stderr)
+
+
+def _unread(stream: TextIO) -> bool:
+    """Say whether a stream is a pipe that nobody reads any more."""
+    import select
+
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _number, events in poll.poll(0))
 
 
 def _lost(stream: TextIO) -> None:

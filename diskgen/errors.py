@@ -62,6 +62,11 @@ class HostError(DiskgenError):
     exit_status = 4
 
 
+def end_of(status: int) -> str:
+    """Say how a child ended: by its exit status, or by a signal's number where it is negative."""
+    return f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+
+
 class ToolError(DiskgenError):
     """A program we started failed in a way we have no better words for."""
 
@@ -77,9 +82,8 @@ class ToolError(DiskgenError):
         hint: str | None = None,
     ) -> None:
         name = argv[0].rsplit("/", 1)[-1]
-        how = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
         tail = stderr.strip()[-1024:]
-        super().__init__(message or f"'{name}' {how}", hint=hint, said=tail)
+        super().__init__(message or f"'{name}' {end_of(status)}", hint=hint, said=tail)
         self.argv = tuple(argv)
         self.status = status
         self.stderr = stderr

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +159,25 @@ def together() -> Iterator[Callable[..., Child]]:
             return stack.enter_context(running(argv, **options))
 
         yield start
+
+
+def feed(child: Child, pieces: Iterable[bytes], *, end: bool = True) -> None:
+    """Write to a child's standard input, and close it unless more comes.
+
+    A child that reads no more is no error here: its end says why, and whoever waits for that end
+    names it. What ``pieces`` raises is raised.
+    """
+    assert child.stdin is not None
+    for piece in pieces:
+        try:
+            child.stdin.write(piece)
+        except BrokenPipeError:
+            return
+    with suppress(BrokenPipeError):
+        if end:
+            child.stdin.close()
+        else:
+            child.stdin.flush()
 
 
 def wait(child: subprocess.Popen[bytes]) -> int:

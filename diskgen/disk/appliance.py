@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from ..errors import HostError, ToolError, UsageError, VerifyError
+from ..errors import HostError, ToolError, UsageError, VerifyError, end_of
 from ..hosttools import distribution_hint
 from ..layout import Filesystem, Layout, Partition
-from ..run import PIPE, run, running
+from ..run import PIPE, feed, run, running
 from ..tree import Directory
 from ..units import MIB, align_up, format_size
 from . import tarball, xfs_features
@@ -108,14 +108,8 @@ def populate(
     env["TMPDIR"] = os.fspath(scratch.absolute())  # where QEMU leaves files when it is ended
     argv: list[str | Path] = [guestfs.python, "-I", _WORKER, json.dumps(job)]
     with running(argv, stdin=PIPE, stderr=PIPE, env=env) as worker:
-        assert worker.stdin is not None
         assert worker.stderr is not None
-        try:
-            for chunk in tarball.stream(root, advance):
-                worker.stdin.write(chunk)
-            worker.stdin.close()
-        except BrokenPipeError:
-            pass  # it says why
+        feed(worker, tarball.stream(root, advance))
         said = worker.stderr.read().decode(errors="replace").strip()
     if worker.returncode == 0:
         return
@@ -132,4 +126,5 @@ def populate(
             hint="make the disk larger",
             setting="disk-size",
         )
-    raise VerifyError(f"libguestfs cannot write the {part.filesystem} filesystem: {said[-1024:]}")
+    why = said[-1024:] or f"its process {end_of(worker.returncode)}"
+    raise VerifyError(f"libguestfs cannot write the {part.filesystem} filesystem: {why}")

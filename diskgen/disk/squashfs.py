@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import HostError, SourceError, ToolError
-from ..run import PIPE, running
+from ..run import PIPE, feed, running
 from ..tree import Directory, File, Packed
 from ..units import GIB, format_size
 from . import squashfs_root, tarball
@@ -48,17 +48,12 @@ def make(
         *how(compression),
     ]  # fmt: skip
     with running(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE) as child:
-        assert child.stdin is not None
         assert child.stderr is not None
-        try:
-            # mksquashfs finds holes by itself, and stumbles over those of a tar (4.5.1).
-            for chunk in tarball.stream(
-                root, advance, top=False, sparse=False, attributes=_ATTRIBUTES
-            ):
-                child.stdin.write(chunk)
-            child.stdin.close()
-        except BrokenPipeError:
-            pass  # it says why
+        # mksquashfs finds holes by itself, and stumbles over those of a tar (4.5.1).
+        feed(
+            child,
+            tarball.stream(root, advance, top=False, sparse=False, attributes=_ATTRIBUTES),
+        )
         said = child.stderr.read().decode(errors="replace")
     if child.returncode == 0 and not said.strip():
         squashfs_root.settle(output, root, timestamp)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .. import run
 from ..budgets import EXPANSION
-from ..errors import DiskgenError, HostError, SourceError
+from ..errors import DiskgenError, HostError, SourceError, end_of
 from ..events import Emit, Step, notice, step
 from .counts import ImageCounts, is_bomb
 from .entries import lock_file
@@ -107,7 +107,7 @@ def _read_all(queue: Sequence[Layer], directory: Path, phase: Step, what: str) -
                         else:
                             busy -= 1
                             selector.unregister(child.stdout)
-                            child.stdin.close()
+                            run.feed(child, [])
                     else:
                         raise _failure(answer)
                     read = done_bytes + sum(consumed for consumed, _tar in running.values())
@@ -138,9 +138,7 @@ def _send(child: run.Child, layer: Layer, directory: Path) -> None:
         "diff_id": layer.diff_id,
         "directory": os.fspath(directory),
     }
-    assert child.stdin is not None
-    child.stdin.write(json.dumps(job).encode() + b"\n")
-    child.stdin.flush()
+    run.feed(child, [json.dumps(job).encode() + b"\n"], end=False)
 
 
 def _answers(child: run.Child, buffer: bytearray) -> Iterator[dict[str, Any]]:
@@ -151,7 +149,7 @@ def _answers(child: run.Child, buffer: bytearray) -> Iterator[dict[str, Any]]:
         assert child.stderr is not None
         tail = child.stderr.read().decode(errors="replace").strip().splitlines()
         raise HostError(
-            f"a process that reads layers ended with status {child.returncode}"
+            f"a process that reads layers {end_of(child.returncode)}"
             + (f": {tail[-1]}" if tail else ""),
             hint="it may have run out of memory; the kernel's log tells",
         )

@@ -23,14 +23,14 @@ from ..decision import setup
 from ..decision.system import Tree
 from ..disk import tarball
 from ..disk.appliance import KINDS
-from ..errors import HostError, UsageError
+from ..errors import HostError, UsageError, end_of
 from ..events import Emit, notice, step
 from ..image.store import Store
 from ..iso.own import MAKERS
 from ..kickstart.recipe import Recipe
 from ..layout import Filesystem, Partition, Role
 from ..reference import parse
-from ..run import PIPE, run, running, which
+from ..run import PIPE, feed, run, running, which
 from ..tree import Directory
 from ..units import GIB, MIB, align_down, align_up, format_size
 from .disks import Disk, partition_path, size_of
@@ -226,12 +226,10 @@ def fill_foreign(
         argv = ["tar", "-C", str(PHYSICAL), "--numeric-owner", "--xattrs", "--xattrs-include=*",
                 "-xpf", "-"]  # fmt: skip
         with running(argv, stdin=PIPE, stderr=None, stdout=None) as tar:
-            assert tar.stdin is not None
-            for chunk in tarball.stream(tree, advance):
-                tar.stdin.write(chunk)
-            tar.stdin.close()
+            feed(tar, tarball.stream(tree, advance))
         if tar.returncode:
-            raise HostError(f"'{device}' could not be filled: tar failed, see the log")
+            how = f"tar {end_of(tar.returncode)}, see the log"
+            raise HostError(f"'{device}' could not be filled: {how}")
         for path, node in tree.walk():
             if isinstance(node, Directory) and node.immutable:
                 run(["chattr", "+i", PHYSICAL / os.fsdecode(path)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Final
 
 from .. import run
 from ..budgets import RULES_BYTES
-from ..errors import HostError, SourceError
+from ..errors import HostError, SourceError, end_of
 from ..image.sums import add_checksums
 from ..tree import Directory, File, Node, Xattrs, read
 from .lookup import find, find_dir, find_text
@@ -27,6 +28,8 @@ _ACTIVE: Final = ("enforcing", "permissive")
 _SUFFIXES: Final = ("", ".homedirs", ".local", ".subs", ".subs_dist")
 _AS: Final = {b"/proc": b"/mnt"}  # a mount point that policies do not label; libostree's rule
 _PER_PROCESS: Final = 2000  # questions that make another process worth its start
+# Any other signal is the library's answer to what the policy says.
+_ENDED_BY_OTHERS: Final = (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGHUP, -signal.SIGINT)
 _TYPE: Final = re.compile(r"[\w.+-]+", re.ASCII)
 
 Question = tuple[bytes, int]  # absolute path, st_mode
@@ -122,6 +125,8 @@ def _lookup(policy: Policy, rules: Path, files: Sequence[Path]) -> list[bytes]:
                     f"this image has SELinux labels, and {said}",
                     hint="install it (Debian: libselinux1, Fedora: libselinux)",
                 )
+            if status in _ENDED_BY_OTHERS:
+                raise HostError(f"a process that looks labels up {end_of(status)}")
             if status:
                 raise _broken(policy, said.splitlines()[-1] if said else f"status {status}")
     return [path.read_bytes() for path in outputs]
