@@ -19,7 +19,7 @@ from .disk_writer import Prepared, write_disk
 from .events import Emit, notice, step
 from .formats import FORMATS
 from .identifiers import filesystem_name
-from .image import fetch, layers
+from .image import fetch, layers, local
 from .image.index import LayerIndex
 from .image.model import Image
 from .image.repair import repairing
@@ -50,6 +50,7 @@ class Artifact:
 def build(request: Request, emit: Emit) -> Artifact:
     """Make the artifact that a request asks for. Raises DiskgenError and leaves nothing then."""
     preflight.check_request(request)
+    request = local.settled(request, emit)
     with Store(request.cache).session() as store:
         return repairing(store, emit, lambda: _build(request, store, emit))
 
@@ -83,6 +84,7 @@ def _build(request: Request, store: Store, emit: Emit) -> Artifact:
 def plan_only(request: Request, emit: Emit) -> DiskPlan:
     """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
     preflight.check_request(request)
+    request = local.settled(request, emit)
     with Store(request.cache).session() as store:
         return repairing(store, emit, lambda: prepare(request, store, emit).plan)
 

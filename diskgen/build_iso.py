@@ -14,6 +14,7 @@ from .decision import Decision, Route, decide, wishes
 from .decision.system import Tree, excerpt
 from .errors import Problem, UsageError
 from .events import Emit, notice
+from .image import local
 from .image.repair import repairing
 from .image.store import Store
 from .iso import (
@@ -58,6 +59,7 @@ class IsoArtifact:
 def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
     """Make the medium a request asks for. Raises DiskgenError and leaves nothing then."""
     preflight.check_iso_request(request)
+    request = local.settled_iso(request, emit)
     with Store(request.cache).session() as store:
         return repairing(store, emit, lambda: _build(request, store, emit))
 
@@ -85,6 +87,7 @@ def _build(request: IsoRequest, store: Store, emit: Emit) -> IsoArtifact:
 def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
     """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
     preflight.check_iso_request(request)
+    request = local.settled_iso(request, emit)
     with Store(request.cache).session() as store:
         return repairing(store, emit, lambda: prepare(request, store, emit).plan)
 

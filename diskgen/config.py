@@ -230,7 +230,7 @@ class IsoRequest:
                 hint="its password alone is set",
                 setting="root-password-hash",
             )
-        if not self.tracked.is_registry:
+        if not self.tracked.is_remote:
             raise UsageError(
                 f"machines cannot update from '{self.tracked}'",
                 hint="name what they update from in a registry",

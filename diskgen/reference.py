@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from .errors import UsageError
@@ -16,7 +16,9 @@ TRANSPORTS: Final = {
     "docker-archive": "a tar made by 'docker save'",
     "dir": "a directory made by 'skopeo copy'",
     "containers-storage": "podman's local storage",
+    "docker-daemon": "what Docker has on this machine",
 }
+LOCAL: Final = "localhost"  # the domain of images that were built and never pushed
 UNVERIFIED: Final = "ostree-unverified-registry"
 SIGNED: Final = "ostree-image-signed"
 _SCHEMES: Final = {
@@ -47,6 +49,7 @@ class ImageRef:
 
     transport: str
     name: str
+    bare: bool = field(default=False, compare=False, repr=False)  # written without a transport
 
     def __str__(self) -> str:
         """Return skopeo's notation: ``docker://quay.io/x/y:1``, ``oci:/path:tag``."""
@@ -55,6 +58,18 @@ class ImageRef:
     @property
     def is_registry(self) -> bool:
         return self.transport == "docker"
+
+    @property
+    def domain(self) -> str | None:
+        """The domain of a registry reference; None for a short name, and for other transports."""
+        first, slash, _rest = self.name.partition("/")
+        named = slash and (set(first) & set(".:[") or first == LOCAL or first != first.lower())
+        return first if self.is_registry and named else None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a machine can fetch it: from a registry that is not this host's storage."""
+        return self.is_registry and self.domain != LOCAL
 
     @property
     def short(self) -> str:
@@ -109,7 +124,7 @@ def check_signature(text: str) -> str:
 
 
 def parse(text: str, *, setting: str | None = None) -> ImageRef:
-    """Return the reference that ``text`` means; a bare name means a registry.
+    """Return the reference that ``text`` means; a bare name means a registry, or local storage.
 
     Raises UsageError for an unknown transport, a name no registry can have, and credentials.
     """
@@ -119,16 +134,18 @@ def parse(text: str, *, setting: str | None = None) -> ImageRef:
     if colon and transport in TRANSPORTS and transport != "docker":
         if not rest:
             raise UsageError(f"'{text}' names no image behind '{transport}:'", setting=setting)
+        if transport == "docker-daemon" and ":" not in rest.rpartition("/")[2]:
+            rest += ":latest"  # as Docker takes it
         return ImageRef(transport, rest)
     if "://" in text:
         _refuse_credentials(text, setting)
-    if "://" in text or transport in {"docker-daemon", "tarball", "sif", "ostree", "atomic"}:
+    if "://" in text or transport in {"tarball", "sif", "ostree", "atomic"}:
         raise UsageError(
             f"'{text}' has an unknown transport",
             hint="known are: " + ", ".join(_spelling(t) for t in TRANSPORTS),
             setting=setting,
         )
-    return _registry(text, text, setting)
+    return replace(_registry(text, text, setting), bare=True)
 
 
 def split_origin(text: str) -> tuple[str | None, str]:

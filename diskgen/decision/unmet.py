@@ -76,7 +76,7 @@ def can_be_appended(word: str) -> bool:
 
 def of_origin(target: ImageRef) -> Iterator[str]:
     """Yield why a machine would never find updates."""
-    if not target.is_registry:
+    if not target.is_remote:
         yield (
             f"the machine will never update: '{target}' is on this host alone; name what it "
             "updates from in a registry with --target-imgref"

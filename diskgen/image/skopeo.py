@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def skopeo(
         argv += [f"--{prefix}cert-dir", access.cert_dir]
     if access.tls_verify is not None:
         argv.append(f"--{prefix}tls-verify={str(access.tls_verify).lower()}")
+    if any(str(word).startswith("docker-daemon:") for word in arguments):
+        argv += [f"--{prefix}daemon-host={host}" for host in filter(None, [docker_host()])]
     argv += ["--retry-times", "2"]
     # A copy may move much; an answer to a question that takes minutes will never come.
     idle = (budgets.IDLE_SECONDS if command == "copy" else budgets.TOOL_SECONDS).limit
@@ -51,6 +54,14 @@ def skopeo(
         return run([*argv, *arguments], poll=poll, idle=idle)
     except ToolError as error:
         raise explain(error, what) from error
+
+
+def docker_host() -> str | None:
+    """Return where Docker's daemon of this user listens; None for the usual place."""
+    if named := os.environ.get("DOCKER_HOST"):
+        return named
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")) / "docker.sock"  # rootless
+    return f"unix://{own}" if own.is_socket() else None
 
 
 def accepts_anything(access: AccessOptions) -> bool:

@@ -9,7 +9,7 @@ from ..budgets import CONFIG_BYTES
 from ..config import AccessOptions
 from ..documents import load_object
 from ..events import Emit, step
-from ..image import fetch
+from ..image import fetch, local
 from ..ostree import encapsulated
 from ..reference import ImageRef
 from . import SCHEMA_VERSION
@@ -17,6 +17,7 @@ from . import SCHEMA_VERSION
 
 def of_image(ref: ImageRef, machine: Machine, access: AccessOptions, emit: Emit) -> dict[str, Any]:
     """Return what an image says of itself; its layers are not fetched. Raises SourceError."""
+    ref = local.find(ref, access, emit)
     with step(emit, "inspect", "Asking for the manifest"):
         found = fetch.describe(ref, machine, access)
     config = load_object(found.config, CONFIG_BYTES)

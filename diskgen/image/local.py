@@ -1,0 +1,95 @@
+"""Images that this user has built already: which bare names mean one in podman's storage.
+
+A name without a registry (``os:1``), and one of the domain ``localhost``, is looked for where
+podman and buildah put what they build, in the order in which podman looks: as ``localhost/NAME``,
+then in each registry of ``unqualified-search-registries``, containers-registries.conf(5). Whoever
+writes ``docker://`` means a registry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from ..config import AccessOptions, IsoRequest, Request
+from ..documents import load_toml
+from ..errors import DiskgenError
+from ..events import Emit, notice
+from ..reference import LOCAL, ImageRef
+from .complaints import NotFound
+from .skopeo import skopeo
+
+_STORAGE: Final = "containers-storage"
+_CONFIGURATION: Final = (
+    Path("~/.config/containers/registries.conf"), Path("/etc/containers/registries.conf"),
+)  # fmt: skip
+_DOCKER: Final = "docker.io"
+_LIBRARY: Final = "library/"  # of Docker's registry, for names of one component
+
+
+def settled(request: Request, emit: Emit) -> Request:
+    """Return a request whose image is named by where it is. Raises SourceError."""
+    return replace(request, source=find(request.source, request.access, emit))
+
+
+def settled_iso(request: IsoRequest, emit: Emit) -> IsoRequest:
+    """Return a medium's request whose images are named by where they are. Raises SourceError."""
+    installer = request.installer
+    if isinstance(installer, ImageRef):
+        installer = find(installer, request.access, emit)
+    source = find(request.source, request.access, emit)
+    return replace(request, source=source, installer=installer)
+
+
+def find(ref: ImageRef, access: AccessOptions, emit: Emit) -> ImageRef:
+    """Return where an image is: what a bare name means in this user's storage, else as it was.
+
+    Raises SourceError for a name that can be nowhere else.
+    """
+    if not ref.bare or ref.domain not in (None, LOCAL):
+        return ref
+    for name in _candidates(ref, access):
+        stored = ImageRef(_STORAGE, name)
+        if _there(stored, access):
+            notice(emit, f"'{ref.name}' is in podman's storage, and taken from there: '{stored}'")
+            return stored
+    if ref.domain == LOCAL:
+        raise NotFound(
+            f"'{ref.name}' does not exist in podman's storage of this user",
+            hint="see 'podman images'; what root built is in root's, what Docker built is "
+            f"docker-daemon:NAME, and a registry of this machine is docker://{ref.name}",
+        )
+    return ref
+
+
+def _candidates(ref: ImageRef, access: AccessOptions) -> Iterator[str]:
+    if ref.domain == LOCAL:
+        yield ref.name
+        return
+    yield f"{LOCAL}/{ref.name}"
+    for registry in dict.fromkeys((*_searched(access), _DOCKER)):
+        library = _LIBRARY if registry == _DOCKER and "/" not in ref.name else ""
+        yield f"{registry}/{library}{ref.name}"
+
+
+def _searched(access: AccessOptions) -> list[str]:
+    """Return the registries that short names are looked for in; none where nobody says so."""
+    named = access.registries_conf or os.environ.get("CONTAINERS_REGISTRIES_CONF")
+    for path in [Path(named)] if named else [path.expanduser() for path in _CONFIGURATION]:
+        try:
+            found = load_toml(path.read_bytes()).get("unqualified-search-registries")
+        except (OSError, ValueError):
+            continue
+        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    return []
+
+
+def _there(ref: ImageRef, access: AccessOptions) -> bool:
+    try:
+        skopeo("inspect", ["--raw", str(ref)], access, what=ref.short)
+    except DiskgenError:  # without a storage nothing is in it
+        return False
+    return True
