@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from .. import keymap
 from ..accounts import is_usual
-from ..decision import setup
-from ..decision.setup import FIREWALL, UTC
-from ..decision.system import KEYMAPS, ZONES
+from ..decision import naming, setup
+from ..decision.setup import FIREWALL
 from ..kickstart.recipe import Account, Recipe
 from ..run import run
 from .target import Installed, Target
@@ -31,23 +29,19 @@ def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
         _add_user(target, account, recipe.groups)
     if recipe.root is not None:
         _secure(target, recipe.root)
-    if recipe.hostname:
-        target.write("etc/hostname", f"{recipe.hostname}\n")
-    if recipe.language:
-        target.write("etc/locale.conf", f"LANG={recipe.language}\n")
-        if target.place("etc/default/locale").exists():
-            target.write("etc/default/locale", f"LANG={recipe.language}\n")
-    if recipe.keyboard:
-        _set_keyboard(target, recipe.keyboard)
+    system = Installed(target)
+    for path, text in _names(recipe, system):
+        target.write(path, text)
     if recipe.timezone:
-        zones = target.place(ZONES)
-        zone = target.place(f"{ZONES}/{recipe.timezone}")
-        link = target.folder("etc") / "localtime"
-        if recipe.timezone in UTC or (zone.is_file() and zone.is_relative_to(zones)):
-            link.unlink(missing_ok=True)
-            link.symlink_to(f"../{ZONES}/{recipe.timezone}")
-        else:
+        goal = naming.zone(recipe.timezone, system)
+        if goal is None:
             warn(setup.no_zone(recipe.timezone))
+        else:
+            link = target.folder("etc") / "localtime"
+            link.unlink(missing_ok=True)
+            link.symlink_to(goal)
+            if system.has(naming.ZONE_NAME):
+                target.write(naming.ZONE_NAME, f"{recipe.timezone}\n")
     if recipe.firewall:
         target.run(FIREWALL, *recipe.firewall)
     if recipe.selinux:
@@ -64,23 +58,14 @@ def set_up(target: Target, recipe: Recipe, warn: Callable[[str], None]) -> None:
             warn(setup.no_unit(unit))
 
 
-def _set_keyboard(target: Target, text: str) -> None:
-    """Set the keyboard of the console, and of what reads layout and variant."""
-    layout, variant = keymap.split(text) or (text, None)
-    if variant is None:
-        target.write("etc/vconsole.conf", f"KEYMAP={layout}\n")
-    else:
-        joint = f"{layout}-{variant}"
-        places = (target.place(place) for place in KEYMAPS)
-        found = any(any(p.rglob(f"{joint}.map*")) for p in places if p.is_dir())
-        lines = f"KEYMAP={joint if found else layout}\nXKBLAYOUT={layout}\nXKBVARIANT={variant}\n"
-        target.write("etc/vconsole.conf", lines)
-    if target.place("etc/default/keyboard").exists():
-        target.write(
-            "etc/default/keyboard",
-            f'XKBMODEL="pc105"\nXKBLAYOUT="{layout.partition("-")[0]}"\n'
-            f'XKBVARIANT="{variant or layout.partition("-")[2]}"\nXKBOPTIONS=""\n',
-        )
+def _names(recipe: Recipe, system: Installed) -> Iterator[tuple[str, str]]:
+    """Yield the files, by path, that say a machine's name, language and keyboard."""
+    if recipe.hostname:
+        yield from naming.hostname(recipe.hostname)
+    if recipe.language:
+        yield from naming.language(recipe.language, system)
+    if recipe.keyboard:
+        yield from naming.keyboard(recipe.keyboard, system)
 
 
 def _add_user(target: Target, account: Account, named: Collection[str]) -> None:

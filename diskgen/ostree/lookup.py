@@ -41,6 +41,37 @@ def find(root: Directory, path: str | bytes) -> Node | None:
     return _node(root, place)
 
 
+def resolve(root: Directory, path: str | bytes) -> list[bytes] | None:
+    """Return the names on the way to where a path leads, whether or not anything is there.
+
+    Links are followed within the root, the last one too. None for links in a circle, and for what
+    would lie below a file. ``root`` is a machine's, whose /etc is in its place.
+    """
+    todo = (path.encode() if isinstance(path, str) else path).split(b"/")[::-1]
+    place: list[bytes] = []
+    links = 0
+    while todo:
+        name = todo.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            del place[-1:]
+            continue
+        node = root.get(b"/".join([*place, name]))
+        if isinstance(node, File) and node.is_symlink:
+            links += 1
+            if links > _MAX_LINKS:
+                return None
+            if node.target.startswith(b"/"):
+                place.clear()
+            todo += node.target.split(b"/")[::-1]
+        elif isinstance(node, File) and any(part not in (b"", b".") for part in todo):
+            return None
+        else:
+            place.append(name)
+    return place
+
+
 def find_link(root: Directory, path: str) -> str | None:
     """Return the target of the symlink at a path, whose directories are followed; or None."""
     parent, _slash, name = path.rpartition("/")
