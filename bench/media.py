@@ -20,9 +20,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "vm-tests")]
 
 import runtime_image  # noqa: E402
 
-from diskgen.iso import hybrid, mediacheck  # noqa: E402
-from diskgen.iso.hybrid import Bios, Esp  # noqa: E402
-from diskgen.iso.master import BootImage, Medium, master  # noqa: E402
+from diskgen.iso.mastering import hybrid, mediacheck  # noqa: E402
+from diskgen.iso.mastering.hybrid import Bios, Esp  # noqa: E402
+from diskgen.iso.mastering.master import BootImage, Medium, master  # noqa: E402
 from diskgen.tree import Directory, File, Packed  # noqa: E402
 from diskgen.units import MIB  # noqa: E402
 

@@ -17,24 +17,19 @@ from .events import Emit, notice
 from .image import local
 from .image.repair import repairing
 from .image.store import Store
-from .iso import (
-    access,
-    container,
-    contents,
-    identity,
-    medium,
-    menu,
-    own,
-    partitions,
-    remaster,
-)
-from .iso import plan as iso_plan
-from .iso.access import RUNTIME
-from .iso.anaconda import BUILD_STAMP, build_stamp
-from .iso.container import Container
-from .iso.menu import Choices
-from .iso.plan import Installer, IsoPlan
-from .iso.remaster import Original
+from .iso.access import access
+from .iso.access.access import RUNTIME
+from .iso.assembly import container, contents, medium, remaster
+from .iso.assembly import plan as iso_plan
+from .iso.assembly.container import Container
+from .iso.assembly.plan import Installer, IsoPlan
+from .iso.assembly.remaster import Original
+from .iso.kickstarts import partitions
+from .iso.mastering import identity
+from .iso.menus import menu
+from .iso.menus.menu import Choices
+from .iso.runtimes import own
+from .iso.runtimes.anaconda import BUILD_STAMP, build_stamp
 from .kickstart import language
 from .layout import Content, Filesystem
 from .medium_sources import Payload, read_container, read_payload

@@ -31,7 +31,7 @@ from .config import (
     file_suffix,
 )
 from .errors import UsageError
-from .iso.names import check_label
+from .iso.mastering.names import check_label
 from .link import parse as parse_link
 from .place import PLACES
 from .reference import TRANSPORTS, ImageRef, parse

@@ -38,7 +38,7 @@ def make(args: argparse.Namespace) -> int:
 
 def make_iso(args: argparse.Namespace) -> int:
     """Make an installer medium and print its path."""
-    from . import build_iso  # what it imports takes a while
+    from . import build_iso
 
     request = cli.iso_request_of(args)
     with renderer(args.progress) as emit:
@@ -63,7 +63,7 @@ def show_plan(args: argparse.Namespace) -> int:
 
 def _show_medium(args: argparse.Namespace) -> int:
     from . import build_iso
-    from .iso import plan as iso_plan
+    from .iso.assembly import plan as iso_plan
 
     request = cli.iso_request_of(args)
     with renderer(args.progress) as emit:
@@ -98,7 +98,7 @@ def _write_kickstart(path: Path, text: str | None, *, secret: bool) -> None:
 
 def inspect(args: argparse.Namespace) -> int:
     """Print what an image or a disk file holds."""
-    from .inspection import image, of_file, text  # what they import takes a while
+    from .inspection import image, of_file, text
 
     path = Path(args.reference)
     facts: dict[str, Any]

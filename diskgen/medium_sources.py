@@ -17,8 +17,8 @@ from .image import fetch, flatten
 from .image.model import Image
 from .image.store import Store
 from .initramfs.findings import Cached
-from .iso import container
-from .iso.container import Container
+from .iso.assembly import container
+from .iso.assembly.container import Container
 from .layout import BIOS_SECTOR, Content
 from .ostree import commit, deploy, facts
 from .reference import ImageRef

@@ -10,13 +10,14 @@ from .disk import fat
 from .events import Emit, step
 from .identifiers import derive_uuid, identity_seed
 from .image.store import Store
-from .iso import container, hybrid, mediacheck, medium, payload, remaster
-from .iso.container import Container
-from .iso.hybrid import Bios, Esp
-from .iso.master import Mastered, Medium, master
-from .iso.medium import Parts
-from .iso.plan import IsoPlan
-from .iso.remaster import Original
+from .iso.assembly import container, medium, payload, remaster
+from .iso.assembly.container import Container
+from .iso.assembly.medium import Parts
+from .iso.assembly.plan import IsoPlan
+from .iso.assembly.remaster import Original
+from .iso.mastering import hybrid, mediacheck
+from .iso.mastering.hybrid import Bios, Esp
+from .iso.mastering.master import Mastered, Medium, master
 from .tree import Directory, File, Packed
 from .units import format_size
 from .workspace import Workspace

@@ -13,8 +13,8 @@ from .config import IsoRequest, Request
 from .disk import appliance
 from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
-from .iso.names import check_label
-from .iso.plan import IsoPlan
+from .iso.assembly.plan import IsoPlan
+from .iso.mastering.names import check_label
 from .layout import Role, least_size
 from .place import PLACES
 from .plan import DiskPlan

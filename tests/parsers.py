@@ -26,7 +26,8 @@ from diskgen.formats import qcow2_reader, reading
 from diskgen.image import manifest, tarstream
 from diskgen.initramfs import findings
 from diskgen.inspection import filesystems
-from diskgen.iso import elf, fatreader, reader
+from diskgen.iso.reading import fatreader, reader
+from diskgen.iso.runtimes import elf
 from diskgen.ostree import facts, installconfig
 from diskgen.tree import Directory, regular
 

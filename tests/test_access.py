@@ -13,9 +13,9 @@ from diskgen.config import AccessOptions, IsoRequest
 from diskgen.errors import UsageError
 from diskgen.image.policy import ACCEPT
 from diskgen.install import payload
-from diskgen.iso import access
-from diskgen.iso.access import Access, AccessError, decide
-from diskgen.iso.kickstart import UNVERIFIED_ORIGIN
+from diskgen.iso.access import access
+from diskgen.iso.access.access import Access, AccessError, decide
+from diskgen.iso.kickstarts.kickstart import UNVERIFIED_ORIGIN
 from diskgen.kickstart.recipe import ImageSource
 from diskgen.reference import SIGNED, UNVERIFIED, parse
 from diskgen.tree import Directory, read, regular

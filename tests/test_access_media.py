@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from diskgen.iso.kickstart import Settings, fragments
+from diskgen.iso.kickstarts.kickstart import Settings, fragments
 
 from . import installers
 from .program import Program

@@ -15,8 +15,9 @@ from diskgen.decision.system import Tree
 from diskgen.errors import UsageError
 from diskgen.install.identity import set_up
 from diskgen.install.target import Target
-from diskgen.iso import contents, kickstart
-from diskgen.iso.kickstart import Settings, Unattended
+from diskgen.iso.assembly import contents
+from diskgen.iso.kickstarts import kickstart
+from diskgen.iso.kickstarts.kickstart import Settings, Unattended
 from diskgen.kickstart import language, recipe
 from diskgen.kickstart.recipe import Account, Recipe
 from diskgen.reference import parse

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from diskgen.arch import MACHINES
-from diskgen.iso import anaconda, menu
-from diskgen.iso.kickstart import Packages, Settings, fragments
-from diskgen.iso.menu import Choices
+from diskgen.iso.kickstarts.kickstart import Packages, Settings, fragments
+from diskgen.iso.menus import menu
+from diskgen.iso.menus.menu import Choices
+from diskgen.iso.runtimes import anaconda
 from diskgen.tree import Directory, File, read, regular, symlink
 
 from . import installers

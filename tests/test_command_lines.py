@@ -10,9 +10,12 @@ import pytest
 from diskgen.arch import MACHINES
 from diskgen.config import INSTALLER_KARGS, IsoRequest
 from diskgen.errors import UsageError
-from diskgen.iso import kickstart, mainframe, medium, menu
-from diskgen.iso.kickstart import Settings, Unattended
-from diskgen.iso.menu import Choices
+from diskgen.iso.assembly import medium
+from diskgen.iso.kickstarts import kickstart
+from diskgen.iso.kickstarts.kickstart import Settings, Unattended
+from diskgen.iso.mastering import mainframe
+from diskgen.iso.menus import menu
+from diskgen.iso.menus.menu import Choices
 from diskgen.kickstart import language
 from diskgen.reference import parse
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from diskgen import resources
-from diskgen.iso import identity
-from diskgen.iso.names import MAX_LABEL, check_label
+from diskgen.iso.mastering import identity
+from diskgen.iso.mastering.names import MAX_LABEL, check_label
 from diskgen.tree import Directory, regular
 
 from . import installers

@@ -13,7 +13,7 @@ from diskgen.errors import SourceError
 from diskgen.inspection import menus, of_file
 from diskgen.inspection.medium import EVERY_DISK
 from diskgen.inspection.text import to_text
-from diskgen.iso import menu, syslinux
+from diskgen.iso.menus import menu, syslinux
 
 GRUB = """\
 set timeout=60

@@ -29,9 +29,10 @@ from diskgen.install.disks import Disk
 from diskgen.install.identity import set_up
 from diskgen.install.medium import Medium
 from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log
-from diskgen.iso import elf, mediacheck
-from diskgen.iso.master import Medium as Tree
-from diskgen.iso.master import master
+from diskgen.iso.mastering import mediacheck
+from diskgen.iso.mastering.master import Medium as Tree
+from diskgen.iso.mastering.master import master
+from diskgen.iso.runtimes import elf
 from diskgen.kickstart.recipe import Account, Recipe, parse
 from diskgen.layout import Content, make_layout
 from diskgen.tree import Directory, regular, symlink

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from diskgen.config import KICKSTART_VERSIONS, User
 from diskgen.errors import DiskgenError, UsageError
-from diskgen.iso import kickstart
-from diskgen.iso.kickstart import Packages, Settings, Unattended
+from diskgen.iso.kickstarts import kickstart
+from diskgen.iso.kickstarts.kickstart import Packages, Settings, Unattended
 from diskgen.kickstart.recipe import Recipe, parse, scripts_before
 from diskgen.layout import Role
 from diskgen.link import parse as parse_link

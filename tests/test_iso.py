@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from diskgen.errors import UsageError, VerifyError
-from diskgen.iso import hybrid, mediacheck
-from diskgen.iso.hybrid import Bios, Esp
-from diskgen.iso.master import SECTOR, BootImage, Mastered, Medium, master
-from diskgen.iso.names import check_label, iso_names, joliet_names
+from diskgen.iso.mastering import hybrid, mediacheck
+from diskgen.iso.mastering.hybrid import Bios, Esp
+from diskgen.iso.mastering.master import SECTOR, BootImage, Mastered, Medium, master
+from diskgen.iso.mastering.names import check_label, iso_names, joliet_names
 from diskgen.tree import BLOCK, Directory, File, Packed, read, regular, symlink
 from diskgen.units import GIB, MIB
 

@@ -14,8 +14,11 @@ import pytest
 
 from diskgen.arch import MACHINES
 from diskgen.errors import SourceError, UsageError
-from diskgen.iso import mainframe, medium, menu, overlay
-from diskgen.iso.menu import Choices, Entry, Submenu
+from diskgen.iso.assembly import medium
+from diskgen.iso.mastering import mainframe
+from diskgen.iso.menus import menu
+from diskgen.iso.menus.menu import Choices, Entry, Submenu
+from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, File, read, regular, symlink
 
 from .oci import mainframe_kernel

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from diskgen.errors import SourceError
-from diskgen.iso import bounded, fatreader, reader, rockridge
-from diskgen.iso.master import BootImage, Medium, master
+from diskgen.iso.mastering.master import BootImage, Medium, master
+from diskgen.iso.reading import bounded, fatreader, reader, rockridge
 from diskgen.tree import Directory, File, Packed, pieces, read, regular, symlink
 from diskgen.units import GIB, MIB
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.iso import reader, vendor, vendormenu
+from diskgen.iso.reading import reader
+from diskgen.iso.vendors import vendor, vendormenu
 from diskgen.ostree.facts import UnfitError
 from diskgen.tree import File, Packed, read
 from diskgen.units import MIB

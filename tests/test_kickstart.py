@@ -14,8 +14,8 @@ import pytest
 
 from diskgen.config import User
 from diskgen.errors import UsageError
-from diskgen.iso import kickstart
-from diskgen.iso.kickstart import (
+from diskgen.iso.kickstarts import kickstart
+from diskgen.iso.kickstarts.kickstart import (
     MEDIUM,
     Packages,
     Settings,

@@ -10,8 +10,9 @@ import pytest
 
 from diskgen.config import IsoRequest, User
 from diskgen.errors import UsageError
-from diskgen.iso import contents, kickstart, merging
-from diskgen.iso.kickstart import Packages, Settings, Unattended
+from diskgen.iso.assembly import contents
+from diskgen.iso.kickstarts import kickstart, merging
+from diskgen.iso.kickstarts.kickstart import Packages, Settings, Unattended
 from diskgen.kickstart import language, recipe
 from diskgen.kickstart.language import VERSIONS
 from diskgen.layout import Content

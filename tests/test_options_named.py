@@ -66,8 +66,9 @@ WHERE = {
     "workspace": BUILDS,
 }
 # Written for programs, not for people; and what a machine that installs says.
-WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstart", "iso.menu", "iso.merging",
-           "iso.netboot", "iso.partitions", "iso.values", "kickstart", "cli.")  # fmt: skip
+WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstarts.kickstart",
+           "iso.kickstarts.merging", "iso.kickstarts.partitions", "iso.kickstarts.values",
+           "iso.menus.menu", "iso.menus.netboot", "kickstart", "cli.")  # fmt: skip
 # Options of other programs and of kickstarts that our words name; ours of `diskgen plan` alone.
 FOREIGN = {
     "__main__._failed": {"verbose"},
@@ -81,9 +82,9 @@ FOREIGN = {
     "image.manifest": {"format", "platform", "architecture", "decryption-key",
                        "compression-format"},
     "image.tarstream": {"sparse"},
-    "iso.access": set(),
-    "iso.debs": {"info"},
-    "iso.probe": {"wait"},
+    "iso.access.access": set(),
+    "iso.sources.debs": {"info"},
+    "iso.kickstarts.probe": {"wait"},
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from diskgen.arch import MACHINES
-from diskgen.iso.master import BootImage, Medium, master
-from diskgen.iso.names import check_label
-from diskgen.iso.plan import default_label
+from diskgen.iso.assembly.plan import default_label
+from diskgen.iso.mastering.master import BootImage, Medium, master
+from diskgen.iso.mastering.names import check_label
 from diskgen.tree import Directory, regular
 
 from .remaster import detected, run

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from diskgen import compression
-from diskgen.iso.packages import Source, examine
+from diskgen.iso.sources.packages import Source, examine
 from diskgen.tree import File, Packed, read
 
 from .materialise import materialise

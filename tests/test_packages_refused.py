@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from diskgen.errors import UsageError
-from diskgen.iso import repodata, suites
-from diskgen.iso.packages import examine
+from diskgen.iso.sources import repodata, suites
+from diskgen.iso.sources.packages import examine
 
 from . import package_sources as make
 from .package_sources import CONTROL, apt_tree, ar, by_hand, deb, rpm_tree, tar

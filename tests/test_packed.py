@@ -13,7 +13,7 @@ from diskgen.errors import HostError
 from diskgen.events import Event, Notice
 from diskgen.image.repair import repairing
 from diskgen.image.store import Store
-from diskgen.iso import packed
+from diskgen.iso.runtimes import packed
 from diskgen.tree import BLOCK, Directory, File, Packed, regular, symlink
 
 from .oci import EPOCH

@@ -12,8 +12,8 @@ from diskgen.config import AccessOptions
 from diskgen.events import discard
 from diskgen.image import fetch
 from diskgen.image.store import Store
-from diskgen.iso import payload
-from diskgen.iso.master import Medium, master
+from diskgen.iso.assembly import payload
+from diskgen.iso.mastering.master import Medium, master
 from diskgen.reference import parse
 from diskgen.tree import Directory
 

@@ -14,10 +14,10 @@ import pytest
 from diskgen.arch import MACHINES
 from diskgen.install import medium
 from diskgen.install.medium import Medium
-from diskgen.iso import probe
-from diskgen.iso.kickstart import Settings, fragments
-from diskgen.iso.plan import default_label, language_of
-from diskgen.iso.vendor import family
+from diskgen.iso.assembly.plan import default_label, language_of
+from diskgen.iso.kickstarts import probe
+from diskgen.iso.kickstarts.kickstart import Settings, fragments
+from diskgen.iso.vendors.vendor import family
 from diskgen.kickstart.language import VERSIONS
 from diskgen.link import parse
 

@@ -24,8 +24,11 @@ from diskgen.arch import MACHINES
 from diskgen.config import IsoRequest
 from diskgen.errors import DiskgenError
 from diskgen.events import discard
-from diskgen.iso import overlay, reader, remaster, vendor
-from diskgen.iso.master import Medium, master
+from diskgen.iso.assembly import remaster
+from diskgen.iso.mastering.master import Medium, master
+from diskgen.iso.reading import reader
+from diskgen.iso.runtimes import overlay
+from diskgen.iso.vendors import vendor
 from diskgen.reference import parse
 from diskgen.tree import Directory, read, regular
 

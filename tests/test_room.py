@@ -18,7 +18,7 @@ from diskgen.config import Request
 from diskgen.disk import ext4, room
 from diskgen.errors import UsageError
 from diskgen.events import discard
-from diskgen.iso import kickstart, partitions
+from diskgen.iso.kickstarts import kickstart, partitions
 from diskgen.kickstart import language
 from diskgen.layout import BOOT_SIZE, ESP_SIZE, Content, Role, make_layout
 from diskgen.reference import parse

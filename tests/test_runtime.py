@@ -8,7 +8,7 @@ import pytest
 
 from diskgen.arch import MACHINES
 from diskgen.errors import PreflightError
-from diskgen.iso.runtime import examine
+from diskgen.iso.runtimes.runtime import examine
 from diskgen.tree import Directory, regular, symlink
 
 from .initramfs import packed

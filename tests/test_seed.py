@@ -11,7 +11,7 @@ from diskgen.build import plan_only
 from diskgen.config import Request
 from diskgen.events import discard
 from diskgen.identifiers import identity_seed
-from diskgen.iso import hybrid
+from diskgen.iso.mastering import hybrid
 from diskgen.layout import Filesystem, Role
 from diskgen.ostree import firstboot
 from diskgen.reference import parse

@@ -21,8 +21,8 @@ from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
 from diskgen.install.target import Installed, Target
-from diskgen.iso import contents
-from diskgen.iso.kickstart import Settings
+from diskgen.iso.assembly import contents
+from diskgen.iso.kickstarts.kickstart import Settings
 from diskgen.kickstart import recipe
 from diskgen.kickstart.recipe import Recipe
 from diskgen.reference import parse

@@ -18,10 +18,12 @@ import debian_image
 import pytest
 
 from diskgen import run
-from diskgen.iso import hybrid, mainframe, mediacheck, menu, overlay
-from diskgen.iso.hybrid import Bios, Esp
-from diskgen.iso.master import BootImage, Medium, master
-from diskgen.iso.menu import Choices
+from diskgen.iso.mastering import hybrid, mainframe, mediacheck
+from diskgen.iso.mastering.hybrid import Bios, Esp
+from diskgen.iso.mastering.master import BootImage, Medium, master
+from diskgen.iso.menus import menu
+from diskgen.iso.menus.menu import Choices
+from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, regular
 from diskgen.vm import firmware
 from tests.oci import EPOCH

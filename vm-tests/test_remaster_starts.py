@@ -19,7 +19,7 @@ import pytest
 from test_iso_starts import MODULES, kernel_of, wait_for
 
 from diskgen import run
-from diskgen.iso import overlay
+from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory
 from diskgen.vm import firmware
 from tests import vendor_iso

@@ -20,7 +20,7 @@ from stage2 import Stage2
 from terminal import Terminal, installing
 from test_remaster_starts import el9, grub, lorax
 
-from diskgen.iso import overlay
+from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, regular
 from tests import installers, remaster, vendor_iso
 from tests.oci import EPOCH, Layout, TarBuilder

@@ -16,8 +16,8 @@ from uuid import UUID
 from ..disk.ext4.reader import Reader
 from ..errors import DiskgenError
 from ..formats.reading import Disk, Stream
-from ..iso.bounded import Bounded
-from ..iso.fatreader import Volume
+from ..iso.reading.bounded import Bounded
+from ..iso.reading.fatreader import Volume
 from ..units import MIB
 
 _FAT_BUDGET: Final = 256 * MIB  # bytes read of one in all

@@ -11,9 +11,9 @@ from pykickstart.constants import CLEARPART_TYPE_NONE
 from ..config import KICKSTART_VERSIONS
 from ..documents import DocumentError, load_object
 from ..errors import DiskgenError
-from ..iso import reader
-from ..iso.contents import FACTS
-from ..iso.medium import PRODUCT_IMAGE, ROOM
+from ..iso.assembly.contents import FACTS
+from ..iso.assembly.medium import PRODUCT_IMAGE, ROOM
+from ..iso.reading import reader
 from ..kickstart import language
 from ..reference import split_origin
 from ..tree import Directory, File, read

@@ -16,7 +16,7 @@ from ..arch import MACHINES
 from ..decision import setup
 from ..errors import DiskgenError, HostError, UsageError
 from ..events import Emit, Event
-from ..iso import mediacheck
+from ..iso.mastering import mediacheck
 from ..kickstart import links, recipe
 from ..kickstart.links import Booted
 from ..kickstart.recipe import Recipe

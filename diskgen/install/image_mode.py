@@ -26,7 +26,7 @@ from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError, end_of
 from ..events import Emit, notice, step
 from ..image.store import Store
-from ..iso.own import MAKERS
+from ..iso.runtimes.own import MAKERS
 from ..kickstart.recipe import Recipe
 from ..layout import Filesystem, Partition, Role
 from ..reference import parse

@@ -19,7 +19,7 @@ from ..budgets import CONFIG_BYTES as NOTED_BYTES
 from ..decision.system import System, of_excerpt
 from ..documents import load_object
 from ..errors import HostError, ToolError, UsageError
-from ..iso.contents import NOTED
+from ..iso.assembly.contents import NOTED
 from ..kickstart import language
 from ..reference import SIGNED
 from ..run import run

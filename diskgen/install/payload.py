@@ -16,7 +16,7 @@ from ..events import Emit, step
 from ..image import fetch
 from ..image import policy as policies
 from ..image.complaints import Unreachable
-from ..iso.access import AUTHFILE
+from ..iso.access.access import AUTHFILE
 from ..kickstart.recipe import ImageSource
 from ..ostree import facts
 from ..reference import ImageRef, parse

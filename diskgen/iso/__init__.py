@@ -1,1 +1,1 @@
-"""ISO 9660 media: the tree, what makes it start, and the checksum of the medium."""
+"""Installation media, made and read: a room for each thing that one is made of."""

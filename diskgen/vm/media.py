@@ -7,7 +7,7 @@ from typing import Final
 
 from ..arch import MACHINES
 from ..errors import SourceError
-from ..iso import reader
+from ..iso.reading import reader
 from ..tree import File, read
 
 _MARK: Final = b"CD001"

@@ -1,0 +1,1 @@
+"""How a machine that installs reaches registries, and whom it trusts there."""

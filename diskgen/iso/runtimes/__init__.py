@@ -1,0 +1,1 @@
+"""What runs an installer: its root from a container image, found, changed, packed."""
