@@ -22,7 +22,7 @@ import cross_image  # noqa: E402
 import debian_image  # noqa: E402
 from derive import derive  # noqa: E402
 
-from tests.oci import EPOCH, LABELS, Layer, Layout, TarBuilder  # noqa: E402
+from tests.fixtures.oci import EPOCH, LABELS, Layer, Layout, TarBuilder  # noqa: E402
 
 # (megabytes, files); the last one is the layer that changes
 LAYERS = ((520, 14_000), (380, 10_000), (200, 6_000), (60, 2_000))

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "vm-tests")]
 import debian_image  # noqa: E402
 import oracle  # noqa: E402
 
-from tests.oci import Layout  # noqa: E402
+from tests.fixtures.oci import Layout  # noqa: E402
 
 SIZE = "6G"
 

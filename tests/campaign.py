@@ -21,15 +21,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import faults, vendor_iso, warm
-from .faults import Fault, Library
-from .hostile_inputs import Inputs
-from .oci import bootable
-from .program import NOBODY, ROOT, Program, fingerprint, installed
-from .registry import registry
-from .remaster import payload
-from .verdicts import GOOD, Outcome, Tally, state
-from .warm import Attack
+from .fixtures import faults, vendor_iso, warm
+from .fixtures.faults import Fault, Library
+from .fixtures.hostile_inputs import Inputs
+from .fixtures.oci import bootable
+from .fixtures.program import NOBODY, ROOT, Program, fingerprint, installed
+from .fixtures.registry import registry
+from .fixtures.remaster import payload
+from .fixtures.warm import Attack
+from .oracles.verdicts import GOOD, Outcome, Tally, state
 
 _OLD = b"what was there before"
 _STARTED = 0.04  # of all runs are really started

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .program import Program, installed
-from .registry import Registry, registry
+from .fixtures.program import Program, installed
+from .fixtures.registry import Registry, registry
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["diskgen"]):
-    from .parsers import PARSERS
+    from .fixtures.parsers import PARSERS
 
 
 def main() -> None:

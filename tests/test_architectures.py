@@ -16,10 +16,10 @@ from diskgen.bootloader.choose import LOADERS
 from diskgen.vm import accel
 from diskgen.vm.qemu import BOARDS
 
-from .bootmap import load
-from .initramfs import toy_initramfs
-from .oci import KERNEL, TarBuilder, bootable, mainframe_kernel
-from .program import Program
+from .fixtures.initramfs import toy_initramfs
+from .fixtures.oci import KERNEL, TarBuilder, bootable, mainframe_kernel
+from .fixtures.program import Program
+from .oracles.bootmap import load
 
 SUPPORTED = [machine.name for machine in MACHINES.values() if machine.supported]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from . import big_image
-from .program import Program
+from .fixtures import big_image
+from .fixtures.program import Program
 
 _GB = 10**9
 

@@ -23,9 +23,9 @@ from diskgen.place import PLACES
 from diskgen.reference import parse
 from diskgen.units import GIB, MIB
 
-from . import golden
-from .oci import KERNEL, Layout, TarBuilder, bootable, bootable_tar
-from .program import NOBODY, Program, fingerprint
+from .fixtures.oci import KERNEL, Layout, TarBuilder, bootable, bootable_tar
+from .fixtures.program import NOBODY, Program, fingerprint
+from .oracles import golden
 
 
 def refusal(program: Program, status: int, *words: str | Path, **env: str) -> str:

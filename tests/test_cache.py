@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from . import installers
-from .oci import TarBuilder, bootable, bootable_tar
-from .program import Program, fingerprint
-from .registry import Registry
+from .fixtures import installers
+from .fixtures.oci import TarBuilder, bootable, bootable_tar
+from .fixtures.program import Program, fingerprint
+from .fixtures.registry import Registry
 
 PLAIN = "--tls-verify=false"
 _BIG = 3_000_000

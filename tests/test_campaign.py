@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from . import warm
-from .program import ROOT, Program
-from .verdicts import BEFORE, GOOD, OTHER, RSS_LIMIT, RULES, Outcome, Tally, state
+from .fixtures import warm
+from .fixtures.program import ROOT, Program
+from .oracles.verdicts import BEFORE, GOOD, OTHER, RSS_LIMIT, RULES, Outcome, Tally, state
 
 PLANTED = {
     "it hangs": Outcome(status=-9, hung=True),

@@ -26,8 +26,8 @@ from diskgen.reference import parse
 from diskgen.tree import Directory, regular
 from diskgen.units import MIB
 
-from .oci import bootable
-from .program import ROOT
+from .fixtures.oci import bootable
+from .fixtures.program import ROOT
 
 DIES = "#!/bin/sh\nkill -TERM $$\n"
 

@@ -14,9 +14,9 @@ import pytest
 from diskgen.errors import SourceError, VerifyError
 from diskgen.formats import qcow2_reader
 
-from .oci import bootable
-from .program import ROOT, Program
-from .registry import Registry
+from .fixtures.oci import bootable
+from .fixtures.program import ROOT, Program
+from .fixtures.registry import Registry
 
 
 def test_inspect_looks_at_images_and_disks(

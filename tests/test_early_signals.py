@@ -8,7 +8,7 @@ import sys
 
 from diskgen import __main__, errors
 
-from .program import ROOT
+from .fixtures.program import ROOT
 
 # Forks a start of ours for each n-th event of an import, which gets a signal at just that moment.
 SWEEP = """

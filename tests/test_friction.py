@@ -12,8 +12,8 @@ from diskgen.errors import SourceError
 from diskgen.image.manifest import parse_any
 from diskgen.layout import GRAIN, Content, least_size, make_layout
 
-from .oci import Layout, TarBuilder, bootable, bootable_tar
-from .program import Program
+from .fixtures.oci import Layout, TarBuilder, bootable, bootable_tar
+from .fixtures.program import Program
 
 
 @pytest.mark.parametrize("size", ["10", "1000", "100M", "30G"])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .oci import Layout, TarBuilder, bootable, bootable_tar
-from .program import Program
+from .fixtures.oci import Layout, TarBuilder, bootable, bootable_tar
+from .fixtures.program import Program
 
 _INSTALL = "usr/lib/bootc/install/50-x.toml"
 _DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -17,9 +17,9 @@ from diskgen.errors import HostError
 from diskgen.image.layers import _sweep
 from diskgen.image.store import Store
 
-from .oci import bootable
-from .program import Program
-from .registry import Registry
+from .fixtures.oci import bootable
+from .fixtures.program import Program
+from .fixtures.registry import Registry
 
 
 def scratches(diskgen: Program) -> list[Path]:

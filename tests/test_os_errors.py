@@ -11,9 +11,9 @@ import pytest
 from diskgen.errors import HostError
 from diskgen.workspace import writing
 
-from .faults import Library
-from .oci import bootable
-from .program import Program, as_nobody
+from .fixtures.faults import Library
+from .fixtures.oci import bootable
+from .fixtures.program import Program, as_nobody
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENOSPC, errno.ESTALE])

@@ -13,8 +13,8 @@ from diskgen.arch import MACHINES
 from diskgen.errors import SourceError
 from diskgen.image.manifest import parse_any, parse_config
 
-from .parsers import PARSERS, trials
-from .program import ROOT
+from .fixtures.parsers import PARSERS, trials
+from .fixtures.program import ROOT
 
 COUNT = 150
 

@@ -12,9 +12,9 @@ import pytest
 from diskgen import runlog
 from diskgen.cli import build_parser
 
-from .oci import bootable
-from .program import Program
-from .registry import Registry
+from .fixtures.oci import bootable
+from .fixtures.program import Program
+from .fixtures.registry import Registry
 
 PLAIN = "--tls-verify=false"
 HASH = "$6$salt1234$Zl9wqp0aXbYcVdWeUfTgShRiQjPkOlNmMnLoKpJqIrHsGtFuEvDwCxByAz"

@@ -19,10 +19,10 @@ from diskgen import inspection, plan, ui
 from diskgen.errors import DiskgenError
 from diskgen.place import PLACES
 
-from . import installers
-from .oci import TarBuilder, bootable
-from .program import Program
-from .schemas import NAMES, check, objects, schema
+from .fixtures import installers
+from .fixtures.oci import TarBuilder, bootable
+from .fixtures.program import Program
+from .oracles.schemas import NAMES, check, objects, schema
 
 ITEM = "additionalProperties"
 TARGET = ("--target-imgref", "quay.io/tiny/os:1")

@@ -15,11 +15,11 @@ from diskgen.reference import parse
 from diskgen.terminal import visible
 from diskgen.workspace import Workspace
 
-from . import installers
-from .oci import bootable
-from .program import Program
-from .registry import Registry
-from .test_iso_refused import by
+from .fixtures import installers
+from .fixtures.oci import bootable
+from .fixtures.program import Program
+from .fixtures.registry import Registry
+from .iso.assembly.test_iso_refused import by
 
 HASH = "$6$salt$" + "a" * 86
 DIGEST = "sha256:" + "0" * 64

@@ -17,8 +17,8 @@ from diskgen.ostree import firstboot
 from diskgen.reference import parse
 from diskgen.tree import Directory, regular
 
-from .oci import Layout, TarBuilder, bootable, bootable_tar
-from .program import Program, fingerprint
+from .fixtures.oci import Layout, TarBuilder, bootable, bootable_tar
+from .fixtures.program import Program, fingerprint
 
 GUID = "00000000-0000-4000-a000-000000000001"
 ROOT = "910678ff-f77e-4a7d-8d53-86f2ac47a823"

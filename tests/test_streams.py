@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .oci import bootable
-from .program import Program
+from .fixtures.oci import bootable
+from .fixtures.program import Program
 
 FULL_OUT, FULL_ERR, NO_OUT, NO_ERR = ">/dev/full", "2>/dev/full", ">&-", "2>&-"
 

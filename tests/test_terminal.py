@@ -18,7 +18,7 @@ from diskgen.errors import PreflightError, Problem, SourceError, ToolError, Veri
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted
 from diskgen.ui import describe, renderer
 
-from .hostile import (
+from .fixtures.hostile import (
     EVIL,
     EVIL_NAME,
     check_harmless,
@@ -27,8 +27,8 @@ from .hostile import (
     gpt_disk,
     harmful,
 )
-from .oci import Layout, TarBuilder, bootable, bootable_tar
-from .program import Program
+from .fixtures.oci import Layout, TarBuilder, bootable, bootable_tar
+from .fixtures.program import Program
 
 Commands = list[tuple[str | Path, ...]]
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=30)

@@ -18,7 +18,7 @@ from diskgen.install.target import run_script
 from diskgen.kickstart.recipe import Script
 from diskgen.run import PIPE, own_module, run, running
 
-from .oci import TarBuilder
+from .fixtures.oci import TarBuilder
 
 # It goes round in circles, and cannot be asked to end.
 _STUCK = "import signal; signal.signal(15, signal.SIG_IGN)\nwhile True: pass"

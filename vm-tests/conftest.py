@@ -10,8 +10,8 @@ from pathlib import Path
 import debian_image
 import pytest
 
-from tests.program import Program, installed
-from tests.registry import Registry, registry
+from tests.fixtures.program import Program, installed
+from tests.fixtures.registry import Registry, registry
 
 DISK_SIZE = 12 * 1024**3  # of what is installed on
 GUEST_HOST = "10.0.2.2"  # what QEMU's user network calls the machine outside

@@ -16,7 +16,7 @@ import debian_image
 import initramfs
 from bootstrap import SOURCES, bootstrap, cached
 
-from tests.oci import EPOCH
+from tests.fixtures.oci import EPOCH
 
 PACKAGES = (
     "base-files base-passwd bash dash coreutils findutils grep sed gawk gzip tar hostname"

@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from bootstrap import SOURCES, bootstrap, cached  # noqa: E402
 
-from tests.oci import EPOCH, LABELS, Layout, TarBuilder  # noqa: E402
+from tests.fixtures.oci import EPOCH, LABELS, Layout, TarBuilder  # noqa: E402
 
 PACKAGES = (
     "linux-image-cloud-amd64 systemd systemd-sysv systemd-resolved udev dbus dracut ostree"

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from guest import Guest, GuestError, guest
 
-from tests.program import ROOT, Program, installed
-from tests.registry import registry
+from tests.fixtures.program import ROOT, Program, installed
+from tests.fixtures.registry import registry
 
 DISK = ROOT / "build/demo.qcow2"
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?!]*[A-Za-z]|.)")

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.oci import CREATED, Layout
+from tests.fixtures.oci import CREATED, Layout
 
 
 def derive(base: Path, place: Path, *tars: bytes, arch: str | None = None) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bootstrap import SOURCES, bootstrap, cached
 
-from tests.oci import EPOCH, Layout
+from tests.fixtures.oci import EPOCH, Layout
 
 _README = Path(__file__).resolve().parent.parent / "README.md"
 _BLOCK = re.compile(

@@ -17,7 +17,7 @@ from pathlib import Path
 from bootstrap import SOURCES, bootstrap, cached
 from debian_image import HERE, dpkg_options, hashed, kernel_release
 
-from tests.oci import TarBuilder
+from tests.fixtures.oci import TarBuilder
 
 # curl and iproute2 are what livenet takes, the rest of the second line what unpacks overlays.
 PACKAGES = (

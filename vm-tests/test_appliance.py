@@ -19,8 +19,8 @@ import pytest
 from derive import derive
 from guest import boot
 
-from tests.oci import TarBuilder, bootable
-from tests.program import Program
+from tests.fixtures.oci import TarBuilder, bootable
+from tests.fixtures.program import Program
 
 pytestmark = pytest.mark.vm
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import debian_image
 import pytest
 
-from tests.program import Program, fingerprint
-from tests.registry import Registry
+from tests.fixtures.program import Program, fingerprint
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

@@ -21,10 +21,10 @@ from diskgen.arch import MACHINES
 from diskgen.bootloader import zipl
 from diskgen.disk import gpt
 from diskgen.disk.ext4.reader import locate
-from tests import bootmap
-from tests.oci import blobs
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.oci import blobs
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
+from tests.oracles import bootmap
 
 pytestmark = pytest.mark.vm
 

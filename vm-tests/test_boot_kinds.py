@@ -15,9 +15,9 @@ from debian_image import COMPOSEFS, SELINUX
 from derive import derive
 from guest import boot
 
-from tests.oci import TarBuilder, blobs
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.oci import TarBuilder, blobs
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

@@ -12,9 +12,9 @@ import pytest
 from conftest import GUEST_HOST
 from guest import boot, guest
 
-from tests.oci import blobs
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.oci import blobs
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

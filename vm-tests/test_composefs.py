@@ -10,8 +10,8 @@ import pytest
 import sid
 
 from diskgen.ostree import composefs
-from tests.composefs_trees import dump, tree
-from tests.test_composefs import SEEDS
+from tests.fixtures.composefs_trees import dump, tree
+from tests.ostree.test_composefs import SEEDS
 
 pytestmark = pytest.mark.root
 

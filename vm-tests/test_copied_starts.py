@@ -9,8 +9,8 @@ import pytest
 import runtime_image
 from terminal import Terminal, installing
 
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = [pytest.mark.vm, pytest.mark.extended]
 

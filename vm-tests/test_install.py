@@ -17,8 +17,8 @@ from conftest import GUEST_HOST
 from guest import boot, guest
 from terminal import answer, answer_people, installing
 
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

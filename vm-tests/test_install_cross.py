@@ -17,8 +17,8 @@ from guest import boot
 from terminal import answer, installing
 
 from diskgen.arch import MACHINES
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

@@ -26,7 +26,7 @@ from diskgen.iso.menus.menu import Choices
 from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, regular
 from diskgen.vm import firmware
-from tests.oci import EPOCH
+from tests.fixtures.oci import EPOCH
 
 pytestmark = pytest.mark.vm
 

@@ -27,7 +27,7 @@ from diskgen.ostree.layertree import layer_tree
 from diskgen.ostree.merge import merge
 from diskgen.ostree.objects import ObjectSet
 from diskgen.tree import Directory, File
-from tests.program import Program
+from tests.fixtures.program import Program
 
 pytestmark = pytest.mark.root
 

@@ -17,9 +17,9 @@ from derive import derive
 from guest import boot
 from terminal import Terminal, answer, installing
 
-from tests.oci import TarBuilder
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.oci import TarBuilder
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

@@ -16,7 +16,7 @@ import pytest
 from debian_image import PLAIN, SELINUX, Recipe
 from derive import derive
 
-from tests.program import Program
+from tests.fixtures.program import Program
 
 pytestmark = pytest.mark.root
 

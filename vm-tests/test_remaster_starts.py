@@ -22,9 +22,9 @@ from diskgen import run
 from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory
 from diskgen.vm import firmware
-from tests import vendor_iso
-from tests.oci import EPOCH
-from tests.remaster import Maker
+from tests.fixtures import vendor_iso
+from tests.fixtures.oci import EPOCH
+from tests.fixtures.remaster import Maker
 
 pytestmark = pytest.mark.vm
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import sid
 
-from tests.oci import TarBuilder, bootable
-from tests.program import Program
-from tests.registry import Registry
+from tests.fixtures.oci import TarBuilder, bootable
+from tests.fixtures.program import Program
+from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
 

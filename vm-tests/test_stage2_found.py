@@ -22,9 +22,9 @@ from test_remaster_starts import el9, grub, lorax
 
 from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, regular
-from tests import installers, remaster, vendor_iso
-from tests.oci import EPOCH, Layout, TarBuilder
-from tests.program import Program
+from tests.fixtures import installers, remaster, vendor_iso
+from tests.fixtures.oci import EPOCH, Layout, TarBuilder
+from tests.fixtures.program import Program
 
 pytestmark = pytest.mark.vm
 

@@ -1,0 +1,205 @@
+"""What is on an installer's medium: menus, overlays, mainframe files."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import re
+import struct
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from diskgen.arch import MACHINES
+from diskgen.errors import SourceError, UsageError
+from diskgen.iso.assembly import medium
+from diskgen.iso.mastering import mainframe
+from diskgen.iso.menus import menu
+from diskgen.iso.menus.menu import Choices, Entry, Submenu
+from diskgen.iso.runtimes import overlay
+from diskgen.tree import Directory, File, read, regular, symlink
+
+from ...fixtures.oci import mainframe_kernel
+
+CHOICES = Choices(
+    product="Tiny Linux 42 (Testing)",
+    label="Tiny-42_x86.64",
+    unattended=(("image", "/dev/vda"), ("package", "/dev/vda")),
+    kargs=("console=ttyS0,115200",),
+)
+
+
+def made(choices: Choices = CHOICES, *, bios: bool = True) -> menu.Menu:
+    return menu.make(choices, kernel="/images/pxeboot/vmlinuz", initrd="/images/pxeboot/initrd.img",
+                     bios=bios)  # fmt: skip
+
+
+@pytest.mark.parametrize("bios", [True, False])
+def test_grub_can_parse_the_menu(bios: bool, tmp_path: Path) -> None:
+    path = tmp_path / "grub.cfg"
+    path.write_text(menu.to_grub(replace(made(bios=bios), serial=bios)))
+    subprocess.run(["grub-script-check", path], check=True)
+
+
+def test_the_menu_erases_nothing_by_itself() -> None:
+    found = made()
+    first = found.entries[0]
+    assert isinstance(first, Entry)
+    assert "image mode (recommended)" in first.title
+    assert found.timeout >= 30
+    for item in found.entries:
+        if isinstance(item, Entry):
+            assert not any(word.startswith("inst.ks=") for word in item.arguments)
+    (erasing,) = (item for item in found.entries
+                  if isinstance(item, Submenu) and "Unattended" in item.title)  # fmt: skip
+    assert erasing.title == "Unattended - ERASES /dev/vda"
+    for entry in erasing.entries:
+        assert "ERASE /dev/vda" in entry.title
+        assert any(word.startswith("inst.ks=hd:LABEL=Tiny-42_x86.64:/diskgen/unattended-")
+                   for word in entry.arguments)  # fmt: skip
+
+
+def test_every_entry_finds_the_medium() -> None:
+    entries = [e for item in made().entries
+               for e in (item.entries if isinstance(item, Submenu) else (item,))]  # fmt: skip
+    assert len(entries) == 10
+    for entry in entries:
+        if entry.command is None:
+            assert entry.arguments[0] == "inst.stage2=hd:LABEL=Tiny-42_x86.64"
+            assert entry.arguments[-1] == "console=ttyS0,115200"
+
+
+def test_one_mode_alone_asks_nothing() -> None:
+    text = menu.to_grub(made(replace(CHOICES, packages=False, unattended=())))
+    assert "diskgen.mode=ask" not in text
+    assert "traditional" not in text
+    assert "Unattended" not in text
+    with pytest.raises(UsageError):
+        made(replace(CHOICES, packages=False, image=False))
+
+
+def test_the_network_is_mentioned() -> None:
+    title = "traditional, package by package"
+    assert f"{title} (needs the network)" in menu.to_grub(made())
+    offline = menu.to_grub(made(replace(CHOICES, packages_need_network=False)))
+    assert f"{title}'" in offline
+
+
+@pytest.mark.parametrize("product", ["it's", "a{b", 'say "x"', "a\nb", "$x"])
+def test_titles_that_grub_would_misread(product: str) -> None:
+    with pytest.raises(UsageError, match="cannot stand in a boot menu"):
+        made(replace(CHOICES, product=product))
+
+
+def test_labels_are_escaped_as_udev_does(tmp_path: Path) -> None:
+    """The kernel argument names the link that udev makes: blkid tells."""
+    image = tmp_path / "ext4"
+    label = "A b+C&D'ü"
+    subprocess.run(["mke2fs", "-q", "-L", label, image, "2M"], check=True)
+    said = subprocess.run(["blkid", "-p", "-o", "udev", image], check=True, capture_output=True,
+                          text=True).stdout  # fmt: skip
+    assert f"ID_FS_LABEL_ENC={menu.escape_device(label)}" in said.splitlines()
+
+
+def tree() -> Directory:
+    root = Directory()
+    root.add("usr/share/anaconda/interactive-defaults.ks", regular(b"%pre\n%end\n"))
+    root.add("usr/bin/tool", regular(b"#!/bin/sh\n", mode=0o755))
+    root.add("etc/link", symlink("../usr/bin/tool"))
+    root.add(".buildstamp", regular(b"[Main]\n"))
+    return root
+
+
+def test_cpio_unpacks_the_overlay(tmp_path: Path) -> None:
+    packed = overlay.compressed(tree(), 1_790_000_000)
+    assert packed == overlay.compressed(tree(), 1_790_000_000)
+    data = lzma.decompress(packed)
+    assert len(data) % 512 == 0
+    subprocess.run(["cpio", "-idm", "--no-absolute-filenames"], input=data, cwd=tmp_path,
+                   check=True, capture_output=True)  # fmt: skip
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert found == {path.decode() for path, _ in tree().walk()}
+    assert (tmp_path / "usr/bin/tool").read_bytes() == b"#!/bin/sh\n"
+    assert os.access(tmp_path / "usr/bin/tool", os.X_OK)
+    assert (tmp_path / "etc/link").readlink() == Path("../usr/bin/tool")
+    assert (tmp_path / ".buildstamp").stat().st_mtime == 1_790_000_000
+
+
+def test_an_overlay_holds_no_devices() -> None:
+    root = Directory()
+    root.add("dev/null", File(mode=0o020666, rdev=(1, 3)))
+    with pytest.raises(SourceError, match="'dev/null' cannot be in an overlay"):
+        overlay.archive(root, 0)
+
+
+def loadable(room: int = 4096) -> bytes:
+    kernel = bytearray(mainframe_kernel(room=room))
+    kernel[8:24] = bytes.fromhex("02000018600000500200006860000050")
+    return bytes(kernel)
+
+
+def test_the_mainframe_image() -> None:
+    initrd = b"initrd" * 1000
+    kernel = loadable()
+    image = mainframe.boot_image(kernel, initrd, "ro diskgen.mode=ask")
+    at, size = struct.unpack_from(">QQ", image, 66568)
+    assert at == -(-len(kernel) // 4096) * 4096
+    assert image[at : at + size] == initrd
+    assert image[66688 : 66688 + 4096] == b"ro diskgen.mode=ask\n".ljust(4096, b"\0")
+    assert image[:66568] == kernel[:66568]
+    assert image[66688 + 4096 : len(kernel)] == kernel[66688 + 4096 :]
+    assert mainframe.addresses(5) == struct.pack(">4I", 0, 0x02000000, 0, 5)
+
+
+def test_what_is_no_mainframe_kernel() -> None:
+    with pytest.raises(SourceError, match="no bootable image for s390x"):
+        mainframe.boot_image(mainframe_kernel(), b"", "x")
+    with pytest.raises(SourceError, match="no bootable image for s390x"):
+        mainframe.boot_image(loadable()[:5000], b"", "x")
+    with pytest.raises(UsageError, match="'101' bytes, the kernel takes '99'"):
+        mainframe.boot_image(loadable(100), b"", "x" * 100)
+
+
+def test_files_for_the_service_element() -> None:
+    text = mainframe.instructions("Tiny Linux", "images/image.prm")
+    assert text.splitlines() == [
+        "* Tiny Linux", "images/kernel.img 0x00000000", "images/initrd.img 0x02000000",
+        "images/image.prm 0x00010480", "images/initrd.addrsize 0x00010408",
+    ]  # fmt: skip
+    words = [f"rd.znet=qeth,0.0.{number:04},0.0.0001" for number in range(9)]
+    card = mainframe.parameters(" ".join(words))
+    assert all(len(line) < 80 for line in card.splitlines())
+    assert card.split() == words
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_mainframes_menu(own: bool) -> None:
+    """A service element lists .ins files; what erases says so, and is not what starts by itself."""
+    empty = regular(b"runtime")
+    choices = replace(CHOICES, unattended=(("image", "vda"),))
+    root, boot = medium.tree(
+        medium.Parts(
+            machine=MACHINES["s390x"], choices=choices, product="Tiny", version="1", timestamp=1,
+            kernel=regular(bytes(loadable())), initrd=regular(b"initrd"), stage2=empty, own=own,
+        ),
+        None,
+    )  # fmt: skip
+    assert [image.path for image in boot] == ["images/cdboot.img"]
+    texts = {
+        name: read(node.content).decode()
+        for name in ("generic", "image", "package", "unattended-image")
+        if (node := root.get_file(f"{name}.ins")) and node.content
+    }
+    assert texts["unattended-image"].startswith("* ERASE vda and install in image mode")
+    for name, text in texts.items():
+        place = re.findall(r"^(images/\S+\.prm) 0x00010480$", text, re.MULTILINE)[0]
+        file = root.get_file(place)
+        assert file is not None
+        assert file.content is not None
+        line = read(file.content).decode()
+        assert max(map(len, line.splitlines())) <= 80
+        assert ("inst.ks=" in line) == (name == "unattended-image")
+        # Ours frees no devices by itself.
+        assert ("cio_ignore" in line) == (not own)
