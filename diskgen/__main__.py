@@ -63,7 +63,7 @@ def _main() -> int:
     # Trees of files hold no cycles: looking for some takes a tenth of a build, and finds none.
     gc.disable()
     try:
-        from .cli import build_parser
+        from .cli.parser import build_parser
 
         return _run(build_parser().parse_args())
     except (KeyboardInterrupt, Interrupted):
@@ -85,7 +85,7 @@ def _main() -> int:
 
 def _run(args: argparse.Namespace) -> int:
     """Carry out a command; whatever asks us to stop meanwhile becomes Interrupted."""
-    from .commands import HANDLERS
+    from .cli.handlers import HANDLERS
     from .interrupt import interruptible
 
     if args.command != "completion":  # which a shell may ask for whenever it starts
@@ -166,10 +166,11 @@ def _unexpected(error: Exception) -> int:
 def _failed(error: DiskgenError) -> int:
     """Say what went wrong in the way that was asked for; return the exit status."""
     from . import runlog
+    from .cli.hints import flag_of
     from .errors import ToolError
     from .ui import describe, error_json, wants_color
 
-    text = describe(error, color=False)
+    text = describe(error, color=False, flag_of=flag_of)
     _ended(error.exit_status, text)
     log = runlog.path()
     if _wants_json(sys.argv):
@@ -177,7 +178,7 @@ def _failed(error: DiskgenError) -> int:
 
         _tell(json.dumps({**error_json(error), "log": str(log) if log else None}))
     else:
-        _tell(describe(error, color=wants_color(sys.stderr)))
+        _tell(describe(error, color=wants_color(sys.stderr), flag_of=flag_of))
         if isinstance(error, ToolError) and log is not None:
             _say(f"  log: '{log}' has what was run; --verbose shows it")
     return error.exit_status

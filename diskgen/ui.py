@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -63,8 +63,16 @@ def as_json(event: Event) -> dict[str, Any]:
             return {"event": "notice", "level": event.level, "message": event.message}
 
 
-def describe(error: DiskgenError, *, color: bool = False) -> str:
-    """Return an error as lines for a person: what is wrong, then what to do."""
+def describe(
+    error: DiskgenError,
+    *,
+    color: bool = False,
+    flag_of: Callable[[str], str | None] = "--{}".format,
+) -> str:
+    """Return an error as lines for a person: what is wrong, then what to do.
+
+    ``flag_of`` gives what is typed for a setting, None for one that cannot be given.
+    """
     red, bold, reset = ("\033[31m", "\033[1m", "\033[0m") if color else ("", "", "")
     lines = []
     reasons: list[tuple[list[str], str | None, str | None]]
@@ -75,7 +83,7 @@ def describe(error: DiskgenError, *, color: bool = False) -> str:
     for (message, *more), hint, setting in reasons:
         lines.append(f"{bold}{red}error:{reset} {visible(message)}")
         lines += [f"    {visible(line)}" for line in more]
-        flag = f"--{setting}" if setting else None
+        flag = flag_of(setting) if setting else None
         if hint and flag and flag not in hint:
             lines.append(f"  hint: {visible(hint)} (see {flag})")
         elif hint:

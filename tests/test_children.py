@@ -174,7 +174,7 @@ from diskgen import __main__
 from diskgen.errors import HostError
 def broken():
     raise BrokenPipeError(32, "Broken pipe")
-sys.modules["diskgen.cli"] = type("cli", (), {"build_parser": staticmethod(broken)})
+sys.modules["diskgen.cli.parser"] = type("parser", (), {"build_parser": staticmethod(broken)})
 sys.exit(__main__.main())
 """
     reading, writing = os.pipe()

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from diskgen import cli
+from diskgen.cli.parser import build_parser
+from diskgen.cli.request import iso_request_of, request_of
+from diskgen.cli.values import default_cache
 from diskgen.config import IsoRequest, User
 from diskgen.errors import UsageError
 from diskgen.place import PLACES
@@ -36,7 +38,7 @@ def diskgen(*argv: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_option_is_in_the_man_page() -> None:
     page = (ROOT / "docs/diskgen.1").read_text().replace("\\-", "-")
-    options = {o for p in parsers(cli.build_parser()) for a in p._actions for o in a.option_strings}
+    options = {o for p in parsers(build_parser()) for a in p._actions for o in a.option_strings}
     assert len(options) > 20
     missing = {o for o in options if not re.search(rf"(?<![\w-]){re.escape(o)}(?![\w-])", page)}
     assert not missing
@@ -44,7 +46,7 @@ def test_every_option_is_in_the_man_page() -> None:
 
 def test_every_option_of_the_man_page_exists() -> None:
     page = (ROOT / "docs/diskgen.1").read_text().replace("\\-", "-")
-    options = {o for p in parsers(cli.build_parser()) for a in p._actions for o in a.option_strings}
+    options = {o for p in parsers(build_parser()) for a in p._actions for o in a.option_strings}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) <= options
 
 
@@ -60,29 +62,29 @@ def test_man_page_is_well_formed() -> None:
 
 
 def test_every_option_explains_itself() -> None:
-    for parser in parsers(cli.build_parser()):
+    for parser in parsers(build_parser()):
         for action in parser._actions:
             assert action.help or isinstance(action, argparse._SubParsersAction), action
 
 
 def test_every_format_is_a_command() -> None:
     for name in PLACES:
-        args = cli.build_parser().parse_args([name, "quay.io/a/os:1", "--arch", "amd64"])
-        request = cli.request_of(args)
+        args = build_parser().parse_args([name, "quay.io/a/os:1", "--arch", "amd64"])
+        request = request_of(args)
         assert request.format == name
         assert request.output == Path(f"os.{PLACES[name].suffix}")
         assert request.arch == "x86_64"
 
 
 def test_flags_reach_the_request() -> None:
-    args = cli.build_parser().parse_args(
+    args = build_parser().parse_args(
         (
             f"qcow2 docker://r.example:5000/a/os@sha256:{'0' * 64} -o x.img --force"
             " --disk-size 20G --karg a --karg b=1 --karg-delete quiet --tls-verify=false"
             " --target-imgref r.example/a/os:1 --compression zlib --no-console --arch x86_64"
         ).split()
     )
-    request = cli.request_of(args)
+    request = request_of(args)
     assert request.source.digest == "sha256:" + "0" * 64
     assert request.tracked.origin == "ostree-unverified-registry:r.example/a/os:1"
     assert request.disk_size == 20 * GIB
@@ -104,15 +106,15 @@ def test_flags_reach_the_request() -> None:
     ],
 )
 def test_bad_values_name_the_flag(argv: list[str], message: str, setting: str) -> None:
-    args = cli.build_parser().parse_args(["qcow2", "quay.io/a/os:1", *argv])
+    args = build_parser().parse_args(["qcow2", "quay.io/a/os:1", *argv])
     with pytest.raises(UsageError) as caught:
-        cli.request_of(args)
+        request_of(args)
     assert message in caught.value.message
     assert caught.value.setting == setting
 
 
 def iso_request(*argv: str) -> IsoRequest:
-    return cli.iso_request_of(cli.build_parser().parse_args(["iso", "quay.io/a/os:1", *argv]))
+    return iso_request_of(build_parser().parse_args(["iso", "quay.io/a/os:1", *argv]))
 
 
 def test_accounts_and_networks_of_a_medium(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_an_error_can_be_json() -> None:
 def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
     """All but those of the output, which it has none of."""
     found = {parser.prog.removeprefix("diskgen "): parser
-             for parser in parsers(cli.build_parser())}  # fmt: skip
+             for parser in parsers(build_parser())}  # fmt: skip
     options = {}
     for prog in (name, f"plan {name}"):
         (parser,) = (p for key, p in found.items() if key.endswith(prog) and
@@ -210,6 +212,6 @@ def test_completion(shell: str) -> None:
 def test_default_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISKGEN_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert cli.default_cache() == Path("/x/diskgen")
+    assert default_cache() == Path("/x/diskgen")
     monkeypatch.setenv("DISKGEN_CACHE", "/y")
-    assert cli.default_cache() == Path("/y")
+    assert default_cache() == Path("/y")

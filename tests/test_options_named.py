@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import diskgen
-from diskgen import cli
+from diskgen.cli.command import COMMANDS
+from diskgen.cli.table import options_of
 from diskgen.image import complaints
 from diskgen.place import PLACES
 
@@ -24,19 +24,20 @@ ALL = BUILDS | {"inspect"}  # whatever reads an image
 # Where not all of ALL come to, by the longest name that fits: MODULE or MODULE.FUNCTION.
 WHERE = {
     "arch": ALL | BOOT | {"doctor"},
+    "blueprint.keys._NO_LAYOUT": DISKS,
+    "blueprint.keys.KEYS": MEDIA,
     "bootloader": DISKS,  # of media they are only looked for
     "build": DISKS,
     "disk_writer": DISKS,
     "build_iso": MEDIA,
     "medium_sources": MEDIA,
     "medium_writer": MEDIA,
-    "cli.iso_request_of": MEDIA,
-    "cli.request_of": DISKS,
-    "cli._installer": MEDIA,
-    "cli._key": MEDIA,
-    "cli._users": MEDIA,
-    "booting": BOOT,
-    "commands._write_kickstart": MEDIA,
+    "cli.booting": BOOT,
+    "cli.planning": MEDIA,
+    "cli.request.iso_request_of": MEDIA,
+    "cli.request.request_of": DISKS,
+    "cli.request._installer": MEDIA,
+    "cli.users": MEDIA,
     "config._check_karg": DISKS,
     "config._check_seed": BUILDS,
     "config.Request": DISKS,
@@ -68,7 +69,8 @@ WHERE = {
 # Written for programs, not for people; and what a machine that installs says.
 WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstarts.kickstart",
            "iso.kickstarts.merging", "iso.kickstarts.partitions", "iso.kickstarts.values",
-           "iso.menus.menu", "iso.menus.netboot", "kickstart", "cli.")  # fmt: skip
+           "iso.menus.menu", "iso.menus.netboot", "kickstart", "cli.table",
+           "cli.parser")  # fmt: skip
 # Options of other programs and of kickstarts that our words name; ours of `diskgen plan` alone.
 FOREIGN = {
     "__main__._failed": {"verbose"},
@@ -98,15 +100,7 @@ class Named:
 
 def options() -> dict[str, set[str]]:
     """Return the options of each command, without their dashes."""
-    (commands,) = [
-        action
-        for action in cli.build_parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
-    ]
-    return {
-        name: {word.removeprefix("--") for word in command._option_string_actions}
-        for name, command in commands.choices.items()
-    }
+    return {command.name: {row.name for row in options_of(command.name)} for command in COMMANDS}
 
 
 def named() -> Iterator[Named]:

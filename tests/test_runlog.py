@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diskgen import runlog
-from diskgen.cli import build_parser
+from diskgen.cli.parser import build_parser
 
 from .fixtures.oci import bootable
 from .fixtures.program import Program

@@ -6,15 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from . import cli, scratch
-from .arch import machine as machine_row
-from .config import SECTOR_SIZES
-from .errors import SourceError, UsageError
-from .ui import renderer
-from .units import GIB, MIB, parse_size
-from .vm import boot as machine_boot
-from .vm import credentials, forward, media, ssh
-from .vm.qemu import VirtualMachine
+from .. import scratch
+from ..arch import machine as machine_row
+from ..config import SECTOR_SIZES
+from ..errors import SourceError, UsageError
+from ..ui import renderer
+from ..units import GIB, MIB, parse_size
+from ..vm import boot as machine_boot
+from ..vm import credentials, forward, media, ssh
+from ..vm.qemu import VirtualMachine
+from .values import host_arch
 
 _EMPTY_DISK: Final = 20 * GIB  # sparse, beside a medium
 
@@ -39,7 +40,7 @@ def boot(args: argparse.Namespace) -> int:
     disk = _outline(args.file)
     machine = VirtualMachine(
         disk=args.file,
-        arch=machine_row(args.arch or disk["architecture"] or cli.host_arch()).name,
+        arch=machine_row(args.arch or disk["architecture"] or host_arch()).name,
         sector_size=disk["sector_size"],
         write=args.write,
         **_common(args, access),
@@ -51,7 +52,7 @@ def boot(args: argparse.Namespace) -> int:
 
 
 def _outline(path: Path) -> dict[str, Any]:
-    from .inspection.disk import outline
+    from ..inspection.disk import outline
 
     try:
         return outline(path)
@@ -117,7 +118,7 @@ def _boot_medium(args: argparse.Namespace, access: credentials.Access) -> int:
         machine = VirtualMachine(
             disk=disk,
             medium=args.file,
-            arch=machine_row(args.arch or media.architecture(args.file) or cli.host_arch()).name,
+            arch=machine_row(args.arch or media.architecture(args.file) or host_arch()).name,
             write=True,
             attach="usb" if args.usb else "cdrom",
             **_common(args, access),

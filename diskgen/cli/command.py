@@ -1,0 +1,69 @@
+"""The commands, one row each, in the order of help; and the sets of them that share options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..place import PLACES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command; its name is what is typed behind ``diskgen``, "" for diskgen itself."""
+
+    name: str
+    help: str
+    choice: str = ""  # what its own commands are called, such as FORMAT
+    dest: str = ""  # attribute of the parsed arguments that has which was taken
+    format: str = ""  # what it makes or plans
+
+
+_DISKS: Final = tuple(
+    Command(name=name, help=place.text, format=name) for name, place in PLACES.items()
+)
+_PLANS: Final = (
+    *(
+        Command(name=f"plan {name}", help=f"print what would be done for a disk, as {name}",
+                format=name)
+        for name in PLACES
+    ),
+    Command(name="plan iso", help="print what would be done for a medium", format="iso"),
+)  # fmt: skip
+
+COMMANDS: Final = (
+    Command(
+        name="",
+        help="turn a bootable container image into a disk: no root, no KVM, no mounts",
+        choice="COMMAND",
+        dest="command",
+    ),
+    *_DISKS,
+    Command(
+        name="iso",
+        help="make an installer medium, which installs the image or packages",
+        format="iso",
+    ),
+    Command(
+        name="plan",
+        help="print what a build would do, and write nothing but the cache",
+        choice="FORMAT",
+        dest="format",
+    ),
+    *_PLANS,
+    Command(name="inspect", help="show what an image, a disk or a medium holds"),
+    Command(name="doctor", help="say what this machine lacks, and what brings it"),
+    Command(name="boot", help="boot a disk or a medium in QEMU, its serial line on this terminal"),
+    Command(name="cache", help="list or clean the cache of layers", choice="ACTION", dest="action"),
+    Command(name="cache ls", help="list what is cached, biggest first"),
+    Command(name="cache prune", help="remove what was not used lately"),
+    Command(name="completion", help="print a completion script for a shell"),
+)
+
+EVERY: Final = frozenset(command.name for command in COMMANDS)
+# What makes or plans a disk of any format, and a medium.
+DISKS: Final = frozenset(name for disk in PLACES for name in (disk, f"plan {disk}"))
+MEDIA: Final = frozenset({"iso", "plan iso"})
+PLANS: Final = frozenset(command.name for command in _PLANS)
+BUILDS: Final = (DISKS | MEDIA) - PLANS  # what writes an output
+READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image

@@ -1,0 +1,28 @@
+"""Which function carries out a command: arguments in, an exit status out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from ..place import PLACES
+from .booting import boot
+from .housekeeping import cache, completion, examine
+from .inspecting import inspect
+from .making import make, make_iso
+from .planning import show_plan
+
+HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProxyType(
+    {
+        **dict.fromkeys(PLACES, make),
+        "iso": make_iso,
+        "plan": show_plan,
+        "inspect": inspect,
+        "doctor": examine,
+        "boot": boot,
+        "cache": cache,
+        "completion": completion,
+    }
+)

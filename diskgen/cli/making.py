@@ -1,0 +1,30 @@
+"""The commands that make a disk or a medium."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import build
+from ..ui import renderer
+from .printing import print_path
+from .request import iso_request_of, request_of
+
+
+def make(args: argparse.Namespace) -> int:
+    """Build a disk and print its path."""
+    request = request_of(args)
+    with renderer(args.progress) as emit:
+        artifact = build.build(request, emit)
+    print_path(artifact.path)
+    return 0
+
+
+def make_iso(args: argparse.Namespace) -> int:
+    """Make an installer medium and print its path."""
+    from .. import build_iso  # what it imports takes a while
+
+    request = iso_request_of(args)
+    with renderer(args.progress) as emit:
+        artifact = build_iso.build_iso(request, emit)
+    print_path(artifact.path)
+    return 0

@@ -1,0 +1,119 @@
+"""What the parsed arguments ask for: a request of a disk or of a medium."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..arch import machine as machine_row
+from ..config import MODES, AccessOptions, IsoRequest, Request, default_output
+from ..errors import UsageError
+from ..iso.mastering.names import check_label
+from ..link import parse as parse_link
+from ..reference import ImageRef, parse
+from ..units import parse_size
+from .users import users_of
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """Return what a build or plan command asks for. Raises UsageError."""
+    source = parse(args.reference)
+    format_name = args.format if args.command == "plan" else args.command
+    planned = args.command == "plan"
+    return Request(
+        format=format_name,
+        source=source,
+        target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        bound_images=args.bound_images,
+        signature=args.target_signature,
+        arch=machine_row(args.arch).name,
+        variant=machine_row(args.arch).variant,
+        output=None if planned else args.output or default_output(source, format_name),
+        force=False if planned else args.force,
+        disk_size=parse_size(args.disk_size, setting="disk-size") if args.disk_size else None,
+        sector_size=args.sector_size,
+        root_filesystem=args.rootfs,
+        kargs=tuple(args.karg),
+        karg_deletes=tuple(args.karg_delete),
+        no_encryption=args.no_encryption,
+        console=not args.no_console,
+        compression=getattr(args, "compression", "zstd"),
+        seed=args.seed,
+        access=access_of(args),
+        cache=args.cache_dir,
+    )
+
+
+def iso_request_of(args: argparse.Namespace) -> IsoRequest:
+    """Return the medium that an iso or plan command asks for. Raises UsageError."""
+    source = parse(args.reference)
+    planned = args.command == "plan"
+    if args.label is not None:
+        check_label(args.label)
+    if args.kickstart is not None and not args.kickstart.is_file():
+        raise UsageError(f"'{args.kickstart}' is no file", setting="kickstart")
+    return IsoRequest(
+        source=source,
+        target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
+        bound_images=args.bound_images,
+        signature=args.target_signature,
+        signature_key=args.target_signature_key,
+        embed_authfile=args.embed_authfile,
+        arch=machine_row(args.arch).name,
+        variant=machine_row(args.arch).variant,
+        output=None if planned else args.output or default_output(source, "iso"),
+        force=False if planned else args.force,
+        installer=_installer(args.installer),
+        label=args.label,
+        product=args.product,
+        payload="remote" if args.remote_payload else args.payload,
+        modes=MODES if args.mode == "both" else (args.mode,),
+        packages=args.packages,
+        package_names=tuple(args.package),
+        kickstart=args.kickstart,
+        unattended=args.unattended,
+        kickstart_version=args.kickstart_version,
+        max_size=parse_size(args.max_size, setting="max-size") if args.max_size else None,
+        seed=args.seed,
+        kargs=tuple(args.karg),
+        install_kargs=tuple(args.install_karg),
+        no_encryption=args.no_encryption,
+        users=users_of(args.accounts),
+        root_password=args.root_password_hash,
+        links=tuple(parse_link(text) for text in args.network),
+        hostname=args.hostname,
+        language=args.language,
+        keyboard=args.keyboard,
+        timezone=args.timezone,
+        access=access_of(args),
+        cache=args.cache_dir,
+    )
+
+
+def _installer(text: str | None) -> ImageRef | Path | None:
+    """Return what an installer is taken from: a file that exists or looks like one, or an image."""
+    if text is None:
+        return None
+    path = Path(text)
+    if text.endswith(".iso") or path.is_file() or path.is_block_device():
+        return path
+    return parse(text, setting="installer")
+
+
+def access_of(args: argparse.Namespace) -> AccessOptions:
+    """Return how registries are to be reached. Raises UsageError for files that are not there."""
+    for setting in (
+        "authfile", "signature_policy", "registries_conf", "registries_d", "cert_dir",
+    ):  # fmt: skip
+        path: Path | None = getattr(args, setting)
+        if path is not None and not path.exists():
+            flag = setting.replace("_", "-")
+            raise UsageError(f"'{path}' does not exist", setting=flag)
+    return AccessOptions(
+        authfile=args.authfile,
+        tls_verify=args.tls_verify,
+        cert_dir=args.cert_dir,
+        policy=args.signature_policy,
+        registries_conf=args.registries_conf,
+        registries_d=args.registries_d,
+    )

@@ -1,0 +1,54 @@
+"""Accounts as options name them, each with what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..config import User
+from ..errors import UsageError
+
+
+def users_of(given: Sequence[tuple[str, Any]]) -> tuple[User, ...]:
+    """Return the accounts: each option belongs to the account that was named before it.
+
+    Raises UsageError.
+    """
+    users: list[User] = []
+    done: set[str] = set()
+    for option, value in given:
+        setting = option.lstrip("-")
+        if setting == "user":
+            users.append(User(name=value))
+            done.clear()
+            continue
+        if not users:
+            raise UsageError(
+                f"{option} belongs to no account", hint="name the account before it", setting="user"
+            )
+        user = users[-1]
+        if setting in done:
+            raise UsageError(f"{option} is given twice for '{user.name}'", setting=setting)
+        done.add(setting)
+        if setting == "user-groups":
+            users[-1] = replace(user, groups=tuple(filter(None, value.split(","))))
+        elif setting == "user-key":
+            users[-1] = replace(user, key=_key(value))
+        else:
+            users[-1] = replace(user, password=value)
+    return tuple(users)
+
+
+def _key(path: Path) -> str:
+    """Return a public key's line. Raises UsageError."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' cannot be read: {error}", setting="user-key") from error
+    if "\n" in text or "PRIVATE" in text:
+        raise UsageError(
+            f"'{path}' is not one public key", hint="name the .pub file", setting="user-key"
+        )
+    return text
