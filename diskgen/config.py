@@ -42,30 +42,56 @@ class AccessOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One image to make one artifact of."""
+class ArtifactRequest:
+    """What is asked for whatever is made of an image: which one, for which machine, and where."""
 
-    format: str
     source: ImageRef
-    target: ImageRef | None = None  # what the machine updates from; None: the source
+    target: ImageRef | None = None  # what machines update from; None: the source
     signature: str | None = None  # rule for the signatures of updates; None: as the image says
     bound_images: str | None = None  # one of BOUND_IMAGES; None refuses them
     arch: str  # a name of arch.MACHINES
     variant: str = ""  # of its images: what the user asked for
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
+    no_encryption: bool = False  # the image may ask for it
+    seed: str | None = None  # gives other identifiers than those of the image's digest alone
+    access: AccessOptions = field(default_factory=AccessOptions)
+    cache: Path = Path()
+
+    def check_shared(self) -> None:
+        """Check what is here. Raises UsageError."""
+        if self.signature is not None:
+            check_signature(self.signature)
+        if self.seed is not None and (not self.seed.strip() or not self.seed.isprintable()):
+            raise UsageError(
+                f"'{self.seed}' is no seed", hint="give it a text on one line", setting="seed"
+            )
+
+    @property
+    def machine(self) -> Machine:
+        """The architecture's row, with the variant that was asked for."""
+        row = MACHINES[self.arch]
+        return replace(row, variant=self.variant) if self.variant else row
+
+    @property
+    def tracked(self) -> ImageRef:
+        """The reference the machine updates from."""
+        return self.target or self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(ArtifactRequest):
+    """One image to make one disk of."""
+
+    format: str
     disk_size: int | None = None
     sector_size: int = 512  # bytes
     root_filesystem: str | None = None  # None: as the image says, else ext4
     sizes: Mapping[str, int] = field(default_factory=dict)  # of partitions by role, bytes
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
-    no_encryption: bool = False  # the image may ask for it
     console: bool = True  # add the architecture's consoles where the image names none
     compression: str = "zstd"
-    seed: str | None = None  # gives other identifiers than those of the image's digest alone
-    access: AccessOptions = field(default_factory=AccessOptions)
-    cache: Path = Path()
 
     def __post_init__(self) -> None:
         if self.format not in PLACES:
@@ -107,23 +133,10 @@ class Request:
                 hint="known are: " + ", ".join(ROOT_FILESYSTEMS),
                 setting="rootfs",
             )
-        if self.signature is not None:
-            check_signature(self.signature)
-        _check_seed(self.seed)
+        self.check_shared()
         for setting, kargs in (("karg", self.kargs), ("karg-delete", self.karg_deletes)):
             for karg in kargs:
                 _check_karg(karg, setting)
-
-    @property
-    def machine(self) -> Machine:
-        """The architecture's row, with the variant that was asked for."""
-        row = MACHINES[self.arch]
-        return replace(row, variant=self.variant) if self.variant else row
-
-    @property
-    def tracked(self) -> ImageRef:
-        """The reference the machine updates from."""
-        return self.target or self.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,23 +150,15 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IsoRequest:
+class IsoRequest(ArtifactRequest):
     """One image to make one installer medium of.
 
     ``installer`` is a container image, the file of an existing medium, or None: our own installer,
     in the payload. ``packages`` is a directory or a URL.
     """
 
-    source: ImageRef
-    target: ImageRef | None = None  # what installed machines update from; None: the source
-    signature: str | None = None  # rule for the signatures of their updates; as a disk's
-    bound_images: str | None = None  # as a disk's
     signature_key: Path | None = None  # of the ostree remote that the rule names
     embed_authfile: bool = False  # the installer is given credentials
-    arch: str  # a name of arch.MACHINES
-    variant: str = ""  # of its images: what the user asked for
-    output: Path | None = None  # None: only a plan is wanted
-    force: bool = False
     installer: ImageRef | Path | None = None
     label: str | None = None
     product: str | None = None
@@ -165,19 +170,15 @@ class IsoRequest:
     unattended: str | None = None  # the disk that unattended entries erase
     kickstart_version: str | None = None  # None: the installer's
     max_size: int | None = None  # bytes the medium may have
-    seed: str | None = None  # as a disk's
     kargs: tuple[str, ...] = ()  # of the installer
     install_kargs: tuple[str, ...] = ()  # of the installed system
     users: tuple[User, ...] = ()
-    no_encryption: bool = False  # as a disk's
     root_password: str | None = None  # crypted; None locks it where nobody is asked
     links: tuple[Link, ...] = ()
     hostname: str | None = None
     language: str | None = None
     keyboard: str | None = None
     timezone: str | None = None
-    access: AccessOptions = field(default_factory=AccessOptions)
-    cache: Path = Path()
 
     def __post_init__(self) -> None:
         for value, known, setting in (
@@ -190,9 +191,7 @@ class IsoRequest:
                     hint="known are: " + ", ".join(known),
                     setting=setting,
                 )
-        if self.signature is not None:
-            check_signature(self.signature)
-        _check_seed(self.seed)
+        self.check_shared()
         check_devices(self.links)
         for karg in self.kargs:
             if (name := karg.partition("=")[0]) in INSTALLER_KARGS:
@@ -244,17 +243,6 @@ class IsoRequest:
         if (self.packages or self.package_names) and "package" not in self.modes:
             raise UsageError("packages are given, but no mode that installs them", setting="mode")
 
-    @property
-    def machine(self) -> Machine:
-        """The architecture's row, with the variant that was asked for."""
-        row = MACHINES[self.arch]
-        return replace(row, variant=self.variant) if self.variant else row
-
-    @property
-    def tracked(self) -> ImageRef:
-        """The reference the installed machine updates from."""
-        return self.target or self.source
-
 
 def _check_karg(karg: str, setting: str) -> None:
     if not karg.strip() or "\n" in karg or "\0" in karg:
@@ -264,11 +252,6 @@ def _check_karg(karg: str, setting: str) -> None:
             f"'{karg}' cannot be set: ostree= selects the deployment and is written by diskgen",
             setting=setting,
         )
-
-
-def _check_seed(seed: str | None) -> None:
-    if seed is not None and (not seed.strip() or not seed.isprintable()):
-        raise UsageError(f"'{seed}' is no seed", hint="give it a text on one line", setting="seed")
 
 
 def default_output(source: ImageRef, format_name: str) -> Path:
