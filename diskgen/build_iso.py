@@ -125,6 +125,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
         graphical=target.graphical,
         # Ours reads the image again on the machine, and what that asks for.
         kargs=decided.appended if anaconda else request.install_kargs,
+        completion=decided.completed if anaconda else (),
         subvolume=decided.subvolume or "root",
         boot=partitions.commands(target.content if anaconda else Content()),
     )

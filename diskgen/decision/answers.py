@@ -15,7 +15,7 @@ from ..ostree.installconfig import InstallConfig
 from ..plan import FIRST_BOOT_VARIABLE
 from ..reference import SIGNED, UNVERIFIED, ImageRef
 from . import unmet
-from .unmet import can_be_appended
+from .unmet import can_be_appended, can_be_completed
 from .wishes import Route, Wishes
 
 DEFAULT_FILESYSTEM: Final = Filesystem.EXT4  # of a root of which nobody says anything
@@ -77,12 +77,27 @@ class Decision:
     def appended(self) -> tuple[str, ...]:
         """What is given to an installer that names the filesystems by itself.
 
-        Left out is what of the image's cannot be given so. Raises as ``kernel_arguments``.
+        Left out is what of the image's cannot be given so, which ``completed`` has. Raises as
+        ``kernel_arguments``.
         """
         image = [word for word in _words(self.image_kargs) if can_be_appended(word)]
         return tuple(
             word.replace('"', "") if can_be_appended(word) else word
             for word in self._combined((), image)
+        )
+
+    @property
+    def completed(self) -> tuple[str, ...]:
+        """What brings an installer's own arguments to ours, where ``appended`` cannot say it.
+
+        ``-KEY`` and ``-KEY=VALUE`` go, whoever set them; then each ``+WORD`` comes, in this order.
+        Raises as ``kernel_arguments``.
+        """
+        if not self.deletes and all(map(can_be_appended, _words(self.image_kargs))):
+            return ()
+        return (
+            *(f"-{word}" for word in _words(self.deletes) if can_be_completed(word)),
+            *(f"+{word}" for word in self.words if can_be_completed(word)),
         )
 
     def _combined(self, fixed: Iterable[str], image: Iterable[str]) -> tuple[str, ...]:

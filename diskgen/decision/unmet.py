@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,6 +73,11 @@ def can_be_appended(word: str) -> bool:
     """Say whether a kernel argument means the same behind ``bootloader --append``."""
     bare = word.replace('"', "")
     return not set(bare) & _NOT_APPENDED and len(bare.split()) == 1
+
+
+def can_be_completed(word: str) -> bool:
+    """Say whether a kernel argument can stand on a line of a script behind the installation."""
+    return not any(unicodedata.category(char) == "Cc" for char in word)
 
 
 def of_origin(target: ImageRef) -> Iterator[str]:
@@ -147,18 +153,11 @@ def on_anaconda(tree: TreeFacts | None) -> Iterator[str]:
         return
     words = [word for text in tree.config.kargs for word in kargs.split(text)]
     for word in words:
-        if not can_be_appended(word):
+        if not can_be_completed(word):
             yield (
-                f"the image's kernel argument '{word}' cannot be given to Anaconda: the machines "
-                "that it installs go without"
+                f"the image's kernel argument {word!r} has characters of control: the machines "
+                "that Anaconda installs go without"
             )
-    for text in tree.config.karg_deletes:
-        for unwanted in kargs.split(text):
-            if not any(unwanted in (word, word.partition("=")[0]) for word in words):
-                yield (
-                    f"the image deletes the kernel argument '{unwanted}': where Anaconda sets it "
-                    "by itself, it stays"
-                )
     if tree.ignition:
         yield (
             "the image is configured by Ignition at its first boot, which Anaconda does not "

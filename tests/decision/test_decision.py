@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,14 @@ from diskgen.place import PLACES
 from diskgen.reference import parse
 from diskgen.tree import read
 
-from ..fixtures import installers
+from ..fixtures import installers, sysroots
 from ..fixtures.oci import TarBuilder, bootable
 from ..fixtures.registry import Registry
 
 TARGET = parse("registry.example/os:1")
 CONFIG = b"""[install]
-kargs = ["first=1 second", "gone=1", 'quoted="plain"']
-karg-deletes = ["gone"]
+kargs = ["first=1 second", "gone=1", 'quoted="plain"', 'spaced="a b"', "odd=$x`y'z"]
+karg-deletes = ["gone", "quiet", "crash_kernel=1G"]
 stateroot = "tiny"
 enforce-container-sigpolicy = true
 [install.filesystem.root]
@@ -45,7 +44,8 @@ ANSWERS = {
     "stateroot": "tiny",
     "root filesystem": "xfs",
     "kernel arguments": [
-        "first=1", "second", "quoted=plain", "nosmt", "console=tty0", "console=ttyS0,115200n8",
+        "first=1", "second", "quoted=plain", "spaced=a b", "odd=$x`y'z", "nosmt",
+        "console=tty0", "console=ttyS0,115200n8",
         "user=1",
     ],
 }  # fmt: skip
@@ -149,39 +149,48 @@ def of_own_installer(sources: Sources, request: IsoRequest) -> dict[str, object]
     return of_disk(prepared_disk(asked))
 
 
-def of_anaconda(request: IsoRequest) -> dict[str, object]:
-    """Return what Anaconda is told, by its own parser of kickstarts."""
+def of_anaconda(request: IsoRequest, place: Path) -> dict[str, object]:
+    """Return what Anaconda is told, by its own parser of kickstarts, and what its scripts do."""
     text = text_of(prepared_medium(request), "unattended-image.ks")
     handler = makeVersion("F44")
     KickstartParser(handler).readKickstartFromString(text)
     (root,) = [part for part in handler.partition.partitions if part.mountpoint == "/"]
     (rule,) = re.findall(r"^rule='(.*)'$", text, re.MULTILINE)
     (reference,) = re.findall(r"^reference='(.*)'$", text, re.MULTILINE)
+    words = sysroots.completed(
+        place,
+        f"root=UUID=x rw quiet crash-kernel=1G {handler.bootloader.appendLine} nosmt",
+        [one.script for one in handler.scripts if "set-kargs" in one.script],
+    )
+    assert words[:2] == ["root=UUID=x", "rw"]
     return {
         "origin": rule + reference,
         "stateroot": handler.ostreecontainer.stateroot,
         "root filesystem": root.fstype,
-        "kernel arguments": shlex.split(handler.bootloader.appendLine),
+        "kernel arguments": words[2:],
     }
 
 
-def test_every_command_and_installer_gives_the_same_answers(sources: Sources) -> None:
+def test_every_command_and_installer_gives_the_same_answers(
+    sources: Sources, tmp_path: Path
+) -> None:
     user = ("user=1",)
     found = {
         name: of_disk(prepared_disk(sources.disk(name, kargs=user))) for name in PLACES
     }  # fmt: skip
     own = sources.medium(anaconda=False, install_kargs=user)
     found["own installer"] = of_own_installer(sources, own)
-    found["Anaconda"] = of_anaconda(sources.medium(anaconda=True, install_kargs=user))
+    found["Anaconda"] = of_anaconda(sources.medium(anaconda=True, install_kargs=user), tmp_path)
     assert found == dict.fromkeys(found, ANSWERS)
 
 
-def test_the_user_has_the_last_word_about_signatures(sources: Sources) -> None:
+def test_the_user_has_the_last_word_about_signatures(sources: Sources, tmp_path: Path) -> None:
     wish = {"signature": "ostree-unverified-registry"}
     wanted = "ostree-unverified-registry:registry.example/os:1"
     assert prepared_disk(sources.disk("raw", **wish)).plan.origin == wanted
     assert of_own_installer(sources, sources.medium(anaconda=False, **wish))["origin"] == wanted
-    assert of_anaconda(sources.medium(anaconda=True, **wish))["origin"] == wanted
+    found = of_anaconda(sources.medium(anaconda=True, **wish), tmp_path)
+    assert found["origin"] == wanted
 
 
 @pytest.mark.parametrize("anaconda", [False, True])

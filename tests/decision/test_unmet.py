@@ -226,12 +226,16 @@ def test_files_that_are_each_machines_own() -> None:
 
 
 def test_what_cannot_be_given_to_anaconda() -> None:
-    tree = image('kargs = [\'a="b c"\', "$x", "plain=1"]\nkarg-deletes = [\'rw\']')
+    tree = image('kargs = [\'a="b c"\', "$x", "plain=1", "b=\\u0007"]\nkarg-deletes = [\'rw\']')
     made = decided(tree, Route.ANACONDA)
     assert "plain=1" in made.appended
     assert not any("b c" in word or "$" in word for word in made.appended)
-    for word in ("'a=\"b c\"'", "'$x'", "'rw'"):
-        assert word in told(made)
+    possible = [word for word in made.words if "\a" not in word]
+    assert made.completed == ("-rw", *(f"+{word}" for word in possible))
+    assert {'a="b c"', "$x", "plain=1"} < set(possible) < set(made.words)
+    (warning,) = made.warnings
+    assert r"'b=\x07' has characters of control" in warning
+    assert decided(image('kargs = ["plain=1"]'), Route.ANACONDA).completed == ()
 
 
 def test_ignition_is_not_anacondas() -> None:

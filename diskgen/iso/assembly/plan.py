@@ -136,7 +136,7 @@ def to_json(plan: IsoPlan) -> dict[str, Any]:
         "deployment": {
             "stateroot": plan.deployment.stateroot,
             "origin": plan.deployment.origin,
-            "kargs": list(plan.deployment.appended),
+            "kargs": list(plan.deployment.words),
             "root_filesystem": str(plan.deployment.root_filesystem),
         },
         "installer": {
@@ -180,7 +180,7 @@ def to_text(plan: IsoPlan) -> str:
         + (f", {plan.platform} of an index" if plan.platform else ""),
         f"  comes       {where}",
         f"  updates     {plan.deployment.origin}",
-        f"  kargs       {' '.join(plan.deployment.appended) or '-'}",
+        f"  kargs       {' '.join(plan.deployment.words) or '-'}",
         "",
         f"  installer   {plan.installer}",
         f"  kernel      {plan.kernel}",

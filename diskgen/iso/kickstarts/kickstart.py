@@ -26,6 +26,7 @@ MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our par
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
 _NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
 _DISK: Final = "unattended"  # the option that names a disk
+COMPLETING: Final = "%post for kernel arguments"
 AT_END: Final = "%post at the end"  # after all scripts of a user
 
 
@@ -61,6 +62,7 @@ class Settings:
     links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
     kargs: tuple[str, ...] = ()
+    completion: tuple[str, ...] = ()  # what kargs cannot say, as Decision.completed
     package_kargs: tuple[str, ...] = ()  # where packages are installed
     subvolume: str = "root"  # the root, on btrfs
     boot: str = "reqpart --add-boot"  # the commands that make it
@@ -201,11 +203,19 @@ def _image(settings: Settings, transport: str, url: str, reference: str) -> Iter
         RULE=rule,
     )
     yield Command(word="%post", text=script)
+    if settings.completion:
+        yield completing(settings.completion)
     yield from _remote(settings)
     digest = values.word(settings.digest, "image") if transport == "oci" else ""
     script = values.fill("end.ks", STATEROOT=stateroot, ALLOWED=_allowed(rule), DIGEST=digest)
     yield Command(word=AT_END, text=script)
     yield Command(word=AT_END, text=values.fill("done.ks"))
+
+
+def completing(lines: tuple[str, ...]) -> Command:
+    """Return the script that makes the kernel arguments what ``bootloader`` cannot say."""
+    script = values.fill("kargs.ks", ARGUMENTS="\n".join(lines))
+    return Command(word=COMPLETING, text=script, values=lines)
 
 
 def _allowed(rule: str) -> str:

@@ -17,7 +17,8 @@ from ...errors import UsageError
 from ...kickstart import language
 from ...kickstart.language import Parsed
 from ...link import named as device_named
-from .kickstart import AT_END, Command, text_of
+from ...ostree import kargs
+from .kickstart import AT_END, COMPLETING, Command, completing, text_of
 
 PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc", "liveimg")
 SOURCES: Final = ("%packages", "cdrom", "harddrive", "hmc", "module", "nfs", "repo", "url")
@@ -111,7 +112,7 @@ def _met(
     command: Command, kept: Command | None, user: Parsed, there: tuple[int, str] | None
 ) -> Met:
     ours = f"--{command.setting}" if command.setting else "diskgen"
-    word = command.word.removesuffix(" at the end")
+    word = command.word.partition(" ")[0]
     if there is None:
         return Met(command=word, origin=ours)
     theirs = f"{user.name}, line {there[0]}"
@@ -196,6 +197,12 @@ def _arguments(command: Command, user: Parsed, row: Row) -> Command:
     return made
 
 
+def _completion(command: Command, user: Parsed, row: Row) -> Command:  # noqa: ARG001
+    """What the image deletes is the user's to give all the same."""
+    theirs = kargs.split(user.handler.bootloader.appendLine or "")
+    return completing((*command.values, *(f"+{word}" for word in theirs)))
+
+
 def _values(loader: Any) -> dict[str, Any]:  # noqa: ANN401
     return {key: value for key, value in vars(loader).items()
             if key not in ("lineno", "handler", "currentLine") and not key.startswith("_")
@@ -235,6 +242,7 @@ def _rows() -> Mapping[str, Row]:
         "%packages": Row(rule=_packages, meets=("%packages",), says="packages add up"),
         "%pre": Row(rule=_both, meets=(), says="ours comes first"),
         "%post": Row(rule=_both, meets=(), says="ours comes first"),
+        COMPLETING: Row(rule=_completion, meets=(), says="the user's kernel arguments stay"),
         AT_END: Row(rule=_both, meets=(), says="ours comes last"),
     }  # fmt: skip
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ ALL = replace(
     links=(parse_link("device=enp1s0,mtu=1400"), parse_link("device=e2")),
     graphical=True,
     kargs=("quiet", "console=ttyS0,115200"),
+    completion=("-quiet", '+a="b c"'),
     package_kargs=("quiet", "console=ttyS0,115200"),
     boot="reqpart\npart /boot --size=2000",
 )
@@ -77,7 +79,7 @@ def test_every_command_that_is_written_has_a_row(
         parsed = language.parse(text, version, "ours.ks")
         found = {word for _line, word in (*parsed.commands, *parsed.sections)}
         found |= {language.SCRIPTS[script.type] for script in parsed.handler.scripts}
-        assert found == {command.word.removesuffix(" at the end") for command in commands}
+        assert found == {command.word.partition(" ")[0] for command in commands}
 
 
 def test_every_row_is_of_a_command_that_is_written() -> None:
@@ -258,6 +260,14 @@ def test_a_device_is_set_up_once(line: str, ours: str, taken: bool) -> None:
     with pytest.raises(UsageError, match=r"'mine\.ks' sets up .* as well \(line 2\)") as caught:
         merged(f"text\n{line}\n", settings)
     assert caught.value.setting == "network"
+
+
+def test_what_the_image_deletes_is_the_users_to_give() -> None:
+    made = merged("bootloader --append='quiet x=1'\n", ALL)
+    (script,) = re.findall(
+        r"^cat .*'ARGUMENTS'\n(.*?)\nARGUMENTS$", made.text, re.MULTILINE | re.DOTALL
+    )
+    assert script.splitlines() == ["-quiet", '+a="b c"', "+quiet", "+x=1"]
 
 
 def test_scripts_of_the_user_are_between_ours() -> None:
