@@ -34,6 +34,7 @@ class Place:
     drivers: tuple[tuple[str, ...], ...] = ()
     cloud: bool = False  # hands keys and accounts to machines
     converted: bool = True  # needs room for a second file beside the raw disk
+    writer: str | None = None  # module of ``formats``; None: the one that is called as the format
 
 
 _ROWS: Final = (
@@ -66,6 +67,7 @@ _ROWS: Final = (
         drivers=(("nvme",),),
         cloud=True,
         converted=False,
+        writer="raw",
     ),
     Place(
         format="vhd",

@@ -1,28 +1,22 @@
-"""Output formats: one module each, and the table of them."""
+"""Output formats: one module each; which there are stands in the table of their places."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 from uuid import UUID
 
 from ..config import Request
 from ..events import Emit
-from .gce import Gce
-from .ova import Ova
-from .qcow2 import Qcow2
-from .raw import Raw
-from .vhd import Vhd
-from .vmdk import Vmdk
+from ..place import PLACES, Place
 
 
+@runtime_checkable
 class Format(Protocol):
     """How a finished raw disk becomes an output."""
-
-    @property
-    def name(self) -> str: ...
 
     def write(self, disk: Path, output: Path, request: Request, identity: UUID, emit: Emit) -> None:
         """Write ``output`` from ``disk``, which may be consumed.
@@ -31,7 +25,12 @@ class Format(Protocol):
         """
 
 
-_ALL: tuple[Format, ...] = (
-    Raw("raw"), Raw("ami"), Qcow2(), Vhd(), Gce(), Vmdk(), Ova(),
-)  # fmt: skip
-FORMATS: Final[Mapping[str, Format]] = MappingProxyType({f.name: f for f in _ALL})
+def _writer(row: Place) -> Format:
+    """Return what the module of a row calls ``FORMAT``."""
+    found: Format = import_module(f".{row.writer or row.format}", __name__).FORMAT
+    return found
+
+
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {row.format: _writer(row) for row in PLACES.values()}
+)

@@ -39,8 +39,6 @@ Extents = Sequence[tuple[int, int]]  # (offset, length) in bytes
 class Gce:
     """A gzipped tar with one member, ``disk.raw``."""
 
-    name = "gce"
-
     def write(
         self,
         disk: Path,
@@ -57,6 +55,9 @@ class Gce:
                 phase.total = sum(length for _at, length in extents)
                 gzip(file, _pieces(source.fileno(), size, extents), phase.advance)
             phase.detail = format_size(output.stat().st_size)
+
+
+FORMAT: Final = Gce()
 
 
 def gzip(

@@ -30,8 +30,6 @@ PROCESSORS: Final = 2
 class Ova:
     """An archive of an OVF, its manifest and a streamOptimized VMDK."""
 
-    name = "ova"
-
     def write(self, disk: Path, output: Path, request: Request, identity: UUID, emit: Emit) -> None:
         """Write ``output`` from a raw disk. Raises OSError where the space ends.
 
@@ -62,6 +60,9 @@ class Ova:
                 file.write(_member(names[2], size))
                 assert file.tell() == start
             phase.detail = format_size(output.stat().st_size)
+
+
+FORMAT: Final = Ova()
 
 
 class _Hashed:

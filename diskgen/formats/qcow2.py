@@ -40,8 +40,6 @@ Compress = Callable[[bytes], bytes]
 class Qcow2:
     """QEMU's format, version 3 (``compat=1.1``)."""
 
-    name = "qcow2"
-
     def write(
         self,
         disk: Path,
@@ -62,6 +60,9 @@ class Qcow2:
                     writer.add(number, kind, data)
                 writer.finish()
             phase.detail = format_size(output.stat().st_size)
+
+
+FORMAT: Final = Qcow2()
 
 
 class _Writer:

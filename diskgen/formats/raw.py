@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from ..config import Request
 from ..events import Emit
 
 
-@dataclass(frozen=True, slots=True)
 class Raw:
     """The sparse file that the build wrote, as it is."""
-
-    name: str
 
     def write(
         self,
@@ -26,3 +23,6 @@ class Raw:
     ) -> None:
         """Make the disk file the output: a rename, no copy."""
         disk.rename(output)
+
+
+FORMAT: Final = Raw()

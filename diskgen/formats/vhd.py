@@ -29,8 +29,6 @@ _WINDOWS: Final = b"Wi2k"
 class Vhd:
     """A fixed VHD."""
 
-    name = "vhd"
-
     def write(
         self,
         disk: Path,
@@ -47,6 +45,9 @@ class Vhd:
                 file.write(footer(size, identity))
             disk.rename(output)
             phase.detail = format_size(size)
+
+
+FORMAT: Final = Vhd()
 
 
 def footer(size: int, identity: UUID) -> bytes:

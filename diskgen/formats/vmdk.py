@@ -44,8 +44,6 @@ class Sink(Protocol):
 class Vmdk:
     """A streamOptimized VMDK."""
 
-    name = "vmdk"
-
     def write(self, disk: Path, output: Path, request: Request, identity: UUID, emit: Emit) -> None:
         """Write ``output`` from a raw disk. Raises OSError where the space ends."""
         assert request.output is not None
@@ -54,6 +52,9 @@ class Vmdk:
                 phase.total = data_bytes(disk)
                 stream(disk, file, request.output.name, identity, phase.advance)
             phase.detail = format_size(output.stat().st_size)
+
+
+FORMAT: Final = Vmdk()
 
 
 def data_bytes(disk: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pyvmdk
 from diskgen.config import Request
 from diskgen.errors import UsageError
 from diskgen.events import discard
-from diskgen.formats import FORMATS, gce, vhd
+from diskgen.formats import FORMATS, Format, gce, vhd
 from diskgen.place import PLACES
 from diskgen.reference import parse
 from diskgen.units import GIB, MIB
@@ -61,6 +62,10 @@ def sum_of(path: Path) -> str:
 
 def test_every_format_has_a_place_and_every_place_a_format() -> None:
     assert FORMATS.keys() == PLACES.keys()
+    wanted = list(inspect.signature(Format.write).parameters)[1:]
+    for made in FORMATS.values():
+        assert isinstance(made, Format)
+        assert list(inspect.signature(made.write).parameters) == wanted
 
 
 @pytest.mark.parametrize(
