@@ -3,6 +3,7 @@
 # make test      the tests, boots included
 # make test-all  the same, with more boots: day 2 of every kind and architecture
 # make fuzz      hostile inputs and injected faults, for ten minutes, counted
+# make docs      the site, in build/site; its links to elsewhere: make links
 # make bench     the same job by diskgen and by others, side by side
 
 PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
@@ -13,7 +14,7 @@ IMAGE ?=
 # Emulated machines keep one processor busy each, most of the time.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: install host-packages demo test test-all test-quick lint fuzz bench clean
+.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links bench clean
 
 install: host-packages $(VENV)/.installed
 
@@ -48,6 +49,12 @@ demo: install
 
 fuzz: install
 	$(BIN)/python -m tests.campaign
+
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+
+links: install
+	$(BIN)/sphinx-build -q -W --keep-going -b linkcheck docs build/links
 
 bench: install
 	$(BIN)/python bench/run.py

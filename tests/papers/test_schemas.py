@@ -19,10 +19,10 @@ from diskgen import inspection, plan, ui
 from diskgen.errors import DiskgenError
 from diskgen.place import PLACES
 
-from .fixtures import installers
-from .fixtures.oci import TarBuilder, bootable
-from .fixtures.program import Program
-from .oracles.schemas import NAMES, check, objects, schema
+from ..fixtures import installers
+from ..fixtures.oci import TarBuilder, bootable
+from ..fixtures.program import Program
+from ..oracles.schemas import NAMES, check, objects, schema
 
 ITEM = "additionalProperties"
 TARGET = ("--target-imgref", "quay.io/tiny/os:1")
@@ -87,7 +87,6 @@ REQUESTS: dict[str, tuple[str, ...]] = {
     "aarch64": ("qcow2", "aarch64", "--arch", "aarch64"),
     "s390x": ("raw", "s390x", "--arch", "s390x", "--sector-size", "4096"),
     "named": ("raw", "os", *TARGET, "--seed", "x", "--karg", "quiet"),
-    "btrfs": ("qcow2", "os", "--rootfs", "btrfs", "--sector-size", "4096"),
 }
 
 
@@ -119,7 +118,7 @@ def test_media(name: str, made: tuple[Program, Path]) -> None:
     if name == "anaconda":
         words += ["--installer", f"oci:{layouts / 'anaconda'}"]
     check("plan-medium", json.loads(program("plan", "iso", *words, "--json")))
-    if name == "own":
+    if name != "anaconda":
         return
     done = program.run("iso", *words, "-o", f"{name}.iso", "--progress", "json")
     lines(done.stderr)
@@ -127,7 +126,7 @@ def test_media(name: str, made: tuple[Program, Path]) -> None:
     assert done.stdout == f"{iso.name}\n"
     facts = json.loads(program("inspect", iso.name, "--json"))
     check("inspect-medium", facts)
-    assert facts["payload"]["where"] in ("both", "embedded")
+    assert facts["payload"]["where"] == "both"
     extract = ("xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/diskgen/medium.json",
                layouts / f"{name}.json")  # fmt: skip
     subprocess.run(extract, check=True, capture_output=True)
@@ -216,7 +215,7 @@ def test_formats_are_those_of_the_table() -> None:
 
 def test_the_records_of_our_kickstarts() -> None:
     """What the kickstarts' own shell writes, run as it stands there."""
-    root = Path(__file__).resolve().parent.parent / "kickstart"
+    root = Path(__file__).resolve().parents[2] / "kickstart"
     check("installed", {"mode": "package"})
     for name in ("end.ks", "package.ks"):
         text = (root / name).read_text()
