@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..oci import bootable
 from ..package_sources import deb
 from ..program import Program
 from ..registry import Registry
-from .pages import ROOT, Block, expected
+from .pages import Block, blocks, expected
 
 HOSTS = ("registry.example", "quay.io/project", "localhost:5000")
 VENDOR = "Fedora-Everything-netinst-x86_64-42.iso"
@@ -22,10 +21,6 @@ lang de_DE.UTF-8
 keyboard de
 timezone Europe/Berlin --utc
 rootpw --lock
-"""
-_CONTAINERFILE = """\
-FROM registry.example/os:1
-COPY hello /usr/share/hello
 """
 _POLICY = {
     "default": [{"type": "reject"}],
@@ -39,17 +34,21 @@ class Sandbox:
     def __init__(self, program: Program, server: Registry) -> None:
         self.program = program
         self.server = server
-        self._tools = program.place / "bin"
-        self._tools.mkdir()
-        (self._tools / "diskgen").symlink_to(program.path)
-        for name in ("x86_64", "aarch64", "s390x"):  # QEMU itself: vm-tests boot
-            tool = self._tools / f"qemu-system-{name}"
-            tool.write_text(_TELLS.format(name=name))
-            tool.chmod(0o755)
-        self._serve(program.place / "sources")
+        self.tools = program.place / "bin"
+        self.tools.mkdir()
+        (self.tools / "diskgen").symlink_to(program.path)
         self._mirrors()
 
-    def _serve(self, place: Path) -> None:
+    def pretend_qemu(self) -> None:
+        """Have programs that say that they were started: boots are tried elsewhere."""
+        for name in ("x86_64", "aarch64", "s390x"):
+            tool = self.tools / f"qemu-system-{name}"
+            tool.write_text(_TELLS.format(name=name))
+            tool.chmod(0o755)
+
+    def serve(self) -> None:
+        """Have small images in the registry, under the names that pages use."""
+        place = self.program.place / "sources"
         place.mkdir()
         own = (installers.own_runtime(), installers.accounts())
         layouts = {
@@ -73,15 +72,21 @@ class Sandbox:
         place = self.program.home / ".config/containers"
         place.mkdir(parents=True)
         (place / "registries.conf").write_text("\n".join(rows))
-        subprocess.run(["chmod", "-R", "a+rX", self.program.home], check=True)
+        for path in (self.program.home, *self.program.home.rglob("*")):
+            self.program.own(path)
 
     def directory(self, page: Path) -> Path:
         """Return a page's directory, with the files that pages suppose a reader to have."""
         place = self.program.own_directory(page.stem)
+        for block in blocks(page):
+            if block.language == "dockerfile" and "`Containerfile`" in block.above:
+                (place / "Containerfile").write_text("\n".join(block.body) + "\n")
         key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " ann@example\n"
         (place / "ann.pub").write_text(key)
+        ssh = self.program.home / ".ssh"
+        ssh.mkdir(exist_ok=True)
+        (ssh / "id_ed25519.pub").write_text(key)
         (place / "mine.ks").write_text(_KICKSTART)
-        (place / "Containerfile").write_text(_CONTAINERFILE)
         (place / "policy.json").write_text(json.dumps(_POLICY))
         auth = place / "auth.json"
         auth.write_text('{"auths": {"registry.example": {"auth": "dXNlcjpzZWNyZXQ="}}}')
@@ -106,10 +111,10 @@ class Sandbox:
             argv = self.program.command("-c", f"set -eo pipefail\n{command}")
             argv[argv.index(self.program.path)] = Path("/bin/bash")
             env = self.program.environment()
-            env["PATH"] = f"{self._tools}:{env['PATH']}:/usr/sbin:/sbin"
+            env["PATH"] = f"{self.tools}:{env['PATH']}:/usr/sbin:/sbin"
             done = subprocess.run(
                 argv, env=env, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, check=False, timeout=600,
+                stderr=subprocess.STDOUT, text=True, check=False, timeout=3600,
             )  # fmt: skip
             where = f"{block.page}:{block.line}: $ {command}\n{done.stdout}"
             assert done.returncode == 0, where
@@ -126,8 +131,3 @@ case " $* " in
 *) echo "started {name}" ;;
 esac
 """
-
-
-def environment_of_checkout() -> dict[str, str]:
-    """Return the environment of who works on diskgen, with this checkout's programs first."""
-    return {**os.environ, "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"}

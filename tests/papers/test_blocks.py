@@ -16,7 +16,7 @@ from diskgen.cli import build_parser
 from ..program import Program
 from ..registry import registry
 from .pages import LONGER, NOT_TRIED, ROOT, Block, blocks, commands, expected, pages
-from .sandbox import Sandbox
+from .sandbox import VENDOR, Sandbox
 
 # How many say that they are not tried: who adds one changes this, and is asked why.
 UNTRIED = 10
@@ -39,8 +39,8 @@ def sandbox(program_path: Path) -> Iterator[Sandbox]:
     program.home.mkdir()
     with registry(place / "registry") as server:
         made = Sandbox(program, server)
-        for path in (program.home, *program.home.rglob("*")):
-            program.own(path)
+        made.pretend_qemu()
+        made.serve()
         yield made
     shutil.rmtree(place)
 
@@ -53,7 +53,7 @@ def param(page: Path) -> Any:
 @pytest.mark.parametrize("page", [param(page) for page in TYPED])
 def test_the_commands_of_a_page(page: Path, sandbox: Sandbox) -> None:
     place = sandbox.directory(page)
-    if "netinst" in page.read_text():
+    if VENDOR in page.read_text():
         sandbox.vendor(place)
     for block in commands(page):
         if block.reason is None and not block.longer:

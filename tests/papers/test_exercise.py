@@ -54,9 +54,8 @@ def applied(program_path: Path) -> Iterator[Program]:
 def test_the_exercise_makes_disks_that_qemu_takes(applied: Program) -> None:
     with registry(applied.place / "registry") as server:
         sandbox = Sandbox(applied, server)
+        sandbox.serve()
         place = sandbox.directory(PAGE)
-        for path in (applied.home, *applied.home.rglob("*")):
-            applied.own(path)
         (block,) = commands(PAGE)
         sandbox.run(block, place)
     assert (place / "os.vdi").stat().st_size < 200 * 1024**2
