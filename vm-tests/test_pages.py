@@ -1,7 +1,7 @@
-"""Command blocks that boot a machine: the tutorial from its first line to its last, and the others.
+"""Command blocks that boot a machine: all of the tutorial, and those of other pages.
 
-The base is our image of Debian under the names that pages give, with a ``bootc`` that does what this
-image's own tools can: Fedora's would have to be fetched.
+The base is our image of Debian under the names that pages give, with a ``bootc`` that does what
+this image's own tools can: Fedora's would have to be fetched.
 """
 
 from __future__ import annotations
