@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.oci import TarBuilder
-from tests.papers import podman
-from tests.papers.pages import ROOT, Block, commands, pages
-from tests.papers.sandbox import Sandbox
-from tests.program import Program, installed
-from tests.registry import registry
+from tests.fixtures import podman
+from tests.fixtures.oci import TarBuilder
+from tests.fixtures.pages import ROOT, Block, commands, pages
+from tests.fixtures.program import Program, installed
+from tests.fixtures.registry import registry
+from tests.fixtures.sandbox import Sandbox
 
 pytestmark = [pytest.mark.vm, pytest.mark.extended]
 TUTORIAL = ROOT / "docs/tutorial.md"

@@ -13,10 +13,10 @@ import pytest
 
 from diskgen.cli import build_parser
 
-from ..program import Program
-from ..registry import registry
-from .pages import LONGER, NOT_TRIED, ROOT, Block, blocks, commands, expected, pages
-from .sandbox import VENDOR, Sandbox
+from ..fixtures.pages import LONGER, NOT_TRIED, ROOT, Block, blocks, commands, expected, pages
+from ..fixtures.program import Program
+from ..fixtures.registry import registry
+from ..fixtures.sandbox import VENDOR, Sandbox
 
 # How many say that they are not tried: who adds one changes this, and is asked why.
 UNTRIED = 10

@@ -11,10 +11,10 @@ from textwrap import indent
 
 import pytest
 
-from ..program import Program
-from ..registry import registry
-from .pages import ROOT, blocks, commands
-from .sandbox import Sandbox
+from ..fixtures.pages import ROOT, blocks, commands
+from ..fixtures.program import Program
+from ..fixtures.registry import registry
+from ..fixtures.sandbox import Sandbox
 
 PAGE = ROOT / "docs/exercise.md"
 FILE = "diskgen/formats/vdi.py"

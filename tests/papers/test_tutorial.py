@@ -7,12 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..oci import bootable
-from ..program import Program
-from ..registry import registry
-from . import podman
-from .pages import ROOT, commands
-from .sandbox import Sandbox
+from ..fixtures import podman
+from ..fixtures.oci import bootable
+from ..fixtures.pages import ROOT, commands
+from ..fixtures.program import Program
+from ..fixtures.registry import registry
+from ..fixtures.sandbox import Sandbox
 
 PAGE = ROOT / "docs/tutorial.md"
 BASE = "quay.io/fedora/fedora-bootc:42"
