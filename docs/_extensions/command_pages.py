@@ -1,67 +1,78 @@
-"""The reference of commands, from the parser that runs them."""
+"""The reference of commands, from the tables that parser, help and man page are made of."""
 
 from __future__ import annotations
 
-import argparse
+import re
 from collections.abc import Iterator
+from typing import Final
 
-from diskgen.cli import build_parser
+from diskgen.cli.command import COMMANDS, DISKS, EVERY, MEDIA, PLANS
+from diskgen.cli.option import Option
+from diskgen.cli.table import SECTIONS
+
+# How sets of commands are called; the first that are all there are named.
+_SETS: Final = (
+    ("every command", EVERY),
+    ("disks and their plans", DISKS),
+    ("disks", DISKS - PLANS),
+    ("plans", PLANS),
+    ("media and their plans", MEDIA),
+    ("media", MEDIA - PLANS),
+)
 
 
 def pages() -> str:
-    """Return a MyST section for each command: usage, then its options by their groups."""
-    return "\n".join(
-        line for name, command, text in commands() for line in _page(name, command, text)
-    )
+    """Return as MyST: the commands, then every option once, by the sections of the man page."""
+    return "\n".join([*_commands(), *_options()])
 
 
-def commands() -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
-    """Yield every command that does something: its name, its parser, its sentence."""
-    yield from _below(build_parser(), "diskgen", "")
-
-
-def _below(
-    parser: argparse.ArgumentParser, name: str, text: str
-) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001 - argparse has no other way to ask
-    if not inner:
-        yield name, parser, text
-    for action in inner:
-        texts = {choice.dest: choice.help or "" for choice in action._choices_actions}  # noqa: SLF001
-        for word, below in action.choices.items():
-            yield from _below(below, f"{name} {word}", texts.get(word, ""))
-
-
-def _page(name: str, parser: argparse.ArgumentParser, text: str) -> Iterator[str]:
-    yield f"## `{name}`"
+def _commands() -> Iterator[str]:
+    yield from ("## Commands", "", "| command | what it does |", "| --- | --- |")
+    for command in COMMANDS:
+        if command.name and not command.name.startswith("plan "):
+            yield f"| `diskgen {command.name}` | {plain(command.help)} |"
     yield ""
-    if text:
-        yield f"{_plain(text[0].upper() + text[1:])}."
-        yield ""
-    for group in parser._action_groups:  # noqa: SLF001
-        rows = [row for action in group._group_actions if (row := _row(action))]  # noqa: SLF001
-        if rows:
-            if parser._action_groups.index(group) > 1:  # noqa: SLF001 - the first two are argparse's
-                yield f"**{group.title}**"
-                yield ""
-            yield "| option | meaning |"
-            yield "| --- | --- |"
-            yield from rows
-            yield ""
 
 
-def _row(action: argparse.Action) -> str:
-    if action.help == argparse.SUPPRESS or action.dest == "help":
-        return ""
-    values = action.metavar or (
-        "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+def _options() -> Iterator[str]:
+    for title, rows in SECTIONS.items():
+        yield from (f"## {title}", "")
+        for row in rows:
+            flags = ", ".join(
+                f"`{flag}{' ' if row.value else ''}{row.value}`" for flag in row.flags
+            )
+            first, *more = list(said(row))
+            yield from (flags, f": {first}", "")
+            for paragraph in more:
+                yield from (f"  {paragraph}", "")
+
+
+def said(row: Option) -> Iterator[str]:
+    """Yield the paragraphs about an option: what it is, what holds without it, who takes it."""
+    text = row.manual or plain(f"{row.help[0].upper()}{row.help[1:]}.")
+    paragraphs = [re.sub(r"\s+", " ", part) for part in text.split("\n\n")]
+    default = row.otherwise or (
+        f"`{row.default}`" if row.has_default and not callable(row.default) else ""
     )
-    word = "" if action.nargs == 0 else f" {values}"
-    flags = ", ".join(f"`{flag}{word}`" for flag in action.option_strings) or f"`{values}`"
-    help_ = (action.help or "") % {"default": action.default} if action.help else ""
-    return f"| {flags.replace('|', chr(92) + '|')} | {_plain(help_)} |"
+    if default and "Default:" not in text:
+        paragraphs[-1] += f" Default: {default}."
+    if row.repeatable and "epeatable" not in text:
+        paragraphs[-1] += " Repeatable."
+    yield from paragraphs
+    yield f"For {', '.join(_whom(row))}."
 
 
-def _plain(text: str) -> str:
-    """Return a sentence of help as MyST takes it for itself."""
-    return "".join(f"\\{mark}" if mark in r"\`*_{}[]<>|$" else mark for mark in text)
+def _whom(row: Option) -> Iterator[str]:
+    left = set(row.commands)
+    for title, names in _SETS:
+        if names <= left:
+            yield title
+            left -= names
+    yield from (
+        f"`{command.name}`" for command in COMMANDS if command.name in left and command.name
+    )
+
+
+def plain(text: str) -> str:
+    """Return words of help as MyST takes them for themselves."""
+    return re.sub(r"([\\`*_{}\[\]<>|$])", r"\\\1", text)

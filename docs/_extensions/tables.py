@@ -31,7 +31,7 @@ class Schema(SphinxDirective):
 
 
 class Options(SphinxDirective):
-    """``{options}``: every command with every option, as the parser has them."""
+    """``{options}``: every command and every option, as the program's tables have them."""
 
     has_content = False
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from diskgen.cli import build_parser
+from diskgen.cli.parser import build_parser
 
 from ..fixtures.pages import LONGER, NOT_TRIED, ROOT, Block, blocks, commands, expected, pages
 from ..fixtures.program import Program
