@@ -67,3 +67,15 @@ MEDIA: Final = frozenset({"iso", "plan iso"})
 PLANS: Final = frozenset(command.name for command in _PLANS)
 BUILDS: Final = (DISKS | MEDIA) - PLANS  # what writes an output
 READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
+
+
+def in_words(commands: frozenset[str]) -> str:
+    """Return which commands these are, as a list for people: a plan goes with what it plans."""
+    words = ["disks"] if commands.issuperset(PLACES) else sorted(commands & set(PLACES))
+    made = commands & BUILDS
+    words += [] if made or not commands >= PLANS else ["plan"]
+    rest = commands - set(PLACES) - {f"plan {name}" for name in made}
+    rest -= PLANS if "plan" in words else frozenset()
+    words += [command.name for command in COMMANDS if command.name in rest]
+    unplanned = bool(made) and not commands & PLANS
+    return ", ".join(words) + (", but not plan" if unplanned else "")

@@ -69,3 +69,17 @@ class Option:
         if self.takes not in (Takes.VALUE, Takes.MAYBE):
             return ""
         return self.metavar or "|".join(map(str, self.choices or ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Options that belong together in the man page.
+
+    Of those that are not of just ``commands`` the page names the commands; where there are none,
+    the texts say enough.
+    """
+
+    heading: str
+    options: tuple[Option, ...]
+    commands: frozenset[str]
+    closing: str = ""  # a paragraph on all of them, in the marks of ``Option.manual``

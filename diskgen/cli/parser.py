@@ -69,7 +69,8 @@ def help_of(option: Option, command: Command) -> str:
         default = option.otherwise
     elif option.has_default:
         default = "%(default)s"
-    text = f"{option.help} (default: {default})" if default else option.help
+    several = "; may be given several times" if option.repeatable else ""
+    text = option.help + several + (f" (default: {default})" if default else "")
     return text.replace("{suffix}", file_suffix(command.format))
 
 

@@ -8,29 +8,29 @@ module, and write the man page anew by ``python -m diskgen.cli.manual``. Names i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
-from ..option import Option
-from . import access, boot, cache, disk, everywhere, image, machine, medium, output
+from ..command import BUILDS, DISKS, MEDIA, READERS
+from ..option import Option, Section
+from . import access, boot, cache, completion, disk, everywhere, image, machine, medium, output
 
-SECTIONS: Final[Mapping[str, tuple[Option, ...]]] = MappingProxyType(
-    {
-        "Image": image.OPTIONS,
-        "Disk": disk.OPTIONS,
-        "Medium (iso)": medium.OPTIONS,
-        "Installed machine (iso)": machine.OPTIONS,
-        "Registry access": access.OPTIONS,
-        "Output": output.OPTIONS,
-        "boot": boot.OPTIONS,
-        "cache prune": cache.OPTIONS,
-        "Everywhere": everywhere.OPTIONS,
-    }
+SECTIONS: Final = (
+    Section(heading="Image", commands=READERS, options=image.OPTIONS),
+    Section(heading="Disk", commands=DISKS, options=disk.OPTIONS),
+    Section(heading="Medium (iso)", commands=MEDIA, options=medium.OPTIONS),
+    Section(heading="Installed machine (iso)", commands=MEDIA, options=machine.OPTIONS),
+    Section(heading="Registry access", commands=READERS, options=access.OPTIONS),
+    Section(heading="Output", commands=BUILDS, options=output.OPTIONS),
+    Section(
+        heading="boot", commands=boot.COMMANDS, options=boot.OPTIONS, closing=boot.HOW_THEY_GET_IN
+    ),
+    Section(heading="cache prune", commands=cache.PRUNE, options=cache.OPTIONS),
+    Section(heading="completion", commands=completion.COMMANDS, options=completion.OPTIONS),
+    Section(heading="Everywhere", commands=frozenset(), options=everywhere.OPTIONS),
 )
 OPTIONS: Final = (
     *everywhere.OPTIONS,
-    *(row for rows in SECTIONS.values() if rows is not everywhere.OPTIONS for row in rows),
+    *(row for part in SECTIONS if part.options is not everywhere.OPTIONS for row in part.options),
 )
 
 

@@ -19,7 +19,11 @@ CACHE_DIR: Final = Option(
     metavar="DIR",
     default=values.default_cache,
     help="where layers and packed installers are kept",
-    manual="",
+    manual="Where fetched layers and packed installers are kept. Default: $DISKGEN_CACHE, else "
+    "$XDG_CACHE_HOME/diskgen, else ~/.cache/diskgen. Nobody but you and root may be able to write "
+    "to it or to a directory above it (sticky ones such as /tmp excepted): it is refused "
+    "otherwise. What is read out of it is compared with its sums; a damaged entry is dropped with "
+    "a warning and read again.",
 )
 
 OPTIONS: Final = (
@@ -30,7 +34,7 @@ OPTIONS: Final = (
         kind=Path,
         metavar="FILE",
         help="credentials, as 'podman login' writes them",
-        manual="",
+        manual="Credentials as `podman-login`(1) writes them.",
     ),
     Option(
         name="tls-verify",
@@ -39,7 +43,7 @@ OPTIONS: Final = (
         kind=values.boolean,
         metavar="BOOL",
         help="false: accept plain HTTP and unknown certificates",
-        manual="",
+        manual="`false` accepts plain HTTP and unknown certificates.",
     ),
     Option(
         name="cert-dir",
@@ -48,7 +52,7 @@ OPTIONS: Final = (
         kind=Path,
         metavar="DIR",
         help="directory with *.crt, *.cert, *.key files",
-        manual="",
+        manual="Directory with `*.crt`, `*.cert` and `*.key` files.",
     ),
     Option(
         name="signature-policy",
@@ -57,7 +61,7 @@ OPTIONS: Final = (
         kind=Path,
         metavar="FILE",
         help="containers-policy.json(5) to obey instead of the system's",
-        manual="",
+        manual="`containers-policy.json`(5) to obey instead of the system's.",
     ),
     Option(
         name="registries-conf",
@@ -66,7 +70,7 @@ OPTIONS: Final = (
         kind=Path,
         metavar="FILE",
         help="containers-registries.conf(5) with mirrors, instead of the system's",
-        manual="",
+        manual="`containers-registries.conf`(5) with mirrors, instead of the system's.",
     ),
     Option(
         name="registries-d",
@@ -75,7 +79,8 @@ OPTIONS: Final = (
         kind=Path,
         metavar="DIR",
         help="containers-registries.d(5), which says where signatures are, instead of the system's",
-        manual="",
+        manual="`containers-registries.d`(5), which says where signatures are, instead of the "
+        "system's.",
     ),
     CACHE_DIR,
 )

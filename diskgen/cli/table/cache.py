@@ -1,4 +1,4 @@
-"""Options of the commands that look after this machine: its cache, its shell."""
+"""Options of the commands that look after the cache."""
 
 from __future__ import annotations
 
@@ -8,33 +8,24 @@ from typing import Final
 from ..option import Option, Takes
 from . import access
 
-_PRUNE: Final = frozenset({"cache prune"})
-SHELLS: Final = ("bash", "zsh", "tcsh")
+PRUNE: Final = frozenset({"cache prune"})
 
 OPTIONS: Final = (
-    replace(access.CACHE_DIR, commands=_PRUNE | {"cache ls"}, group=""),
+    replace(access.CACHE_DIR, commands=PRUNE | {"cache ls"}, group=""),
     Option(
         name="all",
-        commands=_PRUNE,
+        commands=PRUNE,
         takes=Takes.NOTHING,
         help="remove everything",
-        manual="",
+        manual="Remove everything.",
     ),
     Option(
         name="older-than",
-        commands=_PRUNE,
+        commands=PRUNE,
         kind=int,
         metavar="DAYS",
         default=30,
         help="remove what no build used for so many days",
-        manual="",
-    ),
-    Option(
-        name="shell",
-        commands=frozenset({"completion"}),
-        positional=True,
-        choices=SHELLS,
-        help="the shell",
-        manual="",
+        manual="Remove what no build used for so many days.",
     ),
 )

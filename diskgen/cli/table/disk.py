@@ -18,7 +18,10 @@ SEED: Final = Option(
     otherwise="from the digest alone",
     help="derive all identifiers from the image's digest and TEXT, so that disks of one image can "
     "be told apart",
-    manual="",
+    manual="Derive all identifiers (of the table, its partitions, filesystems and their hashes; "
+    "of a medium likewise) from the image's digest and *TEXT*. By default two disks of one image "
+    "have the same identifiers, and cannot be attached to one machine. Without it, the "
+    "identifiers that an image's first boot replaces are those by which it knows to do so.",
 )
 NO_ENCRYPTION: Final = Option(
     name="no-encryption",
@@ -26,7 +29,9 @@ NO_ENCRYPTION: Final = Option(
     group=_GROUP,
     takes=Takes.NOTHING,
     help="leave the root filesystem unencrypted where the image asks for encryption",
-    manual="",
+    manual="Leave the root filesystem unencrypted where the image asks for encryption (`block` "
+    "in its install configuration). diskgen encrypts none, and refuses such an image without this "
+    "option.",
 )
 
 OPTIONS: Final = (
@@ -37,7 +42,10 @@ OPTIONS: Final = (
         metavar="SIZE",
         otherwise="room for two deployments, at least 10G",
         help="size of the disk, such as 20G",
-        manual="",
+        manual="Size of the disk, such as `20G`. Default: room for two deployments, at least 10 "
+        "GiB. The file is sparse. /boot has at least 1 GiB, and room for the kernels of three "
+        "deployments where they fit. What has no room for a second deployment is named in a "
+        "warning.",
     ),
     Option(
         name="sector-size",
@@ -47,7 +55,8 @@ OPTIONS: Final = (
         choices=SECTOR_SIZES,
         default=SECTOR_SIZES[0],
         help="of the device the disk is for, in bytes",
-        manual="",
+        manual="Bytes of a sector of the device the disk is for. A disk for 4096-byte sectors "
+        "starts on no device with 512, and no BIOS starts it.",
     ),
     Option(
         name="rootfs",
@@ -56,7 +65,11 @@ OPTIONS: Final = (
         choices=ROOT_FILESYSTEMS,
         otherwise="what the image asks for, else ext4",
         help="the root filesystem: ext4 in seconds, xfs and btrfs by libguestfs in minutes",
-        manual="",
+        manual="The root filesystem. Default: what the image's install configuration asks for, "
+        "else ext4. ext4 is written in seconds, xfs and btrfs are made by `guestfs`(3) in a "
+        "minute, whose kernel stamps inodes with the time of the build: such disks are equal as "
+        "trees, not as bytes. An xfs has the features that the image's kernel mounts, whatever "
+        "this machine's `mkfs.xfs`(8) prefers.",
     ),
     NO_ENCRYPTION,
     Option(
@@ -67,7 +80,7 @@ OPTIONS: Final = (
         repeatable=True,
         key="customizations.kernel.append",
         help="add a kernel argument",
-        manual="",
+        manual="Add a kernel argument.",
     ),
     Option(
         name="karg-delete",
@@ -76,7 +89,7 @@ OPTIONS: Final = (
         metavar="ARG",
         repeatable=True,
         help="drop a kernel argument of the image: KEY or KEY=VALUE",
-        manual="",
+        manual="Drop a kernel argument that the image brings, *KEY* or *KEY=VALUE*.",
     ),
     Option(
         name="no-console",
@@ -85,7 +98,8 @@ OPTIONS: Final = (
         takes=Takes.NOTHING,
         help="add no console= arguments (by default screen and serial line, unless the image "
         "names consoles)",
-        manual="",
+        manual="Add no `console=` arguments. By default screen and serial line are consoles, "
+        "unless the image names some.",
     ),
     SEED,
 )

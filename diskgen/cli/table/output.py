@@ -22,7 +22,8 @@ OPTIONS: Final = (
         metavar="FILE",
         otherwise="NAME.{suffix} in this directory",
         help="the file to write",
-        manual="",
+        manual="The file to write. Default: the image's name with the format's suffix, in this "
+        "directory.",
     ),
     Option(
         name="force",
@@ -30,7 +31,7 @@ OPTIONS: Final = (
         group=_GROUP,
         takes=Takes.NOTHING,
         help="replace FILE if it exists",
-        manual="",
+        manual="Replace FILE if it exists.",
     ),
     Option(
         name="compression",
@@ -39,14 +40,14 @@ OPTIONS: Final = (
         choices=COMPRESSIONS,
         default=COMPRESSIONS[0],
         help="zstd needs QEMU 5.1 to read, zlib any; none is quickest",
-        manual="",
+        manual="Of a qcow2: `zstd` (QEMU 5.1 or newer reads it), `zlib` or `none`.",
     ),
     Option(
         name="json",
         commands=PLANS | {"inspect", "doctor", "cache ls"},
         takes=Takes.NOTHING,
         help="print JSON",
-        manual="",
+        manual="Print JSON.",
     ),
     Option(
         name="progress",
@@ -54,6 +55,7 @@ OPTIONS: Final = (
         choices=PROGRESS_MODES,
         default=PROGRESS_MODES[0],
         help="how to show progress on standard error",
-        manual="",
+        manual="How progress is shown on standard error. `auto` is a live display on a terminal, "
+        "else plain lines. `json` writes one object a line; the first line carries the version.",
     ),
 )

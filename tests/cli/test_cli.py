@@ -19,7 +19,7 @@ from diskgen.errors import UsageError
 from diskgen.place import PLACES
 from diskgen.units import GIB
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

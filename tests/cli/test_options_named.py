@@ -39,7 +39,7 @@ WHERE = {
     "cli.request._installer": MEDIA,
     "cli.users": MEDIA,
     "config._check_karg": DISKS,
-    "config._check_seed": BUILDS,
+    "config.ArtifactRequest": BUILDS,
     "config.Request": DISKS,
     "config.IsoRequest": MEDIA,
     "decision": BUILDS,

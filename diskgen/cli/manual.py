@@ -1,0 +1,112 @@
+"""The options of the man page, made of the table: ``python -m diskgen.cli.manual [PAGE]``.
+
+Format: man(7) of groff. Texts come in the marks of ``Option.manual``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from .command import in_words
+from .option import Option, Section, Takes
+from .remarks import manual_of
+from .table import OPTIONS, SECTIONS
+
+_BEGIN: Final = '.\\" Options: made by python -m diskgen.cli.manual\n'
+_END: Final = '.\\" End of options\n'
+_WIDTH: Final = 100
+_MARKED: Final = re.compile(r"`([^`]+)`|\*([^*]+)\*")
+
+
+def options() -> str:
+    """Return the section of all options, each name once where its rows say the same."""
+    lines = [".SH OPTIONS"]
+    seen: set[tuple[str, str]] = set()
+    for section in SECTIONS:
+        lines.append(f".SS {section.heading}")
+        for option in section.options:
+            if (option.name, option.manual) not in seen:
+                seen.add((option.name, option.manual))
+                lines += _entry(option, section)
+        if section.closing:
+            lines += [".PP", *_paragraphs(section.closing)]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(option: Option, section: Section) -> Iterator[str]:
+    text = manual_of(option)
+    commands: frozenset[str] = frozenset().union(
+        *(row.commands for row in OPTIONS if (row.name, row.manual) == (option.name, option.manual))
+    )
+    if section.commands and commands != section.commands:
+        text += f" Commands: {in_words(commands)}."
+    yield ".TP"
+    yield _heading(option)
+    yield from _paragraphs(text)
+
+
+def renewed(page: str) -> str:
+    """Return a man page with its options as the table has them now. Raises ValueError."""
+    before, begin, rest = page.partition(_BEGIN)
+    _old, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError("the page has no marks around its options")
+    return f"{before}{begin}{options()}{end}{after}"
+
+
+def _heading(option: Option) -> str:
+    value = f"\\f[I]{_escaped(option.value)}\\f[R]" if option.metavar else _escaped(option.value)
+    if option.positional:
+        return value
+    if option.takes is Takes.MAYBE:
+        value = f"[{value}]"
+    flags = ", ".join(f"\\f[B]{_escaped(flag)}\\f[R]" for flag in option.flags)
+    return f"{flags} {value}".rstrip()
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            yield ".IP"
+        for line in textwrap.wrap(
+            _roff(paragraph), _WIDTH, break_long_words=False, break_on_hyphens=False
+        ):
+            yield f"\\&{line}" if line.startswith((".", "'")) else line
+
+
+def _roff(text: str) -> str:
+    """Return a marked text as roff: words to type are bold, words that stand for others italic."""
+    made, end = "", 0
+    for match in _MARKED.finditer(text):
+        made += _plain(text[end : match.start()])
+        typed, standing = match.groups()
+        made += f"\\f[B]{_escaped(typed)}\\f[R]" if typed else f"\\f[I]{_escaped(standing)}\\f[R]"
+        end = match.end()
+    return made + _plain(text[end:])
+
+
+def _escaped(text: str) -> str:
+    """Return words to type, whose dashes people copy."""
+    return text.replace("\\", "\\e").replace("-", "\\-")
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\", "\\e")
+
+
+def main() -> None:
+    """Write the page named by the argument anew, or print the section."""
+    if len(sys.argv) == 1:
+        sys.stdout.write(options())
+        return
+    path = Path(sys.argv[1])
+    path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
