@@ -140,10 +140,9 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     texts = written.texts
     _check_arguments(decided, texts, version, machine)
     noted, lacks = None, tuple[str, ...]()
+    if isinstance(source, Container) and not anaconda:
+        lacks = _lacks(request, written, version, (target.root, source.root))
     if not anaconda and target.root is not None:
-        unsuited, lacks = contents.unsuited(request, written, version, Tree(target.root))
-        if unsuited:
-            raise facts.UnfitError(list(unsuited))
         noted = excerpt(target.root, target.digest, container.root_size(target.root))
     installs = "package" in request.modes and (offered.packages is not None or anaconda)
     offers = Choices(
@@ -245,6 +244,28 @@ def _roots(decided: Decision, *, anaconda: bool) -> Mapping[str, str | None]:
     if anaconda:
         return {"image": str(decided.root_filesystem), "package": "xfs"}
     return {"image": None, "package": "ext4"}
+
+
+def _lacks(
+    request: IsoRequest,
+    written: contents.Written,
+    version: str,
+    roots: tuple[Directory | None, Directory],
+) -> tuple[str, ...]:
+    """Return what systems that our installer sets up pass over: of its image, of its packages.
+
+    ``roots`` are the image's, where it is read, and the installer's own. Raises UnfitError.
+    """
+    problems: dict[str, Problem] = {}  # by what they say: one for both
+    lacks: list[str] = []
+    for mode, root in zip(("image", "package"), roots, strict=True):
+        if root is not None:
+            asked = contents.unsuited(request, written, version, Tree(root), mode=mode)
+            problems |= {problem.message: problem for problem in asked[0]}
+            lacks += asked[1]
+    if problems:
+        raise facts.UnfitError(list(problems.values()))
+    return tuple(dict.fromkeys(lacks))
 
 
 def _unmakable(request: IsoRequest, root: Directory, decided: Decision) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """What a recipe asks of the system that it sets up: one table, asked before a disk is erased.
 
 Asked where a medium is made, and by its installer: of what the medium notes of its image, of an
-image from a registry as soon as it was read, of packages when they are installed. What programs
-would refuse is refused here; what they would pass over is a warning.
+image from a registry as soon as it was read, of packages as far as anything is known before they
+are installed. What programs would refuse is refused here; what they would pass over is a warning.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _KERNELS_OWN: Final = "us"  # the keymap that a console has by itself
 _SUFFIXES: Final = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount",
                     ".slice", ".swap", ".device", ".scope")  # fmt: skip
 _PORT: Final = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?:[a-z]+", re.ASCII)
+# Of crypt(5): with a method, of old, or locked.
+_HASH: Final = re.compile(r"[!*].*|!?\$[^$:]+\$.+|_?[./0-9A-Za-z]{13,20}")
 _CHOOSE: Final = "leave it out, or install it in the image"
 
 
@@ -127,15 +129,19 @@ def _programs(recipe: Recipe, system: System) -> Iterator[Finding]:
         ("systemctl", "services", [*recipe.enabled, *recipe.disabled]),
         (FIREWALL, "the firewall", recipe.firewall),
     ):
-        if needed and not systems.program(system, name):
+        if not needed or not system.knows(f"usr/bin/{name}"):
+            continue
+        if not systems.program(system, name):
             package = "firewalld" if name == FIREWALL else "it"
             yield Finding(
-                message=f"the image has no '{name}', which sets up {what}",
-                hint=f"install {package} in the image, or leave {what} out",
+                message=f"the system has no '{name}', which sets up {what}",
+                hint=f"let its packages bring {package}, or leave {what} out",
             )
 
 
 def _units(recipe: Recipe, system: System) -> Iterator[Finding]:
+    if not system.knows(systems.UNITS[0]):
+        return
     for name in recipe.enabled:
         masked = any(system.link(f"{place}/{file}") == systems.NOWHERE
                      for place in systems.UNITS for file in units_of(name))  # fmt: skip
@@ -189,35 +195,38 @@ def _groups(recipe: Recipe, system: System) -> Iterator[Finding]:
         elif numbers.get(name, str(number)) != str(number):
             yield Finding(
                 message=f"the group '{name}' is to have the number '{number}', and it has "
-                f"'{numbers[name]}' in the image",
+                f"'{numbers[name]}' already",
                 hint="leave the number out",
             )
         numbers[name] = str(number)
 
 
-def _known(system: System, path: str) -> bool:
-    """Say whether a system tells if there is a file at a path, which may be none."""
-    return system.whole or not path.startswith("/") or systems.is_noted(path)
-
-
 def _shells(recipe: Recipe, system: System) -> Iterator[Finding]:
     for account in recipe.accounts:
         shell = account.shell
-        if shell is None or not _known(system, shell):
+        if shell is None:
             continue
-        if not shell.startswith("/") or not system.has(shell):
+        if not shell.startswith("/"):
+            yield Finding(
+                message=f"the shell of '{account.name}' is to be '{shell}', which is no path",
+                hint="name it by its path, such as /bin/sh",
+            )
+        elif system.knows(shell) and not system.has(shell):
             yield Finding(
                 message=f"the shell of '{account.name}' is to be '{shell}', and the image has none",
                 hint="name one that is there, such as /bin/sh, or install it in the image",
             )
 
 
+def _known(system: System, path: str) -> bool:
+    """Say whether a system tells if there is a file at a path, which may be none."""
+    return not path.startswith("/") or system.knows(path)
+
+
 def _scripts(recipe: Recipe, system: System) -> Iterator[Finding]:
     for script in recipe.after:
         program = next(iter(script.interpreter.split()), "/" + _SHELL)
-        if not script.in_target or not _known(system, program):
-            continue
-        if not system.has(program):
+        if script.in_target and _known(system, program) and not system.has(program):
             yield Finding(
                 message=f"the script %post of line {script.line} is for '{program}', which the "
                 "image does not have",
@@ -227,14 +236,14 @@ def _scripts(recipe: Recipe, system: System) -> Iterator[Finding]:
 
 
 def _firewall(recipe: Recipe, system: System) -> Iterator[Finding]:
-    if not recipe.firewall or not systems.program(system, FIREWALL):
-        return
+    there = systems.program(system, FIREWALL)
     known = {
         name.removesuffix(".xml") for place in systems.SERVICES for name in system.names(place)
     }
     for word in recipe.firewall:
         option, _equals, value = word.partition("=")
-        if option in ("--service", "--remove-service") and value not in known:
+        services = option in ("--service", "--remove-service") and there
+        if services and value not in known:
             hint = "name one that firewalld of the image knows, or a port"
             message = f"the firewall's service '{value}' is none that the image knows"
             yield Finding(message=message, hint=hint)
@@ -251,7 +260,7 @@ def _hostname(recipe: Recipe, system: System) -> Iterator[Finding]:  # noqa: ARG
 
 def _zone(recipe: Recipe, system: System) -> Iterator[Finding]:
     zone = recipe.timezone
-    if zone is None or zone in UTC:
+    if zone is None or zone in UTC or not system.knows(systems.ZONES):
         return
     if ".." in zone.split("/") or not system.has(f"{systems.ZONES}/{zone}"):
         yield Finding(message=no_zone(zone), hint="install tzdata in the image", fatal=False)
@@ -263,6 +272,8 @@ def _keymap(recipe: Recipe, system: System) -> Iterator[Finding]:
         return
     maps = {name.rpartition("/")[2].partition(".map")[0]
             for place in systems.KEYMAPS for name in system.names(place)}  # fmt: skip
+    if not any(map(system.knows, (*systems.KEYMAPS, *systems.LAYOUTS))):
+        return
     symbols = any(system.has(f"{place}/{layout.partition('-')[0]}") for place in systems.LAYOUTS)
     if layout.rpartition("/")[2].partition(".map")[0] not in maps and not symbols:
         yield Finding(
@@ -274,7 +285,7 @@ def _keymap(recipe: Recipe, system: System) -> Iterator[Finding]:
 
 def _locale(recipe: Recipe, system: System) -> Iterator[Finding]:
     name = recipe.language
-    if name is None or name.partition(".")[0] in _BUILT_IN:
+    if name is None or name.partition(".")[0] in _BUILT_IN or not system.knows(systems.LOCALES):
         return
     found = {path.partition("/")[0] for path in system.names(systems.LOCALES)}
     if "locale-archive" not in found and _plain(name) not in {_plain(other) for other in found}:
@@ -291,6 +302,24 @@ def _plain(locale: str) -> str:
     return f"{name}{dot}{codeset.lower().replace('-', '')}"
 
 
+def _passwords(recipe: Recipe, system: System) -> Iterator[Finding]:  # noqa: ARG001
+    accounts = [*recipe.accounts, *([recipe.root] if recipe.root is not None else [])]
+    for account in accounts:
+        if account.password is None or not account.crypted:
+            continue
+        if ":" in account.password or "\n" in account.password:
+            yield Finding(
+                message=f"the password of '{account.name}' cannot stand in /etc/shadow",
+                hint="write a hash as 'mkpasswd' makes it",
+            )
+        elif not _HASH.fullmatch(account.password):
+            yield Finding(
+                message=f"the password of '{account.name}' is no hash of crypt(5): nobody can log "
+                "in by it",
+                fatal=False,
+            )
+
+
 ROWS: Final = (
     Row(name="programs", reads=("accounts", "root", "groups", "enabled", "disabled", "firewall"),
         says="refused where the image has not the program that does it", rule=_programs),
@@ -300,6 +329,8 @@ ROWS: Final = (
         says="refused with a number in use, or another home for the image's own account"),
     Row(name="groups", reads=("groups", "accounts"), rule=_groups, setting="user",
         says="refused with a number in use, or another than it has"),
+    Row(name="passwords", reads=("accounts", "root"), rule=_passwords,
+        says="refused where it cannot be stored; a warning where it is no hash"),
     Row(name="shells", reads=("accounts",), says="refused where it is not there", rule=_shells),
     Row(name="scripts", reads=("after",), rule=_scripts,
         says="refused without their interpreter where they must work, else a warning"),

@@ -31,9 +31,8 @@ _NOTED: Final = (*_BIN, *UNITS, "etc/init.d", ZONES, *KEYMAPS, *LAYOUTS, LOCALES
 class System(Protocol):
     """A system by the paths that it will have when it runs."""
 
-    @property
-    def whole(self) -> bool:
-        """False: only what an excerpt notes is known."""
+    def knows(self, path: str) -> bool:
+        """Say whether it tells if there is something at a path."""
 
     def has(self, path: str) -> bool:
         """Say whether there is a file, symlinks followed."""
@@ -53,7 +52,10 @@ class Tree:
     """A system in memory: of an image, or of an excerpt."""
 
     root: Directory
-    whole: bool = True
+    whole: bool = True  # False: only what an excerpt notes is known
+
+    def knows(self, path: str) -> bool:
+        return self.whole or _is_noted(path.lstrip("/"))
 
     def has(self, path: str) -> bool:
         return isinstance(find(self.root, path), File)
@@ -84,9 +86,9 @@ def program(system: System, *names: str) -> bool:
     return any(system.has(f"{place}/{name}") for place in _BIN for name in names)
 
 
-def is_noted(path: str) -> bool:
+def _is_noted(path: str) -> bool:
     """Say whether an excerpt knows of a path."""
-    return path.lstrip("/").rpartition("/")[0] in _BIN
+    return any(path == place or path.startswith(f"{place}/") for place in _NOTED)
 
 
 def excerpt(root: Directory, digest: str, size: int) -> dict[str, Any]:

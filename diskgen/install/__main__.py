@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from ..arch import MACHINES
-from ..decision import setup
+from ..decision import coming, setup
+from ..decision.system import System
 from ..errors import DiskgenError, HostError, UsageError
 from ..events import Emit, Event
 from ..iso.mastering import mediacheck
@@ -40,7 +41,7 @@ from .disks import Disk
 from .medium import Medium
 from .package_mode import installed_machine
 from .payload import Payload
-from .target import Mounts, Target, mounts
+from .target import Installed, Mounts, Target, mounts
 
 _PLACE: Final = Path("/run/diskgen")
 _LOG: Final = _PLACE / "install.log"
@@ -167,6 +168,7 @@ def _check(
     """Refuse what could not be done, the image included; return that."""
     if wanted.image is None:
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
+        _able(consoles, wanted, coming.of(wanted, Installed(Target(Path("/")))))
         return None
     image_mode.check(wanted)
     payload.check_signed(wanted.image, signed=here.signed)
@@ -181,7 +183,12 @@ def _fits(consoles: Consoles, wanted: Recipe, here: Medium, image: Payload) -> N
     """Refuse what the image has no means for, as far as the medium notes what it holds."""
     system = here.system(image.digest)
     if system is not None:
-        setup.refuse(wanted, system, lambda text: consoles.say(f"  warning: {text}"))
+        _able(consoles, wanted, system)
+
+
+def _able(consoles: Consoles, wanted: Recipe, system: System) -> None:
+    """Refuse what a system has no means for, and say what it passes over."""
+    setup.refuse(wanted, system, lambda text: consoles.say(f"  warning: {text}"))
 
 
 def _shown(consoles: Consoles) -> Emit:

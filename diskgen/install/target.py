@@ -97,7 +97,9 @@ class Installed:
     """What a target holds, as a ``decision.system.System``."""
 
     target: Target
-    whole: bool = True
+
+    def knows(self, path: str) -> bool:  # noqa: ARG002 - all of it
+        return True
 
     def has(self, path: str) -> bool:
         return self.target.place(path).is_file()

@@ -22,7 +22,7 @@ from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
 from diskgen.install.target import Installed, Target
 from diskgen.iso.assembly import contents
-from diskgen.iso.kickstarts.kickstart import Settings
+from diskgen.iso.kickstarts.kickstart import Packages, Settings
 from diskgen.kickstart import recipe
 from diskgen.kickstart.recipe import Recipe
 from diskgen.reference import parse
@@ -74,6 +74,8 @@ GOOD = {
                 "%post --nochroot --interpreter=/none\nx\n%end"],
     "firewall": ["firewall --enabled --service=ssh --port=80:tcp,6000-6010:udp",
                  "firewall --disabled"],
+    "passwords": [f"rootpw --iscrypted {text}" for text in
+                  ("$6$salt$hash", "$y$j9T$salt$hash", "'!!'", "'!$6$salt$hash'", "ab1234567890.")],
     "hostname": ["network --hostname=a-b.example.org"],
     "zone": ["timezone Europe/Berlin", "timezone UTC"],
     "keymap": ["keyboard us", "keyboard de-nodeadkeys", "keyboard --xlayouts='fr (oss)'"],
@@ -92,11 +94,13 @@ BAD = {
                ("user --name=users --gid=4000", "to have the number '4000', and it has '100'")],
     "shells": [("user --name=a --shell=/bin/zsh", "'/bin/zsh', and the image has none"),
                ("user --name=a --shell=/usr/bin/broken", "'/usr/bin/broken'"),
-               ("user --name=a --shell=sh", "'sh', and the image has none")],
+               ("user --name=a --shell=sh", "'sh', which is no path")],
     "scripts": [("%post --interpreter=/usr/bin/perl --erroronfail\nx\n%end", "'/usr/bin/perl'"),
                 ("%post --interpreter=/usr/bin/perl\nx\n%end", "warning: the script %post of")],
     "firewall": [("firewall --enabled --service=nope", "service 'nope' is none"),
                  ("firewall --enabled --port=x:tcp", "port 'x:tcp' is none")],
+    "passwords": [("rootpw --iscrypted plain", "warning: the password of 'root' is no hash"),
+                  ("user --name=a --iscrypted --password=$6$a:b", "'a' cannot stand in /etc/sha")],
     "zone": [("timezone Mars/Olympus", "warning: the system has no time zone 'Mars/Olympus'"),
              ("timezone ../../../etc/passwd", "warning: the system has no time zone")],
     "keymap": [("keyboard xx", "warning: the system has no keyboard 'xx'")],
@@ -188,7 +192,7 @@ def test_the_programs_that_it_takes(name: str, lines: str) -> None:
     for system in (Tree(root), of_excerpt(excerpt(root, DIGEST, 5))):
         ((row, text),) = said(lines, system)
         assert row == "programs"
-        assert f"the image has no '{name}', which sets up" in text
+        assert f"the system has no '{name}', which sets up" in text
 
 
 def test_a_name_that_the_kernel_was_given() -> None:
@@ -301,3 +305,10 @@ def test_what_a_medium_asks_of_its_image_names_the_option() -> None:
     (problem,), warnings = contents.unsuited(request, written, "F44", Tree(root))
     assert "has no 'useradd', which sets up accounts" in problem.message
     assert warnings == (setup.no_zone("Mars/X"),)
+    settings = replace(settings, users=(User(name="ann"),), timezone="Mars/X",
+                       packages=Packages(url="https://q.io/x"))  # fmt: skip
+    written = contents.write(request, settings, "F44", {"image": "ext4", "package": "ext4"},
+                             anaconda=False)  # fmt: skip
+    root.add("usr/share/zoneinfo/UTC", regular(b""))
+    asked = contents.unsuited(request, written, "F44", Tree(root), mode="package")
+    assert asked == ((), (setup.no_zone("Mars/X"),))

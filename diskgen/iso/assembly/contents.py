@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...arch import Machine
 from ...budgets import CONFIG_BYTES
 from ...config import IsoRequest
-from ...decision import setup
+from ...decision import coming, setup
 from ...decision.system import System
 from ...errors import Problem, SourceError, UsageError
 from ...image.model import Image
@@ -35,6 +35,11 @@ NOTED: Final = "image.json"  # what the image holds, for our installer
 _VERSION: Final = 1  # of it
 _CHOOSER: Final = "usr/share/anaconda/interactive-defaults.ks"
 _REMOTE: Final = "usr/share/diskgen/image-remote.ks"
+# What our installer carries out by itself, the first that there is.
+_KICKSTARTS: Final = {
+    "image": ("unattended-image.ks", "image-offline.ks"),
+    "package": ("unattended-package.ks", "package.ks"),
+}
 _CORE: Final = {"rpm": ("@core",), "apt": (), "debs": ()}
 
 
@@ -216,18 +221,22 @@ def errors_about(setting: str) -> Iterator[None]:
 
 
 def unsuited(
-    request: IsoRequest, written: Written, version: str, system: System
+    request: IsoRequest, written: Written, version: str, system: System, *, mode: str = "image"
 ) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
-    """Return why our installer could not set up an image as its kickstart says, and what it lacks.
+    """Return why our installer could not set up a system as its kickstart says, and what it lacks.
 
-    As the installer asks it again: of all that a medium carries for image mode.
+    As the installer asks it again, of all that a medium carries for a mode. ``system`` is the
+    image, or the installer itself, where it installs packages.
     """
-    names = [name for name in ("unattended-image.ks", "image-offline.ks") if name in written.texts]
-    if not names or "image" not in request.modes:
+    names = [name for name in _KICKSTARTS[mode] if name in written.texts]
+    if not names or mode not in request.modes:
         return (), ()
     text = written.texts[names[0]]
+    asked = recipe.check(language.parse(text, version, names[0]))
+    if mode == "package":
+        system = coming.of(asked, system)
     problems, warnings = [], []
-    for row, found in setup.check(recipe.check(language.parse(text, version, names[0])), system):
+    for row, found in setup.check(asked, system):
         if not found.fatal:
             warnings.append(found.message)
             continue
