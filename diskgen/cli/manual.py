@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from .command import in_words
-from .option import Option, Section, Takes
-from .remarks import manual_of
-from .table import OPTIONS, SECTIONS
+from .option import Option, Takes
+from .remarks import entries, manual_of
+from .table import SECTIONS
 
 _BEGIN: Final = '.\\" Options: made by python -m diskgen.cli.manual\n'
 _END: Final = '.\\" End of options\n'
@@ -24,30 +23,15 @@ _MARKED: Final = re.compile(r"`([^`]+)`|\*([^*]+)\*")
 
 
 def options() -> str:
-    """Return the section of all options, each name once where its rows say the same."""
+    """Return the section of all options."""
     lines = [".SH OPTIONS"]
-    seen: set[tuple[str, str]] = set()
     for section in SECTIONS:
         lines.append(f".SS {section.heading}")
-        for option in section.options:
-            if (option.name, option.manual) not in seen:
-                seen.add((option.name, option.manual))
-                lines += _entry(option, section)
+        for option, commands in entries(section):
+            lines += [".TP", _heading(option), *_paragraphs(manual_of(option, commands))]
         if section.closing:
             lines += [".PP", *_paragraphs(section.closing)]
     return "\n".join(lines) + "\n"
-
-
-def _entry(option: Option, section: Section) -> Iterator[str]:
-    text = manual_of(option)
-    commands: frozenset[str] = frozenset().union(
-        *(row.commands for row in OPTIONS if (row.name, row.manual) == (option.name, option.manual))
-    )
-    if section.commands and commands != section.commands:
-        text += f" Commands: {in_words(commands)}."
-    yield ".TP"
-    yield _heading(option)
-    yield from _paragraphs(text)
 
 
 def renewed(page: str) -> str:

@@ -36,8 +36,8 @@ class Options(SphinxDirective):
     has_content = False
 
     def run(self) -> list[Node]:
-        """Return a section of nodes for each command."""
-        from command_pages import pages
+        """Return a table of commands, then a section of nodes for each part of the options."""
+        from diskgen.cli.reference import pages
 
         return self.parse_text_to_nodes(pages(), allow_section_headings=True)
 

@@ -11,7 +11,7 @@ import pytest
 
 from diskgen import cli
 from diskgen.blueprint.keys import KEYS, Use
-from diskgen.cli import manual
+from diskgen.cli import manual, reference, remarks
 from diskgen.cli.command import BUILDS, COMMANDS, DISKS, EVERY, MEDIA, READERS, in_words
 from diskgen.cli.handlers import HANDLERS
 from diskgen.cli.hints import flag_of
@@ -169,9 +169,34 @@ def test_marks_become_roff(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     section = Section(heading="Odd", commands=row.commands, options=(row,))
     monkeypatch.setattr(manual, "SECTIONS", (section,))
-    monkeypatch.setattr(manual, "OPTIONS", (row,))
+    monkeypatch.setattr(remarks, "OPTIONS", (row,))
     assert manual.options().splitlines() == [
         ".SH OPTIONS", ".SS Odd", ".TP", "\\f[B]\\-\\-a\\-b\\f[R] \\f[I]X\\-Y\\f[R]",
         "Type \\f[B]a\\-b\\e\\f[R]\\f[I]N\\f[R], well-known.", ".IP", "\\&'. and", ".IP",
         "\\f[B].x\\f[R] is 5%.",
     ]  # fmt: skip
+
+
+def test_marks_become_markdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else Markdown would take for a mark stays as it is typed."""
+    row = Option(
+        name="a",
+        commands=frozenset({"boot"}),
+        takes=Takes.MAYBE,
+        metavar="X",
+        help="",
+        manual="Type `a_*`*N* in a_b.\n\nAnd [x].",
+    )
+    section = Section(heading="Odd", commands=DISKS, options=(row,), closing="All <of> them.")
+    monkeypatch.setattr(reference, "SECTIONS", (section,))
+    monkeypatch.setattr(remarks, "OPTIONS", (row,))
+    assert reference.pages().partition("## Odd")[2].splitlines() == [
+        "", "", "`--a [X]`", ": Type `a_*`*N* in a\\_b.", "", "  And \\[x\\]. Commands: boot.", "",
+        "All \\<of\\> them.",
+    ]  # fmt: skip
+
+
+def test_what_two_rows_say_alike_is_said_once() -> None:
+    seeds = [commands for part in SECTIONS for row, commands in remarks.entries(part)
+             if row.name == "seed"]  # fmt: skip
+    assert seeds == [DISKS | MEDIA]
