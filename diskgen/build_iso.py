@@ -169,7 +169,8 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     label = request.label or installer.label
     if label is None:
         label = iso_plan.default_label(target.release or installer.release, machine)
-        label = identity.labelled(label, which) if anaconda else label
+        room = medium.label_room(machine)
+        label = identity.labelled(label, which, room) if anaconda else label[:room].rstrip("-_.+")
     choices = replace(offers, label=label, identity=which)
     bios = bool(machine.bios_grub)
     made = menu.make(choices, kernel=installer.kernel, initrd="", bios=bios)

@@ -97,6 +97,21 @@ def test_a_program_that_is_wrong(
     assert len(tally.wrong) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "where", "early"),
+    [(1, "<frozen site>", True), (-2, "/x/diskgen/__main__.py", True),
+     (-2, "/x/diskgen/ui.py", False), (1, "/x/diskgen/__main__.py", False)],
+)  # fmt: skip
+def test_a_signal_that_python_itself_gets_while_it_starts(
+    status: int, where: str, early: bool
+) -> None:
+    text = f'Traceback:\n  File "{where}", line 3, in <module>\nKeyboardInterrupt\n'
+    tally = Tally()
+    outcome = Outcome(status=status, text=text, signalled=True)
+    tally.count("faults", "signals", "raw", outcome)
+    assert bool(tally.wrong) is not early
+
+
 def test_a_forked_run_is_the_program(diskgen: Program) -> None:
     """It says what the program says, and has no more rights than an ordinary user."""
     attack = warm.Attack(limits={}, environment={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from ..fixtures.program import fingerprint
 
 DOCUMENTED = (0, 2, 3, 4, 5, 6, 130)
 RSS_LIMIT = 1_500_000  # KiB
+# A line of the program's, behind those that its first module begins with.
+_OURS = re.compile(r'/diskgen/(?!__(main|init)__\.py", line [0-9]+, in <module>)[a-z_/]+\.py"')
 _EARLY = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)  # before there is a handler
 
 # What became of the output: as it was before, as an undisturbed run makes it, or neither.
@@ -46,10 +49,15 @@ def state(out: Path, before: bytes | None, good: str | bytes) -> str:
 
 
 def _early(outcome: Outcome) -> bool:
-    """Say whether a signal came before the program could have a handler for it."""
+    """Say whether a signal came before the program could have a handler for it.
+
+    While Python itself is starting: what it says then names no module of the program's.
+    """
     words = outcome.text.rstrip()
-    python = words.endswith("KeyboardInterrupt") and ", in main\n" not in words
-    return outcome.signalled and outcome.status in _EARLY and (not words or python)
+    if not outcome.signalled or (words and not words.endswith("KeyboardInterrupt")):
+        return False
+    failed = outcome.status == 1 and "<frozen site>" in words  # its site could not be imported
+    return not _OURS.search(words) and (outcome.status in _EARLY or failed)
 
 
 # Each of these is something that must never be.

@@ -14,6 +14,7 @@ from ...tree import Directory, File, read, regular
 from ...units import KIB, MIB, align_up
 from ..mastering import mainframe
 from ..mastering.master import BootImage
+from ..mastering.names import MAX_LABEL
 from ..menus import menu, netboot, syslinux
 from ..menus.menu import Choices
 from ..runtimes.runtime import DEBIAN_MARK, STAGE2
@@ -199,6 +200,15 @@ def _add_mainframe(root: Directory, parts: Parts) -> None:
             files[f"{name}.ins"] = mainframe.instructions(title, prm)
     for path, text in files.items():
         root.add(path, regular(text.encode()))
+
+
+def label_room(machine: Machine) -> int:
+    """Return how many characters a label may have, so that every word of the menu has room."""
+    if machine.efi_suffix:
+        return MAX_LABEL
+    bare = Choices(product="", label="")
+    words = [word for mode in bare.modes for word in menu.unattended_words(bare, mode)]
+    return min(MAX_LABEL, mainframe.LONGEST_WORD - max(map(len, words)))
 
 
 def mainframe_lines(choices: Choices, *, own: bool) -> dict[str, tuple[str | None, str]]:

@@ -37,14 +37,16 @@ def mark(identifier: str) -> str:
     return f"id-{identifier}"
 
 
-def labelled(label: str, identifier: str) -> str:
+def labelled(label: str, identifier: str, room: int = MAX_LABEL) -> str:
     """Return a label that no other build has; it keeps its beginning, as far as there is room.
+
+    ``room`` is how many characters it may have.
 
     Joliet's label is the first half of it. That is cut off, not another: what looks for a label
     takes the whole one where both begin alike (libblkid).
     """
     end = f"-{identifier[:_IN_LABEL]}"
-    return label[: MAX_LABEL - len(end)].rstrip("-_.+") + end
+    return label[: room - len(end)].rstrip("-_.+") + end
 
 
 def _described(ours: Directory) -> Iterator[tuple[object, ...]]:

@@ -20,7 +20,7 @@ _LINE: Final = 0x10480
 _LINE_SIZE: Final = 0x10430  # u64
 _OLD_LINE_SIZE: Final = 896
 _PAGE: Final = 4096
-_COLUMNS: Final = 80  # of a card
+LONGEST_WORD: Final = 79  # a card has 80 columns
 
 
 def boot_image(kernel: bytes, initrd: bytes, command_line: str) -> bytes:
@@ -77,15 +77,15 @@ def parameters(command_line: str) -> str:
     """Return a ``.prm`` file: the same words in lines that a card can hold."""
     lines: list[str] = [""]
     for word in command_line.split():
-        if len(word) >= _COLUMNS:
+        if len(word) > LONGEST_WORD:
             raise UsageError(
                 f"'{word}' has {len(word)} characters, a line of a parameter file holds "
-                f"{_COLUMNS - 1}",
+                f"{LONGEST_WORD}",
                 hint="shorten it",
                 setting="label" if "LABEL=" in word else "karg",
             )
         joined = f"{lines[-1]} {word}".strip()
-        if len(joined) < _COLUMNS or not lines[-1]:
+        if len(joined) <= LONGEST_WORD or not lines[-1]:
             lines[-1] = joined
         else:
             lines.append(word)

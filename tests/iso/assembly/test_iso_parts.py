@@ -14,8 +14,8 @@ import pytest
 
 from diskgen.arch import MACHINES
 from diskgen.errors import SourceError, UsageError
-from diskgen.iso.assembly import medium
-from diskgen.iso.mastering import mainframe
+from diskgen.iso.assembly import medium, plan
+from diskgen.iso.mastering import identity, mainframe
 from diskgen.iso.menus import menu
 from diskgen.iso.menus.menu import Choices, Entry, Submenu
 from diskgen.iso.runtimes import overlay
@@ -160,6 +160,27 @@ def test_what_is_no_mainframe_kernel() -> None:
         mainframe.boot_image(loadable()[:5000], b"", "x")
     with pytest.raises(UsageError, match="'101' bytes, the kernel takes '99'"):
         mainframe.boot_image(loadable(100), b"", "x" * 100)
+
+
+@pytest.mark.parametrize("name", [*plan._LABELS, "a-name-that-is-longer-than-any-other"])
+def test_default_labels_leave_room_on_a_card(name: str) -> None:
+    """For the longest word that any parameter file holds; where there are no cards, all of it."""
+    release = {"ID": name, "VERSION_ID": "10.12"}
+    machine = MACHINES["s390x"]
+    label = identity.labelled(plan.default_label(release, machine), "0123456789abcdef",
+                              medium.label_room(machine))  # fmt: skip
+    assert label.endswith("-012345")
+    choices = replace(CHOICES, label=label, identity="0123456789abcdef")
+    lines = medium.mainframe_lines(choices, own=False)
+    assert {"unattended-image", "unattended-package"} < lines.keys()
+    for _title, line in lines.values():
+        assert all(len(text) < 80 for text in mainframe.parameters(line).splitlines())
+    if len(label) == medium.label_room(machine):
+        with pytest.raises(UsageError, match="has 80 characters"):
+            mainframe.parameters(
+                menu.unattended_words(replace(choices, label=f"{label}x"), "package")[0]
+            )
+    assert medium.label_room(MACHINES["aarch64"]) == 32
 
 
 def test_files_for_the_service_element() -> None:
