@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from diskgen import errors
 from diskgen.cli.table import OPTIONS
 
 from ..fixtures.pages import ROOT, blocks, pages
@@ -53,6 +54,18 @@ def test_the_reference_has_every_option(site: Path) -> None:
     flags = {flag for row in OPTIONS for flag in row.flags}
     assert len(flags) > 50
     assert {flag for flag in flags if flag not in text} == set()
+
+
+def test_the_reference_has_every_exit_status() -> None:
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.DiskgenError | errors.Interrupted)
+    ]
+    known = {kind.exit_status for kind in kinds} - {errors.DiskgenError.exit_status}
+    text = (DOCS / "reference/commands.md").read_text()
+    rows = {int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert rows == known | {0, errors.EXIT_BUG}
 
 
 def test_the_reference_has_every_key(site: Path) -> None:
