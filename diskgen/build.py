@@ -11,13 +11,13 @@ from . import preflight
 from .arch import Machine
 from .bootloader import choose
 from .bootloader.loader import ForDisk
-from .config import AccessOptions, Request
+from .config import AccessOptions, Output, Request
 from .decision import Decision, Route, decide, wishes
-from .decision.suited import unsuited
+from .decision.suited import unshared, unsuited
 from .disk import appliance, ext4, fatnames, room
+from .disk_files import write_files
 from .disk_writer import Prepared, write_disk
 from .events import Emit, notice, step
-from .formats import FORMATS
 from .identifiers import filesystem_name
 from .image import fetch, layers, local
 from .image.index import LayerIndex
@@ -28,7 +28,6 @@ from .initramfs.findings import Cached
 from .layout import Content, Filesystem, Role
 from .ostree import commit, deploy, facts, firstboot, kernel, labelling, stack
 from .ostree.stack import Stack
-from .place import PLACES
 from .plan import DiskPlan, ImageFacts, identify, make_plan
 from .reference import ImageRef
 from .tree import Directory
@@ -48,14 +47,22 @@ class Artifact:
 
 
 def build(request: Request, emit: Emit) -> Artifact:
-    """Make the artifact that a request asks for. Raises DiskgenError and leaves nothing then."""
+    """Make what a request asks for, and return its first format's file. As :func:`build_all`."""
+    return build_all(request, emit)[0]
+
+
+def build_all(request: Request, emit: Emit) -> tuple[Artifact, ...]:
+    """Make one disk and the file of each format that a request asks for, in its order.
+
+    All of them appear when the last is complete. Raises DiskgenError and leaves nothing then.
+    """
     preflight.check_request(request)
     request = local.settled(request, emit)
     with Store(request.cache).session() as store:
         return repairing(store, emit, lambda: _build(request, store, emit))
 
 
-def _build(request: Request, store: Store, emit: Emit) -> Artifact:
+def _build(request: Request, store: Store, emit: Emit) -> tuple[Artifact, ...]:
     assert request.output is not None
     prepared = prepare(request, store, emit)
     preflight.check_plan(prepared.plan)
@@ -65,19 +72,21 @@ def _build(request: Request, store: Store, emit: Emit) -> Artifact:
         disk = work.partial("disk")
         with writing(request.output.parent):
             write_disk(prepared, disk, work, emit)
-        finished = work.partial(request.format)
         with writing(request.output.parent):
-            FORMATS[request.format].write(
-                disk, finished, request, prepared.plan.layout.disk_guid, emit
-            )
-        path = work.publish(finished)
+            finished = write_files(disk, request, prepared.plan.layout.disk_guid, work, emit)
+        work.publish_all(finished)
+    return tuple(_artifact(output, prepared.plan) for output in request.outputs)
+
+
+def _artifact(output: Output, plan: DiskPlan) -> Artifact:
+    assert output.path is not None
     return Artifact(
-        path=path,
-        format=request.format,
-        size=path.stat().st_size,
-        virtual_size=prepared.plan.layout.size,
-        digest=prepared.plan.image.digest,
-        commit=prepared.plan.commit,
+        path=output.path,
+        format=output.format,
+        size=output.path.stat().st_size,
+        virtual_size=plan.layout.size,
+        digest=plan.image.digest,
+        commit=plan.commit,
     )
 
 
@@ -137,8 +146,9 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
         tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
     loader = choose.inspect(stacked.merged, machine, request.sector_size)
     decided = decide(wishes(request, Route.DISKGEN), tree, machine, Route.DISKGEN)
-    if decided.problems:
-        raise facts.UnfitError(list(decided.problems))
+    problems = [*decided.problems, *unshared(request.places, tree)]
+    if problems:
+        raise facts.UnfitError(problems)
     identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree, decided))
     options = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
     timestamp = commit.image_timestamp(image)
@@ -200,7 +210,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
                 *image.warnings,
                 *tree.warnings,
                 *decided.warnings,
-                *unsuited(PLACES[request.format], tree),
+                *dict.fromkeys(w for place in request.places for w in unsuited(place, tree)),
                 *stacked.warnings,
             ),
         ),

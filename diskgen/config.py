@@ -11,7 +11,7 @@ from .accounts import key_fault, name_fault
 from .arch import MACHINES, Machine
 from .errors import UsageError
 from .link import Link, check_devices, host_fault
-from .place import PLACES
+from .place import PLACES, Place
 from .reference import ImageRef, check_signature
 from .units import format_size
 
@@ -79,11 +79,20 @@ class ArtifactRequest:
         return self.target or self.source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request(ArtifactRequest):
-    """One image to make one disk of."""
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file that a disk becomes; without a path only a plan is wanted."""
 
     format: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(ArtifactRequest):
+    """One image to make one disk of, as a file of each of its formats."""
+
+    format: str
+    also: tuple[Output, ...] = ()  # further formats of the same disk
     disk_size: int | None = None
     sector_size: int = 512  # bytes
     root_filesystem: str | None = None  # None: as the image says, else ext4
@@ -94,10 +103,11 @@ class Request(ArtifactRequest):
     compression: str = "zstd"
 
     def __post_init__(self) -> None:
-        if self.format not in PLACES:
-            raise UsageError(
-                f"'{self.format}' is not a format", hint="known are: " + ", ".join(PLACES)
-            )
+        for output in self.outputs:
+            if output.format not in PLACES:
+                raise UsageError(
+                    f"'{output.format}' is not a format", hint="known are: " + ", ".join(PLACES)
+                )
         if self.compression not in COMPRESSIONS:
             raise UsageError(
                 f"'{self.compression}' is not a compression",
@@ -110,7 +120,35 @@ class Request(ArtifactRequest):
                 hint="known are: " + ", ".join(map(str, SECTOR_SIZES)),
                 setting="sector-size",
             )
-        place = PLACES[self.format]
+        for place in self.places:
+            self._check_place(place)
+        self._check_paths()
+        if self.root_filesystem not in (None, *ROOT_FILESYSTEMS):
+            raise UsageError(
+                f"'{self.root_filesystem}' is not a root filesystem",
+                hint="known are: " + ", ".join(ROOT_FILESYSTEMS),
+                setting="rootfs",
+            )
+        self.check_shared()
+        for setting, kargs in (("karg", self.kargs), ("karg-delete", self.karg_deletes)):
+            for karg in kargs:
+                _check_karg(karg, setting)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What the disk becomes, the first format first."""
+        return (Output(self.format, self.output), *self.also)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where its formats go."""
+        return tuple(PLACES[output.format] for output in self.outputs)
+
+    def alone(self, output: Output) -> Request:
+        """Return the request of one of the formats."""
+        return replace(self, format=output.format, output=output.path, also=())
+
+    def _check_place(self, place: Place) -> None:
         if self.sector_size not in place.sector_sizes:
             raise UsageError(
                 f"{place.title} has no disks with sectors of {self.sector_size} bytes",
@@ -127,16 +165,20 @@ class Request(ArtifactRequest):
                 f"{place.title} takes disks of {format_size(place.largest)} at most",
                 setting="disk-size",
             )
-        if self.root_filesystem not in (None, *ROOT_FILESYSTEMS):
-            raise UsageError(
-                f"'{self.root_filesystem}' is not a root filesystem",
-                hint="known are: " + ", ".join(ROOT_FILESYSTEMS),
-                setting="rootfs",
-            )
-        self.check_shared()
-        for setting, kargs in (("karg", self.kargs), ("karg-delete", self.karg_deletes)):
-            for karg in kargs:
-                _check_karg(karg, setting)
+
+    def _check_paths(self) -> None:
+        """Check that no file is asked for twice but by formats that are the same bytes."""
+        seen: dict[Path, str] = {}
+        for output in self.outputs:
+            if output.path is None:
+                continue
+            other = seen.setdefault(output.path, output.format)
+            if other != output.format and not (PLACES[other].plain and PLACES[output.format].plain):
+                raise UsageError(
+                    f"'{output.path}' cannot be a disk as '{other}' and as '{output.format}'",
+                    hint="give each a name of its own",
+                    setting="output",
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

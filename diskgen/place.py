@@ -34,6 +34,7 @@ class Place:
     drivers: tuple[tuple[str, ...], ...] = ()
     cloud: bool = False  # hands keys and accounts to machines
     converted: bool = True  # needs room for a second file beside the raw disk
+    plain: bool = False  # its file is the raw disk and nothing else
     writer: str | None = None  # module of ``formats``; None: the one that is called as the format
 
 
@@ -54,6 +55,7 @@ _ROWS: Final = (
         platform="metal",
         sector_sizes=_EVERY_SECTOR,
         converted=False,
+        plain=True,
     ),
     Place(
         format="ami",
@@ -67,6 +69,7 @@ _ROWS: Final = (
         drivers=(("nvme",),),
         cloud=True,
         converted=False,
+        plain=True,
         writer="raw",
     ),
     Place(

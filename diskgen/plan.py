@@ -5,6 +5,7 @@ Pure: the same request and facts give the same plan. ``diskgen plan`` prints it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,6 @@ from .arch import Machine
 from .config import Request
 from .identifiers import derive_uuid, filesystem_name, identity_seed
 from .layout import Content, Filesystem, Layout, Role, make_layout
-from .place import PLACES
 from .terminal import page
 from .units import MIB, format_size
 
@@ -136,7 +136,7 @@ def make_plan(
         disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
         sector_size=request.sector_size,
-        grain=PLACES[request.format].grain,
+        grain=math.lcm(*(place.grain for place in request.places)),
         sizes={Role(role): size for role, size in request.sizes.items()},
     )
     return DiskPlan(
@@ -162,6 +162,10 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
         "version": SCHEMA_VERSION,
         "format": plan.request.format,
         "output": str(plan.request.output) if plan.request.output else None,
+        "outputs": [
+            {"format": output.format, "path": str(output.path) if output.path else None}
+            for output in plan.request.outputs
+        ],
         "image": {
             "source": str(plan.request.source),
             "digest": image.digest,
@@ -228,10 +232,10 @@ def to_text(plan: DiskPlan) -> str:
         f"  stateroot   {image.stateroot}, commit {plan.commit[:12]}",
         f"  kargs       {' '.join([*plan.kargs, plan.ostree_karg])}",
         "",
-        f"Disk of {format_size(layout.size)}, sectors of {layout.sector_size} bytes,"
-        + (
-            f" as {plan.request.format}"
-            + (f" in {plan.request.output}" if plan.request.output else "")
+        f"Disk of {format_size(layout.size)}, sectors of {layout.sector_size} bytes, as "
+        + ", ".join(
+            output.format + (f" in {output.path}" if output.path else "")
+            for output in plan.request.outputs
         ),
         *(f"  {line}" for line in _identity(plan)),
         "  no  name        start       size        filesystem  identifier",

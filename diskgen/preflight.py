@@ -10,7 +10,7 @@ from typing import Final
 
 from .arch import MACHINES, Machine
 from .config import IsoRequest, Request
-from .disk import appliance
+from .disk import appliance, reflink
 from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
 from .iso.assembly.plan import IsoPlan
@@ -33,8 +33,9 @@ def check_request(request: Request) -> None:
     if machine.efi_suffix:
         uses.append("efi")
     problems += missing_tools(tools_for(*uses))
-    if request.output is not None:
-        problems += _output(request.output, force=request.force)
+    for path in dict.fromkeys(output.path for output in request.outputs):
+        if path is not None:
+            problems += _output(path, force=request.force)
     problems += _cache(request.cache)
     sizes = () if request.disk_size is None else tuple(_disk_size(request, machine))
     if sizes and not problems:  # alone it is as it is for an image that is known
@@ -85,11 +86,8 @@ def check_plan(plan: DiskPlan) -> None:
                 setting="rootfs",
             )
         )
-    # A format that is converted needs the raw disk beside it; compressed it takes about half.
-    needed = plan.root_bytes + plan.boot_bytes + plan.esp_bytes
-    if PLACES[request.format].converted:
-        needed = needed * 3 // 2
     directory = request.output.absolute().parent
+    needed = _needed(plan, directory)
     free = shutil.disk_usage(directory).free
     if free < needed:
         problems.append(
@@ -103,6 +101,20 @@ def check_plan(plan: DiskPlan) -> None:
         )
     if problems:
         raise PreflightError(problems)
+
+
+def _needed(plan: DiskPlan, directory: Path) -> int:
+    """Return the bytes that the raw disk and the files made of it take, about."""
+    disk = plan.root_bytes + plan.boot_bytes + plan.esp_bytes
+    others = raw = 0
+    files = {output.path: PLACES[output.format] for output in plan.request.outputs}
+    for place in files.values():
+        if place.converted:
+            others += disk // 2  # compressed
+        else:
+            raw += 1
+    copies = max(0, raw - 1)  # one of them is the disk itself
+    return disk + others + (copies * disk if copies and not reflink.possible(directory) else 0)
 
 
 def check_arguments(words: Iterable[str], machine: Machine, setting: str) -> None:

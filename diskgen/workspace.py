@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -19,6 +19,8 @@ _PLAIN: Final = re.compile(r"[\w ./+=-]+")
 
 class Workspace:
     """Partial files beside the output, and a scratch directory; gone when the block is left.
+
+    Where there are several outputs, all lie on the filesystem of the one that is named.
 
     Use as a context manager. An output that was not published leaves nothing.
     """
@@ -53,6 +55,26 @@ class Workspace:
         return path
 
     @whole
+    def publish_all(self, finished: Sequence[tuple[Path, Path]], *, secret: bool = False) -> None:
+        """Make finished partial files outputs: all of them, or none where one cannot be.
+
+        They are pairs of a partial file and its output, ``secret`` as in :meth:`publish`.
+        Raises UsageError where there is one now.
+        """
+        with ExitStack() as undo:
+            for number, (partial, output) in enumerate(finished):
+                was = self._partials / f"was-{number}"
+                there = os.path.lexists(output) and not output.is_dir()
+                if self._force and len(finished) > 1 and there:
+                    _keep(output, was)
+                    undo.callback(was.replace, output)
+                else:
+                    # Entered before: what is there already is not ours to remove.
+                    undo.callback(_remove_same, output, partial.stat().st_ino)
+                self._publish(partial, output, secret=secret)
+            undo.pop_all()
+
+    @whole
     def publish(self, partial: Path, *, secret: bool = False) -> Path:
         """Make a finished partial file the output. Raises UsageError when there is one now.
 
@@ -60,29 +82,46 @@ class Workspace:
 
         Nothing is flushed to the medium: what a power cut takes can be built again.
         """
+        self._publish(partial, self._output, secret=secret)
+        return self._output
+
+    def _publish(self, partial: Path, output: Path, *, secret: bool) -> None:
         try:
             partial.chmod(secrecy.output_mode(secret=secret))
         except OSError as error:
             if secret:
                 raise HostError(
-                    f"'{self._output}' would not be its owner's alone, which it is to be: "
+                    f"'{output}' would not be its owner's alone, which it is to be: "
                     f"{error.strerror}",
                     hint="choose a directory on a filesystem that keeps modes",
                     setting="output",
                 ) from error
             # Such as a stick or a share that others mounted: the mount decides there.
         if self._force:
-            partial.replace(self._output)
+            partial.replace(output)
         else:
             try:
-                os.link(partial, self._output)  # unlike rename, never replaces
+                os.link(partial, output)  # unlike rename, never replaces
             except FileExistsError:
                 raise UsageError(
-                    f"'{self._output}' exists", hint="--force replaces it", setting="force"
+                    f"'{output}' exists", hint="--force replaces it", setting="force"
                 ) from None
             except OSError:  # a filesystem without hard links
-                partial.rename(self._output)
-        return self._output
+                partial.rename(output)
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give a file a second name, or where that cannot be, another one."""
+    try:
+        os.link(path, name, follow_symlinks=False)
+    except OSError:  # a filesystem without hard links
+        path.rename(name)
+
+
+def _remove_same(path: Path, inode: int) -> None:
+    """Remove a file if it is the one that is meant."""
+    if os.path.lexists(path) and path.lstat().st_ino == inode:
+        path.unlink()
 
 
 @contextmanager

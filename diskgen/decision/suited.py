@@ -5,8 +5,9 @@ Pure. The drivers of a place are in its row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from ..errors import Problem
 from ..ostree.facts import TreeFacts
 from ..place import Place
 
@@ -18,6 +19,19 @@ def unsuited(place: Place, tree: TreeFacts) -> Iterator[str]:
         yield (
             f"nothing in the image gets keys or accounts from {place.title} (cloud-init, or "
             "Ignition with Afterburn): nobody but its own accounts can log in"
+        )
+
+
+def unshared(places: Sequence[Place], tree: TreeFacts) -> Iterator[Problem]:
+    """Yield why places cannot have the same disk: Ignition is told by it where it runs."""
+    platforms = {place.platform: place.format for place in places}
+    if tree.ignition and len(platforms) > 1:
+        names = " and ".join(f"'{name}'" for name in platforms.values())
+        yield Problem(
+            code="formats",
+            message=f"{names} cannot be made of one disk: the image is set up by Ignition, and the "
+            "disk tells it where it runs",
+            hint="make one after the other",
         )
 
 
