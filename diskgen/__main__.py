@@ -65,7 +65,7 @@ def _main() -> int:
     try:
         from .cli.parser import build_parser
 
-        return _run(build_parser().parse_args())
+        return _run(build_parser(sys.argv[1:]).parse_args())
     except (KeyboardInterrupt, Interrupted):
         _say(_STOPPED)
         _ended(EXIT_INTERRUPT)

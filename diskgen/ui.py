@@ -17,7 +17,6 @@ from .units import format_size
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-PROGRESS_MODES: Final = ("auto", "terminal", "plain", "json", "none")
 JSON_VERSION: Final = 1
 
 

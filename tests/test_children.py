@@ -172,7 +172,7 @@ def test_only_our_own_streams_have_readers_that_go_away(closed: str) -> None:
 import sys
 from diskgen import __main__
 from diskgen.errors import HostError
-def broken():
+def broken(_words):
     raise BrokenPipeError(32, "Broken pipe")
 sys.modules["diskgen.cli.parser"] = type("parser", (), {"build_parser": staticmethod(broken)})
 sys.exit(__main__.main())

@@ -8,7 +8,7 @@ from typing import Final
 from ..place import PLACES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Command:
     """A command; its name is what is typed behind ``diskgen``, "" for diskgen itself."""
 

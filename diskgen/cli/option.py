@@ -21,7 +21,7 @@ class Takes(Enum):
 UNSET: Final = object()  # as a default: absent from the arguments unless it is given
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Option:
     """An option or, where it is ``positional``, an argument of some commands.
 
@@ -71,7 +71,7 @@ class Option:
         return self.metavar or "|".join(map(str, self.choices or ()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Section:
     """Options that belong together in the man page.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -37,8 +37,12 @@ _MEANT: Final = {
 }  # fmt: skip
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the whole command line's parser."""
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, or of just what can be meant by some words.
+
+    A command that is not among the words cannot be meant: it is known, and has no options, which
+    spares most of the time until help is shown.
+    """
     root, *others = COMMANDS
     parser = _Parser(
         prog="diskgen",
@@ -54,7 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
         made = choices[parent].add_parser(
             word, help=command.help, description=_sentence(command), add_help=False
         )
-        _add_options(made, command)
+        if words is None or set(command.name.split()) <= set(words):
+            _add_options(made, command)
         if command.choice:
             choices[command.name] = _add_choices(made, command)
     return parser

@@ -28,9 +28,9 @@ SOURCES = Path(cli.__file__).parent
 VALUED = [row for row in OPTIONS if row.takes in (Takes.VALUE, Takes.MAYBE)]
 
 
-def parsers() -> dict[str, argparse.ArgumentParser]:
+def parsers(words: list[str] | None = None) -> dict[str, argparse.ArgumentParser]:
     """Return the parser of every command by its name in the table."""
-    found = {"": build_parser()}
+    found = {"": build_parser(words)}
     for name in sorted(EVERY - {""}, key=len):
         parent, _, word = name.rpartition(" ")
         (below,) = (action for action in found[parent]._actions
@@ -67,6 +67,15 @@ def test_parsers_take_what_the_table_has() -> None:
             if row.has_default and not callable(row.default):
                 assert action.default == row.default
                 assert row.choices is None or row.default in row.choices
+
+
+def test_a_parser_for_some_words_takes_what_they_mean() -> None:
+    """What a run does not name has no options yet; what it names has all."""
+    whole = {name: parser.format_help() for name, parser in parsers().items()}
+    for name in EVERY - {""}:
+        made = parsers([*name.split(), "--help"])
+        assert all(made[part].format_help() == whole[part] for part in ("", name)), name
+    assert parsers(["doctor"])["qcow2"].format_help() != whole["qcow2"]
 
 
 @pytest.mark.parametrize("row", VALUED, ids=lambda row: row.name)

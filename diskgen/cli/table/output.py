@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from ...config import COMPRESSIONS
-from ...ui import PROGRESS_MODES
 from ..command import BUILDS, PLANS, READERS
 from ..option import Option, Takes
 
 _GROUP: Final = "output"
+PROGRESS_MODES: Final = ("auto", "terminal", "plain", "json", "none")  # of ui.renderer
 
 OPTIONS: Final = (
     Option(
