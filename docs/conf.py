@@ -1,5 +1,6 @@
 """The site: ``make docs``. Sphinx reads the pages as they are read on a forge, by MyST."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -27,17 +28,20 @@ nitpicky = True
 linkcheck_ignore = [r"https://[a-z.]*\.example/.*"]
 
 # Where forges look for them, and pages of the site as well.
-ABOVE = {name.lower(): f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
+ABOVE = {name.lower(): f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")}
+_BESIDE = re.compile(r"\[([^\]]*)\]\((?:bench|vm-tests)/[^)]*\)")  # no pages of the site
 
 
 def _from_above(app: Sphinx, name: str, source: list[str]) -> None:
-    if name not in ABOVE:
-        return
-    path = HERE.parent / ABOVE[name]
-    app.env.note_dependency(str(path))
-    source[0] = path.read_text(encoding="utf-8").replace("](docs/", "](")
-    for page, file in ABOVE.items():
-        source[0] = source[0].replace(f"]({file})", f"]({page}.md)")
+    if name in ABOVE:
+        path = HERE.parent / ABOVE[name]
+        app.env.note_dependency(str(path))
+        source[0] = path.read_text(encoding="utf-8").replace("](docs/", "](")
+        for page, file in ABOVE.items():
+            source[0] = source[0].replace(f"]({file}", f"]({page}.md")
+        source[0] = _BESIDE.sub(r"\1", source[0])
+    else:
+        source[0] = re.sub(r"\]\(((?:\.\./)*)\.\./README\.md", r"](\1readme.md", source[0])
 
 
 def setup(app: Sphinx) -> None:
