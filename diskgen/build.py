@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from . import preflight
-from .arch import Machine
+from . import disk_contents, preflight, session, sources
 from .bootloader import choose
-from .bootloader.loader import ForDisk
-from .config import AccessOptions, Output, Request
+from .bootloader.loader import Bootloader
+from .config import Output, Request
 from .decision import Decision, Route, decide, wishes
 from .decision.suited import unshared, unsuited
-from .disk import appliance, ext4, fatnames, room
+from .disk_contents import LaidOut
 from .disk_files import write_files
 from .disk_writer import Prepared, write_disk
-from .events import Emit, notice, step
+from .events import Emit, warn
 from .identifiers import filesystem_name
-from .image import fetch, layers, local
-from .image.index import LayerIndex
-from .image.model import Image
-from .image.repair import repairing
 from .image.store import Store
-from .initramfs.findings import Cached
-from .layout import Content, Filesystem, Role
-from .ostree import commit, deploy, facts, firstboot, kernel, labelling, stack
-from .ostree.stack import Stack
-from .plan import DiskPlan, ImageFacts, identify, make_plan
-from .reference import ImageRef
-from .tree import Directory
+from .layout import Role
+from .ostree import commit, facts, firstboot
+from .plan import DiskPlan, Identity, ImageFacts, identify, make_plan
+from .sources import Source
 from .workspace import Workspace, writing
 
 
@@ -57,25 +49,42 @@ def build_all(request: Request, emit: Emit) -> tuple[Artifact, ...]:
     All of them appear when the last is complete. Raises DiskgenError and leaves nothing then.
     """
     preflight.check_request(request)
-    request = local.settled(request, emit)
-    with Store(request.cache).session() as store:
-        return repairing(store, emit, lambda: _build(request, store, emit))
+    return session.run(request, emit, _build)
+
+
+def plan_only(request: Request, emit: Emit) -> DiskPlan:
+    """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
+    preflight.check_request(request)
+    return session.run(request, emit, prepare).plan
+
+
+def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
+    """Fetch and read the image and decide everything; only the cache is written."""
+    source = sources.labelled(sources.read(request, store, emit), store, emit)
+    loader = choose.inspect(source.root, request.machine, request.sector_size)
+    decided = _decided(request, source)
+    identity = identify(source.image.digest, request.seed, _renewed(source, decided))
+    laid = disk_contents.lay_out(source, loader, decided, identity, store, emit)
+    plan = _plan(request, source, loader, decided, identity, laid)
+    preflight.check_arguments((*plan.kargs, plan.ostree_karg), request.machine, "karg")
+    return Prepared(
+        plan=plan, loader=loader, root=laid.sysroot.root, boot=laid.sysroot.boot, esp=laid.esp
+    )
 
 
 def _build(request: Request, store: Store, emit: Emit) -> tuple[Artifact, ...]:
     assert request.output is not None
     prepared = prepare(request, store, emit)
-    preflight.check_plan(prepared.plan)
-    for warning in prepared.plan.warnings:
-        notice(emit, warning, warning=True)
+    plan = prepared.plan
+    preflight.check_plan(plan)
+    warn(emit, plan.warnings)
     with Workspace(request.output, force=request.force) as work:
-        disk = work.partial("disk")
         with writing(request.output.parent):
+            disk = work.partial("disk")
             write_disk(prepared, disk, work, emit)
-        with writing(request.output.parent):
-            finished = write_files(disk, request, prepared.plan.layout.disk_guid, work, emit)
+            finished = write_files(disk, request, plan.layout.disk_guid, work, emit)
         work.publish_all(finished)
-    return tuple(_artifact(output, prepared.plan) for output in request.outputs)
+    return tuple(_artifact(output, plan) for output in request.outputs)
 
 
 def _artifact(output: Output, plan: DiskPlan) -> Artifact:
@@ -90,157 +99,76 @@ def _artifact(output: Output, plan: DiskPlan) -> Artifact:
     )
 
 
-def plan_only(request: Request, emit: Emit) -> DiskPlan:
-    """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
-    preflight.check_request(request)
-    request = local.settled(request, emit)
-    with Store(request.cache).session() as store:
-        return repairing(store, emit, lambda: prepare(request, store, emit).plan)
-
-
-def read_image(
-    source: ImageRef, machine: Machine, access: AccessOptions, store: Store, emit: Emit
-) -> tuple[Image, Stack]:
-    """Return the image and its layers as trees."""
-    image, indexes = fetch_layers(source, machine, access, store, emit)
-    with step(emit, "merge", "Merging the layers", unit="bytes") as phase:
-        made = stack.stack(image, indexes, phase.advance)
-        phase.detail = f"{len(image.layers)} layers" + (
-            f", of an encapsulated commit and {len(made.layers)} above it" if made.base else ""
-        )
-    return image, made
-
-
-def fetch_layers(
-    source: ImageRef, machine: Machine, access: AccessOptions, store: Store, emit: Emit
-) -> tuple[Image, tuple[LayerIndex, ...]]:
-    """Return the image and the contents of its layers, all verified.
-
-    A blob of the cache that turns out to be damaged is fetched again, once.
-    """
-
-    def fetched() -> tuple[Image, tuple[LayerIndex, ...]]:
-        image = fetch.fetch(source, machine, access, store, emit)
-        image.check_sizes()
-        return image, layers.index_layers(image, store.layers, emit)
-
-    return repairing(store, emit, fetched)
-
-
-def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
-    """Fetch and read the image and decide everything; only the cache is written."""
-    machine = request.machine
-    image, stacked = read_image(request.source, machine, request.access, store, emit)
-    tree = facts.examine(
-        stacked.merged,
-        image.labels,
-        machine.name,
-        initramfs=Cached(store.initramfs),
-        skip_bound_images=request.bound_images == "skip",
-    )
-    if tree.policy is not None:
-        with step(emit, "label", "Labelling for SELinux", unit="bytes") as phase:
-            with store.scratch() as scratch:
-                stacked = stack.label(stacked, tree.policy, scratch, phase.advance)
-            phase.detail = f"policy '{tree.policy.name}'"
-        tree = replace(tree, kernel=kernel.find_kernel(stacked.merged))
-    loader = choose.inspect(stacked.merged, machine, request.sector_size)
-    decided = decide(wishes(request, Route.DISKGEN), tree, machine, Route.DISKGEN)
-    problems = [*decided.problems, *unshared(request.places, tree)]
+def _decided(request: Request, source: Source) -> Decision:
+    """Return what the deployment gets. Raises UnfitError."""
+    decided = decide(wishes(request, Route.DISKGEN), source.tree, request.machine, Route.DISKGEN)
+    problems = [*decided.problems, *unshared(request.places, source.tree)]
     if problems:
         raise facts.UnfitError(problems)
-    identity = identify(image.digest, request.seed, _renewed(stacked.merged, tree, decided))
-    options = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
-    timestamp = commit.image_timestamp(image)
-    with step(emit, "deploy", "Laying out the deployment"):
-        sysroot = deploy.deploy(
-            deploy.DeployRequest(
-                image=image,
-                target=decided.target,
-                origin=decided.origin,
-                timestamp=timestamp,
-                kargs=options,
-                boot_uuid=str(identity.boot_uuid),
-                boot_spec=decided.boot_spec,
-                bootloader=loader.hook,
-                etc=loader.etc,
-            ),
-            tree,
-            stacked.merged,
-            stacked.layers,
-            stacked.base,
-        )
-        loader.check(sysroot.boot, tree.title, sysroot.options)
-        for_disk = ForDisk(
-            title=tree.title,
-            boot_uuid=str(identity.boot_uuid),
-            timestamp=timestamp,
-            name_uuid=decided.name_boot_uuid,
-            ignition=tree.ignition,
-        )
-        loader.add_to_boot(sysroot.boot, for_disk)
-        if tree.policy is not None:
-            with store.scratch() as scratch:
-                labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
-        esp = loader.esp_files(for_disk)
-        fatnames.check(esp)
-    labels = image.labels
-    plan = make_plan(
-        request,
-        ImageFacts(
-            digest=image.digest,
-            arch=machine.name,
-            platform=image.platform,
-            title=tree.title,
-            version=labels.get("org.opencontainers.image.version", labels.get("version")),
-            layers=len(image.layers),
-            content_bytes=sysroot.content_bytes,
-            kernel=tree.kernel.release,
-            bootloader=loader.name,
-            loader_tools=loader.tools,
-            menu=loader.menu,
-            ways=loader.ways,
-            timestamp=timestamp,
-            kargs=tree.config.kargs,
-            karg_deletes=tree.config.karg_deletes,
-            stateroot=tree.config.stateroot,
-            root_filesystem=decided.root_filesystem,
-            root_subvolume=decided.subvolume,
-            warnings=(
-                *image.warnings,
-                *tree.warnings,
-                *decided.warnings,
-                *dict.fromkeys(w for place in request.places for w in unsuited(place, tree)),
-                *stacked.warnings,
-            ),
-        ),
-        machine,
-        identity,
-        kargs=options,
-        ostree_karg=sysroot.ostree_karg,
-        commit=sysroot.commit,
-        origin=decided.origin,
-        content=Content(
-            root=_root_bytes(sysroot.root, decided.root_filesystem),
-            boot=room.of_boot(sysroot.boot),
-            esp=room.of_esp(esp),
-        ),
-        esp_bytes=sum(map(len, esp.values())),
-    )
-    preflight.check_arguments((*plan.kargs, plan.ostree_karg), machine, "karg")
-    return Prepared(plan=plan, loader=loader, root=sysroot.root, boot=sysroot.boot, esp=esp)
+    return decided
 
 
-def _renewed(root: Directory, tree: facts.TreeFacts, decided: Decision) -> Mapping[str, UUID]:
+def _renewed(source: Source, decided: Decision) -> Mapping[str, UUID]:
     """Return the identifiers that the first boot replaces, and that nothing else names."""
-    found = firstboot.renewed(root, decided.root_filesystem) if tree.ignition else {}
+    ignition = source.tree.ignition
+    found = firstboot.renewed(source.root, decided.root_filesystem) if ignition else {}
     if decided.root_spec is None:
         found.pop(filesystem_name(Role.ROOT), None)
     return found
 
 
-def _root_bytes(root: Directory, kind: Filesystem) -> int:
-    need = ext4.required(root)
-    if kind in appliance.KINDS:
-        return appliance.minimum_size(need.bytes)
-    return ext4.minimum_size(need)
+def _plan(
+    request: Request,
+    source: Source,
+    loader: Bootloader,
+    decided: Decision,
+    identity: Identity,
+    laid: LaidOut,
+) -> DiskPlan:
+    return make_plan(
+        request,
+        _facts(request, source, loader, decided, laid),
+        request.machine,
+        identity,
+        kargs=laid.kargs,
+        ostree_karg=laid.sysroot.ostree_karg,
+        commit=laid.sysroot.commit,
+        origin=decided.origin,
+        content=laid.content(decided.root_filesystem),
+        esp_bytes=sum(map(len, laid.esp.values())),
+    )
+
+
+def _facts(
+    request: Request, source: Source, loader: Bootloader, decided: Decision, laid: LaidOut
+) -> ImageFacts:
+    """Return what a plan says of the image."""
+    image, tree = source.image, source.tree
+    labels = image.labels
+    return ImageFacts(
+        digest=image.digest,
+        arch=request.machine.name,
+        platform=image.platform,
+        title=tree.title,
+        version=labels.get("org.opencontainers.image.version", labels.get("version")),
+        layers=len(image.layers),
+        content_bytes=laid.sysroot.content_bytes,
+        kernel=tree.kernel.release,
+        bootloader=loader.name,
+        loader_tools=loader.tools,
+        menu=loader.menu,
+        ways=loader.ways,
+        timestamp=commit.image_timestamp(image),
+        kargs=tree.config.kargs,
+        karg_deletes=tree.config.karg_deletes,
+        stateroot=tree.config.stateroot,
+        root_filesystem=decided.root_filesystem,
+        root_subvolume=decided.subvolume,
+        warnings=(
+            *image.warnings,
+            *tree.warnings,
+            *decided.warnings,
+            *dict.fromkeys(w for place in request.places for w in unsuited(place, tree)),
+            *source.stacked.warnings,
+        ),
+    )

@@ -58,6 +58,10 @@ class ArtifactRequest:
     access: AccessOptions = field(default_factory=AccessOptions)
     cache: Path = Path()
 
+    def images(self) -> dict[str, ImageRef]:
+        """Return the images that are read, by the field that names each."""
+        return {"source": self.source}
+
     def check_shared(self) -> None:
         """Check what is here. Raises UsageError."""
         if self.signature is not None:
@@ -284,6 +288,11 @@ class IsoRequest(ArtifactRequest):
             )
         if (self.packages or self.package_names) and "package" not in self.modes:
             raise UsageError("packages are given, but no mode that installs them", setting="mode")
+
+    def images(self) -> dict[str, ImageRef]:
+        """Return the images that are read: first what installs, if it is one."""
+        installer = {"installer": self.installer} if isinstance(self.installer, ImageRef) else {}
+        return {**installer, "source": self.source}
 
 
 def _check_karg(karg: str, setting: str) -> None:

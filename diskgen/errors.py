@@ -49,6 +49,11 @@ class UsageError(DiskgenError):
 
     exit_status = 2
 
+    @classmethod
+    def of(cls, problem: Problem) -> UsageError:
+        """Return one reason as the only one."""
+        return cls(problem.message, hint=problem.hint, setting=problem.setting)
+
 
 class SourceError(DiskgenError):
     """The image: missing, unreadable, not bootable, wrong architecture, bad digest."""

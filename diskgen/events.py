@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -106,3 +106,9 @@ def step(
 def notice(emit: Emit, message: str, *, warning: bool = False) -> None:
     """Report a sentence."""
     emit(Notice("warning" if warning else "info", message))
+
+
+def warn(emit: Emit, warnings: Iterable[str]) -> None:
+    """Report a plan's warnings, in its order."""
+    for warning in warnings:
+        notice(emit, warning, warning=True)

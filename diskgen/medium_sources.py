@@ -1,15 +1,17 @@
-"""What a medium is made of, read: the image that machines get, and the container that installs."""
+"""What a medium is made of, read: the image that machines get, what installs it, and packages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from . import build
+from . import sources
 from .arch import Machine
 from .bootloader import bootupd, choose
 from .budgets import CONFIG_BYTES
 from .config import IsoRequest
+from .decision import Route
 from .disk import room
 from .documents import load_object
 from .events import Emit, step
@@ -17,8 +19,11 @@ from .image import fetch, flatten
 from .image.model import Image
 from .image.store import Store
 from .initramfs.findings import Cached
-from .iso.assembly import container
+from .iso.assembly import container, contents, remaster
 from .iso.assembly.container import Container
+from .iso.assembly.contents import Offer
+from .iso.assembly.plan import Installer
+from .iso.assembly.remaster import Original
 from .layout import BIOS_SECTOR, Content
 from .ostree import commit, deploy, facts
 from .reference import ImageRef
@@ -43,6 +48,44 @@ class Payload:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediumSources:
+    """All that a medium is made of."""
+
+    source: Container | Original  # what installs
+    offered: Offer
+    payload: Payload
+
+    @property
+    def installer(self) -> Installer:
+        return self.source.installer
+
+    @property
+    def runtime(self) -> Directory | None:
+        """The root that the installer runs in, where it is a container's."""
+        return self.source.root if isinstance(self.source, Container) else None
+
+    @property
+    def route(self) -> Route:
+        """Who makes the machines."""
+        return Route.ANACONDA if self.installer.anaconda else Route.DISKGEN
+
+
+def read(request: IsoRequest, store: Store, emit: Emit) -> MediumSources:
+    """Read everything, first what is most quickly refused. Raises DiskgenError."""
+    machine = request.machine
+    source: Container | Original
+    if isinstance(request.installer, Path):
+        source = remaster.read(request, machine, emit)
+        offered = contents.offer(request, machine, source.installer.repository)
+        payload = read_payload(request, machine, store, emit)
+    else:
+        offered = contents.offer(request, machine)
+        payload = read_payload(request, machine, store, emit)
+        source = read_container(request, machine, store, emit)
+    return MediumSources(source=source, offered=offered, payload=payload)
+
+
 def read_payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit) -> Payload:
     """Read the image that machines get; of one that stays in its registry the description."""
     if request.payload == "remote" and request.installer is not None:
@@ -61,28 +104,22 @@ def read_payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit
             title=str(labels.get("org.opencontainers.image.title") or name),
             timestamp=commit.timestamp_of({}, config),
         )
-    image, stacked = build.read_image(request.source, machine, request.access, store, emit)
-    tree = facts.examine(
-        stacked.merged,
-        image.labels,
-        machine.name,
-        initramfs=Cached(store.initramfs),
-        skip_bound_images=request.bound_images == "skip",
-    )
-    choose.inspect(stacked.merged, machine, BIOS_SECTOR)  # it must start what it installs
+    read = sources.read(request, store, emit)
+    image, tree = read.image, read.tree
+    choose.inspect(read.root, machine, BIOS_SECTOR)  # it must start what it installs
     return Payload(
         digest=image.digest,
         platform=image.platform,
         title=tree.title,
-        release=facts.os_release(stacked.merged),
+        release=facts.os_release(read.root),
         timestamp=commit.image_timestamp(image),
-        graphical=facts.is_graphical(stacked.merged),
+        graphical=facts.is_graphical(read.root),
         tree=tree,
-        bootupd=machine.bootloader != "grub" or bootupd.read_payload(stacked.merged) is not None,
+        bootupd=machine.bootloader != "grub" or bootupd.read_payload(read.root) is not None,
         content=Content(boot=room.of_boot(deploy.kernels(tree.kernel))),
-        root=stacked.merged,
+        root=read.root,
         image=image,
-        warnings=(*image.warnings, *tree.warnings, *stacked.warnings),
+        warnings=read.warnings,
     )
 
 
@@ -90,7 +127,7 @@ def read_container(request: IsoRequest, machine: Machine, store: Store, emit: Em
     """Read the container that installs."""
     source = request.installer or request.source
     assert isinstance(source, ImageRef)
-    image, indexes = build.fetch_layers(source, machine, request.access, store, emit)
+    image, indexes = sources.fetch_layers(source, machine, request.access, store, emit)
     with step(emit, "flatten", "Merging the installer's layers"):
         root = flatten.flatten(indexes)
     made = commit.image_timestamp(image)

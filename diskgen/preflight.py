@@ -10,6 +10,7 @@ from typing import Final
 
 from .arch import MACHINES, Machine
 from .config import IsoRequest, Request
+from .cut_off import cut_off
 from .disk import appliance, reflink
 from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
@@ -39,7 +40,7 @@ def check_request(request: Request) -> None:
     problems += _cache(request.cache)
     sizes = () if request.disk_size is None else tuple(_disk_size(request, machine))
     if sizes and not problems:  # alone it is as it is for an image that is known
-        raise UsageError(sizes[0].message, hint=sizes[0].hint, setting=sizes[0].setting)
+        raise UsageError.of(sizes[0])
     if problems:
         raise PreflightError([*problems, *sizes])
 
@@ -122,15 +123,8 @@ def check_arguments(words: Iterable[str], machine: Machine, setting: str) -> Non
 
     ``setting`` is the option that gives some. Raises PreflightError.
     """
-    most = machine.command_line
-    size = len(" ".join(words).encode()) + len(_BOOT_IMAGE)
-    if size >= most:
-        problem = Problem(
-            code="kargs",
-            message=f"the kernel arguments have '{size}' bytes, the kernel takes '{most - 1}'",
-            hint="give fewer or shorter ones",
-            setting=setting,
-        )
+    problem = cut_off(_BOOT_IMAGE + " ".join(words), machine.command_line, setting=setting)
+    if problem is not None:
         raise PreflightError([problem])
 
 
@@ -221,7 +215,7 @@ def _label(label: str) -> Iterator[Problem]:
     try:
         check_label(label)
     except UsageError as error:
-        yield Problem(code="label", message=error.message, hint=error.hint, setting=error.setting)
+        yield Problem.of("label", error)
 
 
 def _supported(machine: Machine, what: str) -> Iterator[Problem]:

@@ -12,15 +12,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from ..config import AccessOptions, IsoRequest, Request
+from ..config import AccessOptions, ArtifactRequest
 from ..documents import load_toml
 from ..errors import DiskgenError
 from ..events import Emit, notice
 from ..reference import LOCAL, ImageRef
 from .complaints import NotFound
 from .skopeo import skopeo
+
+_Asked = TypeVar("_Asked", bound=ArtifactRequest)
 
 _STORAGE: Final = "containers-storage"
 _CONFIGURATION: Final = (
@@ -30,18 +32,11 @@ _DOCKER: Final = "docker.io"
 _LIBRARY: Final = "library/"  # of Docker's registry, for names of one component
 
 
-def settled(request: Request, emit: Emit) -> Request:
-    """Return a request whose image is named by where it is. Raises SourceError."""
-    return replace(request, source=find(request.source, request.access, emit))
-
-
-def settled_iso(request: IsoRequest, emit: Emit) -> IsoRequest:
-    """Return a medium's request whose images are named by where they are. Raises SourceError."""
-    installer = request.installer
-    if isinstance(installer, ImageRef):
-        installer = find(installer, request.access, emit)
-    source = find(request.source, request.access, emit)
-    return replace(request, source=source, installer=installer)
+def settled(request: _Asked, emit: Emit) -> _Asked:
+    """Return a request whose images are named by where they are. Raises SourceError."""
+    images = request.images().items()
+    found: dict[str, Any] = {name: find(ref, request.access, emit) for name, ref in images}
+    return replace(request, **found)
 
 
 def find(ref: ImageRef, access: AccessOptions, emit: Emit) -> ImageRef:

@@ -24,7 +24,7 @@ from ..decision.system import Tree
 from ..disk import tarball
 from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError, end_of
-from ..events import Emit, notice, step
+from ..events import Emit, notice, step, warn
 from ..image.store import Store
 from ..iso.runtimes.own import MAKERS
 from ..kickstart.recipe import Recipe
@@ -117,8 +117,7 @@ def install(
         with Store(cache).session() as store:
             prepared = build.prepare(request, store, emit)
             _check_maker(prepared.plan.image.root_filesystem)
-            for warning in prepared.plan.warnings:
-                notice(emit, warning, warning=True)
+            warn(emit, prepared.plan.warnings)
             deployed = Deployed(
                 prepared=prepared,
                 deployment=Path(

@@ -28,8 +28,10 @@ WHERE = {
     "blueprint.keys.KEYS": MEDIA,
     "bootloader": DISKS,  # of media they are only looked for
     "build": DISKS,
+    "disk_contents": DISKS,
     "disk_writer": DISKS,
     "build_iso": MEDIA,
+    "medium_fit": MEDIA,
     "medium_sources": MEDIA,
     "medium_writer": MEDIA,
     "cli.booting": BOOT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from ...cut_off import cut_off
 from ...errors import SourceError, UsageError
 from ...units import align_up
 
@@ -48,13 +49,9 @@ def line_size(kernel: bytes) -> int:
 
 def check_line(command_line: str, room: int) -> None:
     """Refuse arguments that a kernel would cut off; ``room`` in bytes. Raises UsageError."""
-    size = len(command_line.encode()) + 1
-    if size >= room:
-        raise UsageError(
-            f"the kernel arguments have '{size}' bytes, the kernel takes '{room - 1}'",
-            hint="give fewer or shorter ones",
-            setting="karg",
-        )
+    problem = cut_off(f"{command_line}\n", room, setting="karg")
+    if problem is not None:
+        raise UsageError.of(problem)
 
 
 def addresses(initrd_size: int) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ...cut_off import cut_off
 from ...errors import UsageError
 from ..mastering import identity
 
@@ -167,13 +168,9 @@ def check_length(menu: Menu, most: int) -> None:
     for item in menu.entries:
         for entry in item.entries if isinstance(item, Submenu) else (item,):
             line = f"BOOT_IMAGE={menu.kernel} {' '.join(entry.arguments)}"  # as GRUB gives it
-            if len(line.encode()) >= most:
-                raise UsageError(
-                    f"the kernel arguments of '{entry.title}' have '{len(line.encode())}' bytes, "
-                    f"the kernel takes '{most - 1}'",
-                    hint="give fewer or shorter ones",
-                    setting="karg",
-                )
+            problem = cut_off(line, most, setting="karg", entry=entry.title)
+            if problem is not None:
+                raise UsageError.of(problem)
 
 
 def _origin(choices: Choices, text: str) -> str:

@@ -1,0 +1,97 @@
+"""The trees of a disk, laid out: the sysroot with its deployment, /boot, and the ESP's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .bootloader.loader import Bootloader, ForDisk
+from .decision import Decision
+from .disk import appliance, ext4, fatnames, room
+from .events import Emit, step
+from .image.store import Store
+from .layout import Content, Filesystem
+from .ostree import commit, deploy, labelling
+from .ostree.deploy import Sysroot
+from .plan import Identity
+from .sources import Source
+from .tree import Directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaidOut:
+    """What the partitions of a disk hold."""
+
+    sysroot: Sysroot
+    esp: dict[str, bytes]  # by path
+    kargs: tuple[str, ...]  # without ostree=
+
+    def content(self, kind: Filesystem) -> Content:
+        """Return what it takes, with a root filesystem of that kind."""
+        return Content(
+            root=_root_bytes(self.sysroot.root, kind),
+            boot=room.of_boot(self.sysroot.boot),
+            esp=room.of_esp(self.esp),
+        )
+
+
+def lay_out(
+    source: Source,
+    loader: Bootloader,
+    decided: Decision,
+    identity: Identity,
+    store: Store,
+    emit: Emit,
+) -> LaidOut:
+    """Deploy the image and add what its boot loader takes; all of it labelled."""
+    tree = source.tree
+    kargs = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
+    for_disk = ForDisk(
+        title=tree.title,
+        boot_uuid=str(identity.boot_uuid),
+        timestamp=commit.image_timestamp(source.image),
+        name_uuid=decided.name_boot_uuid,
+        ignition=tree.ignition,
+    )
+    with step(emit, "deploy", "Laying out the deployment"):
+        sysroot = _deployed(source, loader, decided, kargs, for_disk)
+        loader.check(sysroot.boot, tree.title, sysroot.options)
+        loader.add_to_boot(sysroot.boot, for_disk)
+        if tree.policy is not None:
+            with store.scratch() as scratch:
+                labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
+        esp = loader.esp_files(for_disk)
+        fatnames.check(esp)
+    return LaidOut(sysroot=sysroot, esp=esp, kargs=kargs)
+
+
+def _deployed(
+    source: Source,
+    loader: Bootloader,
+    decided: Decision,
+    kargs: tuple[str, ...],
+    for_disk: ForDisk,
+) -> Sysroot:
+    return deploy.deploy(
+        deploy.DeployRequest(
+            image=source.image,
+            target=decided.target,
+            origin=decided.origin,
+            timestamp=for_disk.timestamp,
+            kargs=kargs,
+            boot_uuid=for_disk.boot_uuid,
+            boot_spec=decided.boot_spec,
+            bootloader=loader.hook,
+            etc=loader.etc,
+        ),
+        source.tree,
+        source.root,
+        source.stacked.layers,
+        source.stacked.base,
+    )
+
+
+def _root_bytes(root: Directory, kind: Filesystem) -> int:
+    need = ext4.required(root)
+    if kind in appliance.KINDS:
+        return appliance.minimum_size(need.bytes)
+    return ext4.minimum_size(need)
