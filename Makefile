@@ -5,6 +5,7 @@
 # make fuzz      hostile inputs and injected faults, for ten minutes, counted
 # make docs      the site, in build/site; its links to elsewhere: make links
 # make bench     the same job by diskgen and by others, side by side
+# make container diskgen as a container image, with all programs that it uses
 
 PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -14,7 +15,7 @@ IMAGE ?=
 # Emulated machines keep one processor busy each, most of the time.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links bench clean
+.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links bench container clean
 
 install: host-packages $(VENV)/.installed
 
@@ -58,6 +59,10 @@ links: install
 
 bench: install
 	$(BIN)/python bench/run.py
+
+# Needs no more than an engine: podman, Docker or buildah.
+container:
+	container/build
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,55 @@
+"""What the container image is made of, as far as that can be seen without making it."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import subprocess
+
+import pytest
+
+from diskgen.hosttools import TOOLS
+from diskgen.vm.qemu import BOARDS
+
+from .fixtures.program import ROOT
+
+FILE = (ROOT / "Containerfile").read_text()
+
+
+@pytest.mark.parametrize("script", ["build", "authorities"])
+def test_the_scripts_are_clean(script: str) -> None:
+    subprocess.run(["shellcheck", ROOT / "container" / script], check=True)
+
+
+def test_the_packages_of_every_tool_are_in_it() -> None:
+    """QEMU's depend on the architecture: each has its own, and none of the others."""
+    for tool in TOOLS:
+        assert re.search(rf"[ \"]{re.escape(tool.debian)}[ \"\n]", FILE), tool.debian
+    machines = dict(re.findall(r'^ +(\w+)\) machine="([^"]*)"', FILE, re.MULTILINE))
+    assert len(machines) == len(BOARDS)
+    for packages in machines.values():
+        assert len(re.findall(r"qemu-system-\w+", packages)) == 1
+        assert "linux-image-" in packages
+
+
+def test_what_is_copied_is_not_ignored() -> None:
+    rules = (ROOT / ".containerignore").read_text().split()
+    assert rules[0] == "*"
+    kept = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--from)(.*) \S+$", FILE, re.MULTILINE)
+        for word in line.split()
+    ]
+    assert sorted(copied) == sorted(kept)
+    assert all((ROOT / name).exists() for name in copied)
+    # What hatchling needs to make a wheel is among it.
+    project = (ROOT / "pyproject.toml").read_text()
+    forced = re.findall(r'^"(\S+)" = "(?:diskgen/_data|share)/', project, re.MULTILINE)
+    assert forced
+    assert not [n for n in forced if not any(fnmatch.fnmatch(n, f"{k}*") for k in kept)]
+
+
+def test_nobody_is_root_in_it() -> None:
+    users = re.findall(r"^USER (\S+)$", FILE, re.MULTILINE)
+    assert users[0] == "diskgen"
