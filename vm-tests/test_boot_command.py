@@ -8,8 +8,11 @@ import select
 import subprocess
 import termios
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import cross_image
 import debian_image
 import pytest
 
@@ -39,22 +42,23 @@ class Terminal:
         os.write(self._fd, text)
 
 
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "plain": debian_image.build,
+    "composefs": partial(debian_image.build, recipe=debian_image.COMPOSEFS),
+    "selinux": partial(debian_image.build, recipe=debian_image.SELINUX),
+    "aarch64": partial(cross_image.build, arch="aarch64"),
+}
+
+
 @pytest.mark.parametrize(
-    "recipe",
-    [
-        debian_image.PLAIN,
-        pytest.param(debian_image.COMPOSEFS, marks=pytest.mark.extended),
-        pytest.param(debian_image.SELINUX, marks=pytest.mark.extended),
-    ],
-    ids=["plain", "composefs", "selinux"],
+    "kind", ["plain", *(pytest.param(name, marks=pytest.mark.extended) for name in [*KINDS][1:])]
 )
-def test_a_command_by_ssh(
-    diskgen: Program, served: Registry, cache: Path, recipe: debian_image.Recipe
-) -> None:
+def test_a_command_by_ssh(diskgen: Program, served: Registry, cache: Path, kind: str) -> None:
     """A disk without a key lets in whoever starts it; its bytes and the host stay as they are."""
-    served.push(debian_image.build(cache, recipe), "login", "1")
+    served.push(KINDS[kind](cache), "login", "1")
     disk = diskgen.place / "ssh.raw"
-    diskgen("raw", f"{served.host}/login:1", "--tls-verify=false", "-o", disk)
+    arch = "aarch64" if kind == "aarch64" else "x86_64"
+    diskgen("raw", f"{served.host}/login:1", "--tls-verify=false", "--arch", arch, "-o", disk)
     before = fingerprint(disk)
     script = (
         "grep '^root:' /etc/shadow; stat -L -c 'mode %a %U' /root/.ssh /root/.ssh/authorized_keys;"

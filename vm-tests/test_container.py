@@ -55,7 +55,7 @@ def engine() -> Iterator[Engine]:
     place = Path(tempfile.mkdtemp(prefix="diskgen-container-", dir="/var/tmp"))
     place.chmod(0o755)
     (place / "storage.conf").write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{place}/storage"\nrunroot = "{place}/run"\n'
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{place}/storage"\nrunroot = "{place}/run"\n'
     )
     made = Engine(place)
     try:
