@@ -1,6 +1,7 @@
 """The site: ``make docs``. Sphinx reads the pages as they are read on a forge, by MyST."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def _from_above(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = re.sub(r"\]\(((?:\.\./)*)\.\./README\.md", r"](\1readme.md", source[0])
 
 
+def _publish(app: Sphinx, error: Exception | None) -> None:
+    """Put the schemas where their ``$id`` says that they are."""
+    if error is None and app.builder.format == "html":
+        shutil.copytree(HERE / "schemas", Path(app.outdir) / "schemas", dirs_exist_ok=True)
+
+
 def setup(app: Sphinx) -> None:
-    """Read the papers of the top directory in place of their pages."""
+    """Read the papers of the top directory in place of their pages; add the schemas."""
     app.connect("source-read", _from_above)
+    app.connect("build-finished", _publish)

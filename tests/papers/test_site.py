@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -71,6 +72,8 @@ def test_the_reference_has_every_key(site: Path) -> None:
     text = "".join(path.read_text() for path in (site / "reference").glob("*.html"))
     for name in NAMES:
         assert f"{name}.json" in text
+        place = schema(name)["$id"].removeprefix("https://diskgen.example/")
+        assert json.loads((site / place).read_text()) == schema(name)
         for part in objects(schema(name)):
             for key in part["properties"]:
                 assert re.search(rf">(?:[^<]*[.\]])?{re.escape(key)}<", text), f"{name}: {key}"
