@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from .command import COMMANDS
-from .hints import flag_of
 from .option import Option, Takes
 from .remarks import entries, manual_of
-from .table import SECTIONS
+from .table import OPTIONS, SECTIONS
 
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>|$])")
 _TYPED: Final = re.compile(r"(`[^`]+`|\*[^*]+\*)")
@@ -30,11 +29,12 @@ def _commands() -> Iterator[str]:
 
 
 def _options() -> Iterator[str]:
+    has_files = any(row.name == "config" for row in OPTIONS)
     for section in SECTIONS:
         yield from (f"## {section.heading}", "")
         for option, commands in entries(section):
             text = manual_of(option, commands)
-            if option.key is not None and flag_of("config"):
+            if option.key is not None and has_files:
                 text += f" In a configuration file: `{option.key}`."
             first, *more = text.split("\n\n")
             yield from (_heading(option), f": {_marked(first)}", "")

@@ -102,13 +102,10 @@ def _installer(text: str | None) -> ImageRef | Path | None:
 
 def access_of(args: argparse.Namespace) -> AccessOptions:
     """Return how registries are to be reached. Raises UsageError for files that are not there."""
-    for setting in (
-        "authfile", "signature_policy", "registries_conf", "registries_d", "cert_dir",
-    ):  # fmt: skip
-        path: Path | None = getattr(args, setting)
+    for setting in ("authfile", "signature-policy", "registries-conf", "registries-d", "cert-dir"):
+        path: Path | None = getattr(args, setting.replace("-", "_"))
         if path is not None and not path.exists():
-            flag = setting.replace("_", "-")
-            raise UsageError(f"'{path}' does not exist", setting=flag)
+            raise UsageError(f"'{path}' does not exist", setting=setting)
     return AccessOptions(
         authfile=args.authfile,
         tls_verify=args.tls_verify,

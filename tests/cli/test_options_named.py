@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import diskgen
 from diskgen.cli.command import COMMANDS
 from diskgen.cli.table import options_of
 from diskgen.image import complaints
 from diskgen.place import PLACES
 
-SOURCE = Path(diskgen.__file__).parent
-FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
+from ..oracles.naming import SOURCE, Named, name_of, named
+
 DISKS = frozenset(PLACES)
 MEDIA = frozenset({"iso"})
 BOOT = frozenset({"boot"})
 BUILDS = DISKS | MEDIA
 ALL = BUILDS | {"inspect"}  # whatever reads an image
+TAKE_FILES = frozenset(name for name in BUILDS if "config" in {o.name for o in options_of(name)})
 # Where not all of ALL come to, by the longest name that fits: MODULE or MODULE.FUNCTION.
 WHERE = {
     "arch": ALL | BOOT | {"doctor"},
+    "blueprint": TAKE_FILES,
     "blueprint.keys._NO_LAYOUT": DISKS,
     "blueprint.keys.KEYS": MEDIA,
     "bootloader": DISKS,  # of media they are only looked for
@@ -35,7 +33,7 @@ WHERE = {
     "medium_sources": MEDIA,
     "medium_writer": MEDIA,
     "cli.booting": BOOT,
-    "cli.planning": MEDIA,
+    "cli.planning": frozenset({"plan iso"}),
     "cli.request.iso_request_of": MEDIA,
     "cli.request.request_of": DISKS,
     "cli.request._installer": MEDIA,
@@ -86,67 +84,15 @@ FOREIGN = {
     "image.manifest": {"format", "platform", "architecture", "decryption-key",
                        "compression-format"},
     "image.tarstream": {"sparse"},
-    "iso.access.access": set(),
     "iso.sources.debs": {"info"},
     "iso.kickstarts.probe": {"wait"},
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Named:
-    where: str  # MODULE.FUNCTION, or the class, or the constant
-    option: str
-    word: bool  # of a text, not a setting
-
-
 def options() -> dict[str, set[str]]:
     """Return the options of each command, without their dashes."""
     return {command.name: {row.name for row in options_of(command.name)} for command in COMMANDS}
-
-
-def named() -> Iterator[Named]:
-    """Yield every option that the program's source gives to an error or puts into a text."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-        for node in ast.parse(path.read_text()).body:
-            yield from _of_node(node, f"{module}.{_name(node)}")
-
-
-def _name(node: ast.stmt) -> str:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return node.name
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return node.target.id
-    return ""
-
-
-def _of_node(top: ast.stmt, where: str) -> Iterator[Named]:
-    documented = {
-        id(node.body[0].value)
-        for node in ast.walk(top)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and isinstance(node.body[0], ast.Expr)
-    }
-    if isinstance(top, ast.Expr):
-        return
-    for node in ast.walk(top):
-        if isinstance(node, ast.keyword) and node.arg == "setting":
-            yield from (Named(where, value, word=False) for value in _values(node.value))
-        elif isinstance(node, ast.Constant) and id(node) not in documented:
-            for option in _flags(node.value):
-                yield Named(where, option, word=True)
-
-
-def _values(node: ast.expr) -> Iterator[str]:
-    if isinstance(node, ast.IfExp):
-        yield from _values(node.body)
-        yield from _values(node.orelse)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-
-
-def _flags(value: object) -> list[str]:
-    return FLAG.findall(value) if isinstance(value, str) and " " in value else []
 
 
 def commands_of(where: str, option: str) -> frozenset[str]:
@@ -179,6 +125,19 @@ def test_every_option_that_is_named_is_there() -> None:
     assert seen > 150  # of a source that is found, and read
 
 
+def test_options_are_found_however_they_are_given() -> None:
+    found = {(one.where, one.option, one.word) for one in named()}
+    assert found >= {
+        ("iso.access.access._certificates", "cert-dir", False),  # by its place
+        ("iso.access.access._certificates", "cert-dir", True),  # a word of its own
+        ("image.complaints.ROWS", "tls-verify", False),  # a row's field
+        ("cli.booting._keys", "user-key", False),  # a variable
+        ("cli.request.access_of", "registries-d", False),  # a loop
+        ("iso.assembly.remaster._problem", "installer", False),  # a default
+        ("link._error", "network", False),  # a constant
+    }  # fmt: skip
+
+
 def test_what_is_said_of_registries_names_options_of_all() -> None:
     have = options()
     rows = [
@@ -206,4 +165,4 @@ def _places() -> Iterator[str]:
         for end in range(1, len(parts) + 1):
             yield ".".join(parts[:end])
         for node in ast.parse(path.read_text()).body:
-            yield f"{'.'.join(parts)}.{_name(node)}"
+            yield f"{'.'.join(parts)}.{name_of(node)}"

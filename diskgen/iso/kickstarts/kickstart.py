@@ -185,12 +185,12 @@ def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
 def _image(settings: Settings, transport: str, url: str, reference: str) -> Iterator[Command]:
     yield from _image_lines(settings)
     verified = settings.verified and transport == "registry"
-    place = url if url == _LATER else values.word(url, "image")
+    place = url if url == _LATER else values.word(url)
     source = [
         "ostreecontainer",
         f"--transport={transport}",
         f"--url={place}",
-        f"--stateroot={values.word(settings.stateroot, 'stateroot')}",
+        f"--stateroot={values.word(settings.stateroot)}",
         *([] if verified else ["--no-signature-verification"]),
     ]
     yield Command(word="ostreecontainer", text=" ".join(source))
@@ -206,7 +206,7 @@ def _image(settings: Settings, transport: str, url: str, reference: str) -> Iter
     if settings.completion:
         yield completing(settings.completion)
     yield from _remote(settings)
-    digest = values.word(settings.digest, "image") if transport == "oci" else ""
+    digest = values.word(settings.digest) if transport == "oci" else ""
     script = values.fill("end.ks", STATEROOT=stateroot, ALLOWED=_allowed(rule), DIGEST=digest)
     yield Command(word=AT_END, text=script)
     yield Command(word=AT_END, text=values.fill("done.ks"))

@@ -58,14 +58,17 @@ def fill(name: str, **values: str) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template).rstrip("\n")
 
 
-def _matching(pattern: re.Pattern[str], text: str, setting: str) -> str:
+def _matching(pattern: re.Pattern[str], text: str, setting: str | None) -> str:
     if not pattern.fullmatch(text):
         raise UsageError(f"'{text}' cannot be written into a kickstart", setting=setting)
     return text
 
 
-def word(text: str, setting: str) -> str:
-    """Return a word without blanks and quotes, or a path. Raises UsageError."""
+def word(text: str, setting: str | None = None) -> str:
+    """Return a word without blanks and quotes, or a path. Raises UsageError.
+
+    ``setting`` is the option that it comes from, None where the image says it.
+    """
     return _matching(_WORD, text, setting) if not text.startswith("/") else "/" + _matching(
         _WORD, text[1:], setting
     )  # fmt: skip
