@@ -1,13 +1,16 @@
 """Directories for files that nobody is to keep: gone when a run ends, or when a later one comes.
 
 Whoever has one holds a lock on it. What a killed run left is told from what another run uses by
-that lock alone, which the kernel takes back whatever happens: process numbers come again.
+that lock, which the kernel takes back whatever happens: process numbers come again. A share may
+keep locks from other hosts, so the name says whose it is: what another host made is not touched.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -21,6 +24,10 @@ from .interrupt import whole
 
 _PREFIX: Final = ".diskgen-"
 _SUFFIX: Final = ".scratch"
+_OWNED: Final = re.compile(r"\.diskgen-([0-9a-f]{8})\.([0-9a-f]{8})\.[a-z0-9_]+\.scratch")
+_MACHINE: Final = Path("/etc/machine-id")
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_STATISTICS: Final = Path("/proc/stat")
 
 
 @contextmanager
@@ -47,14 +54,52 @@ def sweep(place: Path) -> int:
     with suppress(OSError):
         for path in sorted(place.glob(f"{_PREFIX}*{_SUFFIX}")):
             with suppress(OSError):
-                freed += _removed(path)
+                if _may_be_ours(path):
+                    freed += _removed(path)
     return freed
+
+
+def owner() -> tuple[str, str]:
+    """Return what tells this host from all others, and its boot from its earlier ones: 8 digits."""
+    return _digits(_text(_MACHINE) + os.uname().nodename), _digits(_text(_BOOT))
+
+
+def _may_be_ours(path: Path) -> bool:
+    """Say whether a lock tells if a directory is in use: a run of this boot would hold it here.
+
+    One of an earlier boot of this host has no run any more.
+    """
+    found = _OWNED.fullmatch(path.name)
+    if found is None:
+        return True  # of a version that trusted in locks alone
+    host, boot = owner()
+    if found[2] == boot:
+        return True
+    return found[1] == host and path.lstat().st_ctime < _booted()
+
+
+def _booted() -> float:
+    """Return when this host was booted, in seconds since 1970; 0 where it does not say."""
+    line = re.search(r"^btime ([0-9]+)$", _text(_STATISTICS), re.MULTILINE)
+    return float(line[1]) if line else 0.0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @whole
 def _made(place: Path) -> tuple[Path, int]:
+    prefix = f"{_PREFIX}{'.'.join(owner())}."
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=place))
+        path = Path(tempfile.mkdtemp(prefix=prefix, suffix=_SUFFIX, dir=place))
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:

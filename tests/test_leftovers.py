@@ -61,6 +61,34 @@ def test_what_is_in_use_stays(diskgen: Program, images: Path) -> None:
     assert mine.exists()
 
 
+@pytest.mark.parametrize(
+    ("host", "boot", "old", "goes"),
+    [("ours", "ours", False, True), ("other", "ours", False, True),  # a container has other names
+     ("other", "other", True, False), ("ours", "other", True, True),
+     ("ours", "other", False, False)],  # a machine that was cloned, and runs
+)  # fmt: skip
+def test_other_hosts_keep_theirs_where_locks_are_each_hosts_own(
+    host: str, boot: str, old: bool, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody holds a lock here, as it looks on a share for what another host uses."""
+    ours = scratch.owner()
+    words = [own if who == "ours" else "0" * 8
+             for own, who in zip(ours, (host, boot), strict=True)]  # fmt: skip
+    made = tmp_path / f".diskgen-{words[0]}.{words[1]}.abc.scratch"
+    made.mkdir()
+    statistics = tmp_path / "stat"
+    statistics.write_text(f"cpu 1\nbtime {int(time.time()) + (1000 if old else -1000)}\n")
+    monkeypatch.setattr(scratch, "_STATISTICS", statistics)
+    scratch.sweep(tmp_path)
+    assert made.exists() is not goes
+
+
+def test_names_say_whose_they_are(tmp_path: Path) -> None:
+    with scratch.directory(tmp_path) as place:
+        assert place.name.startswith(".diskgen-" + ".".join(scratch.owner()) + ".")
+        assert scratch._may_be_ours(place)
+
+
 def test_prune_removes_what_killed_builds_left(diskgen: Program) -> None:
     for path in ("v1/tmp/old", "v1/tmp/.diskgen-x.scratch/sub", "v1/layers", "v1/images",
                  "v1/initramfs"):  # fmt: skip
