@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..errors import SourceError
-from ..tree import Directory, File
+from ..tree import Directory, File, Node
 from .index import Entry, Kind, LayerIndex
 from .special import refusal
 
@@ -40,18 +40,19 @@ class _Layer:
         self._index = index
         self._links: list[tuple[Entry, Directory, bytes]] = []  # that come before their targets
         self._mine: set[bytes] = set()
+        self._hidden: dict[bytes, tuple[int, Node]] = {}  # and the number of its whiteout
 
     def apply(self) -> None:
         # A whiteout hides what is below the layer, wherever in the archive it stands.
-        for entry in self._index.entries:
-            self._hide(entry)
-        for entry in self._index.entries:
+        for number, entry in enumerate(self._index.entries):
+            self._hide(number, entry)
+        for number, entry in enumerate(self._index.entries):
             if not entry.path.rpartition(b"/")[2].startswith(_WHITEOUT):
-                self._add(entry)
+                self._add(number, entry)
         for entry, folder, name in self._links:
-            self._link(entry, folder, name)
+            self._link(entry, folder, name, self._root.get(entry.target))
 
-    def _hide(self, entry: Entry) -> None:
+    def _hide(self, number: int, entry: Entry) -> None:
         parent, _slash, name = entry.path.rpartition(b"/")
         if not name.startswith(_WHITEOUT):
             return
@@ -59,14 +60,19 @@ class _Layer:
         if not isinstance(folder, Directory):
             return
         if name == _OPAQUE:
+            inside = parent + b"/" if parent else b""
+            for child, node in folder.entries.items():
+                self._hidden.setdefault(inside + child, (number, node))
             folder.entries.clear()
             return
         hidden = name[len(_WHITEOUT) :]
         if hidden in (b"", b".", b".."):
             raise self._refuse(entry.path, "is a whiteout of nothing")
-        folder.entries.pop(hidden, None)
+        gone = folder.entries.pop(hidden, None)
+        if gone is not None:
+            self._hidden[entry.path[: -len(name)] + hidden] = number, gone
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, number: int, entry: Entry) -> None:
         if not entry.path:
             self._attributes(self._root, entry)
             return
@@ -78,8 +84,9 @@ class _Layer:
                 existing = folder.entries[name] = Directory()
             self._attributes(existing, entry)
         elif entry.kind is Kind.HARDLINK:
-            if entry.target in self._mine:
-                self._link(entry, folder, name)
+            found = self._target(number, entry.target)
+            if isinstance(found, File):
+                self._link(entry, folder, name, found)
             else:
                 self._links.append((entry, folder, name))
         else:
@@ -94,8 +101,22 @@ class _Layer:
                 target=entry.target if entry.kind is Kind.SYMLINK else b"",
             )
 
-    def _link(self, entry: Entry, folder: Directory, name: bytes) -> None:
-        found = self._root.get(entry.target)
+    def _target(self, number: int, path: bytes) -> Node | None:
+        """Return what a path is while the entry of a number is unpacked, as others unpack it.
+
+        What the layer replaces or hides only later is still that of the layer below.
+        """
+        if path not in self._mine:
+            parts = path.split(b"/")
+            for at in range(len(parts), 0, -1):
+                whiteout, node = self._hidden.get(b"/".join(parts[:at]), (-1, None))
+                if whiteout > number:
+                    rest = parts[at:]
+                    folder = node if isinstance(node, Directory) else Directory()
+                    return folder.get(b"/".join(rest)) if rest else node
+        return self._root.get(path)
+
+    def _link(self, entry: Entry, folder: Directory, name: bytes, found: Node | None) -> None:
         if not isinstance(found, File):
             shown = entry.target.decode(errors="backslashreplace")
             raise self._refuse(entry.path, f"is a hard link to '{shown}', which is no file")

@@ -153,13 +153,44 @@ def test_malformed_layers(tmp_path: Path, fill: Fill, words: str) -> None:
         flat(tmp_path, [layer(fill)])
 
 
-def test_a_hard_link_before_its_target_is_of_its_own_layer(tmp_path: Path) -> None:
-    def below(tar: TarBuilder) -> None:
-        tar.file("a", b"old")
+LINKED: dict[str, tuple[Fill, ...]] = {
+    "below": (lambda t: t.hardlink("b", "d/a"),),
+    "replaced": (lambda t: t.hardlink("b", "d/a"), lambda t: t.file("d/a", b"new")),
+    "replaced before": (lambda t: t.file("d/a", b"new"), lambda t: t.hardlink("b", "d/a")),
+    "hidden": (lambda t: t.hardlink("b", "d/a"), lambda t: t.file("d/.wh.a")),
+    "hidden folder": (lambda t: t.hardlink("b", "d/a"), lambda t: t.file(".wh.d")),
+    "opaque": (lambda t: t.hardlink("b", "d/a"), lambda t: t.file("d/.wh..wh..opq")),
+}  # fmt: skip
 
-    def above(tar: TarBuilder) -> None:
-        tar.hardlink("b", "a")
-        tar.file("a", b"new")
 
-    root = flat(tmp_path, [layer(below), layer(above)])
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners")
+@pytest.mark.parametrize("name", LINKED)
+def test_a_hard_link_is_to_what_is_there_when_it_is_unpacked(name: str, tmp_path: Path) -> None:
+    """As umoci and containers-storage (by copies of layers) unpack it: each entry in its turn."""
+    tars = [layer(lambda t: t.directory("d"), lambda t: t.file("d/a", b"old")),
+            layer(*LINKED[name])]  # fmt: skip
+    made = Layout(tmp_path / "layout")
+    made.finish(made.image([made.layer(tar) for tar in tars]))
+    image, out = f"{tmp_path}/layout:latest", tmp_path / "out"
+    subprocess.run(["umoci", "raw", "unpack", "--image", image, out], check=True,
+                   capture_output=True)  # fmt: skip
+    store = f"[vfs@{tmp_path}/store+{tmp_path}/run]q.io/x:1"
+    subprocess.run(["skopeo", "--insecure-policy", "copy", f"oci:{image}",
+                    f"containers-storage:{store}"], check=True, capture_output=True)  # fmt: skip
+    ours = {path.decode(): read(node.content) for path, node in flat(tmp_path, tars).walk()
+            if isinstance(node, File) and node.content is not None}  # fmt: skip
+    assert ours["b"] == (b"new" if name == "replaced before" else b"old")
+    (top,) = [place for place in tmp_path.glob("store/vfs/dir/*") if (place / "b").exists()]
+    for place in (out, top):
+        assert ours == {str(path.relative_to(place)): path.read_bytes()
+                        for path in place.rglob("*") if path.is_file()}  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_hard_link_before_its_target(hidden: bool, tmp_path: Path) -> None:
+    """No program unpacks it; where the layer has the target itself, there is but one answer."""
+    link = layer(*[lambda t: t.file(".wh.a")] * hidden, lambda t: t.hardlink("b", "a"),
+                 lambda t: t.file("a", b"new"))  # fmt: skip
+    root = flat(tmp_path, [layer(lambda t: t.file("a", b"old"))] * hidden + [link])
     assert root.get("b") is root.get("a")
