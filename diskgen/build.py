@@ -161,7 +161,7 @@ def _facts(
         timestamp=commit.image_timestamp(image),
         kargs=tree.config.kargs,
         karg_deletes=tree.config.karg_deletes,
-        stateroot=tree.config.stateroot,
+        stateroot=decided.stateroot,
         root_filesystem=decided.root_filesystem,
         root_subvolume=decided.subvolume,
         warnings=(

@@ -102,7 +102,7 @@ def _settings(
     return replace(
         contents.asked(request),
         digest=payload.digest,
-        stateroot=decided.stateroot,
+        stateroot=decided.stateroot if decided.known or anaconda else "",
         rule=rule,
         verified=given.verified,
         remote=given.remote,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from .units import format_size
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
 BOUND_IMAGES: Final = ("skip",)  # what can be done about images that are bound to an image
 SECTOR_SIZES: Final = (512, 4096)
+STATEROOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 PAYLOADS: Final = ("embedded", "remote", "both")  # where a medium's installer gets the image
 KICKSTART_VERSIONS: Final = (  # as pykickstart names them
@@ -100,6 +102,7 @@ class Request(ArtifactRequest):
     disk_size: int | None = None
     sector_size: int = 512  # bytes
     root_filesystem: str | None = None  # None: as the image says, else ext4
+    stateroot: str | None = None  # None: as the image says
     sizes: Mapping[str, int] = field(default_factory=dict)  # of partitions by role, bytes
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ def lay_out(
         loader.add_to_boot(sysroot.boot, for_disk)
         if tree.policy is not None:
             with store.scratch() as scratch:
-                labelling.label_sysroot(sysroot, tree.config.stateroot, tree.policy, scratch)
+                labelling.label_sysroot(sysroot, decided.stateroot, tree.policy, scratch)
         esp = loader.esp_files(for_disk)
         fatnames.check(esp)
     return LaidOut(sysroot=sysroot, esp=esp, kargs=kargs)
@@ -76,6 +76,7 @@ def _deployed(
             image=source.image,
             target=decided.target,
             origin=decided.origin,
+            stateroot=decided.stateroot,
             timestamp=for_disk.timestamp,
             kargs=kargs,
             boot_uuid=for_disk.boot_uuid,

@@ -124,7 +124,7 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         known=tree is not None,
         target=wish.target,
         signature=rule,
-        stateroot=config.stateroot,
+        stateroot=wish.stateroot or config.stateroot,
         root_filesystem=Filesystem(
             wish.root_filesystem or config.root_filesystem or DEFAULT_FILESYSTEM
         ),

@@ -27,6 +27,7 @@ class Wishes:
     target: ImageRef  # what the machine updates from
     signature: str | None = None  # rule for the signatures of its updates
     root_filesystem: str | None = None
+    stateroot: str | None = None
     partitions: bool = True  # are diskgen's to decide, not those of people or of their kickstart
     no_encryption: bool = False
     kargs: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
         target=request.tracked,
         signature=request.signature,
         root_filesystem=request.root_filesystem,
+        stateroot=request.stateroot,
         no_encryption=request.no_encryption,
         kargs=request.kargs,
         karg_deletes=request.karg_deletes,

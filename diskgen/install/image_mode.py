@@ -91,6 +91,7 @@ def request_of(
         disk_size=align_down(disk.size, MIB),
         sector_size=disk.sector_size,
         root_filesystem=recipe.storage.filesystem,
+        stateroot=recipe.image.stateroot,
         sizes={str(role): size for role, size in recipe.storage.sizes.items()},
         kargs=recipe.kargs,
         seed=str(uuid4()),  # each machine is another one

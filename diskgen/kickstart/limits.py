@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .. import accounts, keymap
+from ..config import STATEROOT
 from ..errors import UsageError
 from ..link import host_fault
 from .language import FETCHED, PACKAGES, SCRIPTS, Parsed
@@ -125,8 +126,21 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
     for text in (keyboard.vc_keymap, keyboard.keyboard, *(keyboard.x_layouts or ())):
         if text and keymap.split(text) is None:
             yield keyboard.lineno, f"keyboard {text}", "write it as us, de-nodeadkeys or us(intl)"
+    yield from _of_image(handler.ostreecontainer)
     yield from _of_disks(handler)
     yield from _of_packages(handler)
+
+
+def _of_image(command: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401
+    if not command.seen:
+        return
+    # pykickstart names a remote by the stateroot where nobody names one.
+    if command.remote and command.remote != command.stateroot:
+        hint = "leave it out: updates are verified as the medium says"
+        yield command.lineno, f"ostreecontainer --remote={command.remote}", hint
+    if command.stateroot and not STATEROOT.fullmatch(command.stateroot):
+        hint = "name it by letters, digits and . _ -"
+        yield command.lineno, f"ostreecontainer --stateroot={command.stateroot}", hint
 
 
 def _of_disks(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401

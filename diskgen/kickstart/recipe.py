@@ -30,7 +30,7 @@ class ImageSource:
 
     transport: str
     url: str
-    stateroot: str
+    stateroot: str | None = None  # as the image says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +172,7 @@ def _image(handler: Any) -> ImageSource | None:  # noqa: ANN401
     return ImageSource(
         transport=command.transport or "registry",
         url=command.url,
-        stateroot=command.stateroot or "default",
+        stateroot=command.stateroot or None,
     )
 
 

@@ -36,6 +36,7 @@ class DeployRequest:
     image: Image
     target: ImageRef  # what the machine updates from
     origin: str  # the same with the rule for its signatures
+    stateroot: str
     timestamp: int  # of the commits, seconds since 1970
     kargs: tuple[str, ...]  # without ostree=
     boot_uuid: str | None  # of the filesystem at /boot; None: /boot is on the root filesystem
@@ -73,7 +74,7 @@ def deploy(
     image whose manifest no reader would take.
     """
     image = request.image
-    stateroot = facts.config.stateroot
+    stateroot = request.stateroot
     objects = ObjectSet()
     parent = base.commit if base is not None else b""
     commit = merge_commit(objects, merged, image, request.timestamp, parent).hex()

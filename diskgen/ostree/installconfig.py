@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from ..config import ROOT_FILESYSTEMS
+from ..config import ROOT_FILESYSTEMS, STATEROOT
 from ..documents import DocumentError, load_toml
 from ..errors import SourceError
 from ..tree import Directory
@@ -27,7 +27,6 @@ _INSTALL: Final = (
 )
 _KARGS: Final = ("usr/lib/bootc/kargs.d",)
 _RUST_NAMES: Final = {"ppc64le": "powerpc64"}  # where Rust's name of a machine is not the kernel's
-_STATEROOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SPEC: Final = re.compile(r"[^\s\"'\\$#]*")  # is a word of the command line and of fstab(5)
 _LINE: Final = re.compile(r"[^\0\r\n]*")
 
@@ -196,7 +195,7 @@ def _check(key: str, value: object, path: str) -> None:
         raise _bad(path, f"'{key}' is '{value}', known are: " + ", ".join(ROOT_FILESYSTEMS))
     if key.endswith("-mount-spec") and not _SPEC.fullmatch(str(value)):
         raise _bad(path, f"'{value}' cannot name what is mounted ('{key}')")
-    if key == "stateroot" and not _STATEROOT.fullmatch(str(value)):
+    if key == "stateroot" and not STATEROOT.fullmatch(str(value)):
         raise _bad(path, f"'{value}' cannot name a stateroot")
 
 

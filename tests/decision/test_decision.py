@@ -171,6 +171,15 @@ def of_anaconda(request: IsoRequest, place: Path) -> dict[str, object]:
     }
 
 
+def test_a_kickstart_names_the_stateroot(sources: Sources) -> None:
+    """And what lies in the image's is in that one: the deployment, its menu entry, its origin."""
+    made = prepared_disk(sources.disk("raw", stateroot="mine"))
+    assert made.plan.image.stateroot == "mine"
+    places = {path for path, _node in made.root.walk() if path.count(b"/") == 2}
+    assert b"ostree/deploy/mine" in places
+    assert b"ostree/deploy/tiny" not in places
+
+
 def test_every_command_and_installer_gives_the_same_answers(
     sources: Sources, tmp_path: Path
 ) -> None:
@@ -231,6 +240,11 @@ def test_an_image_that_is_not_read(server: Registry, sources: Sources) -> None:
     }
     own = prepared_medium(sources.medium(anaconda=False, **wish))
     assert json.loads(text_of(own, "medium.json"))["signature"] is None
+    text = text_of(own, "unattended-image.ks")
+    read_there = recipe.parse(text, "F44", "x.ks").image
+    assert read_there is not None
+    assert read_there.stateroot is None
+    assert "/ostree/deploy/*/deploy/" in text
     assert not any("not read" in text for text in own.plan.warnings)
     anaconda = prepared_medium(sources.medium(anaconda=True, **wish)).plan.warnings
     (warning,) = [text for text in anaconda if "the image is not read here" in text]

@@ -251,11 +251,12 @@ def test_ignition_is_not_anacondas() -> None:
 def test_every_wish_of_a_request_counts() -> None:
     request = Request(
         format="raw", source=TARGET, arch="x86_64", root_filesystem="xfs", kargs=("a",),
-        karg_deletes=("b",), console=False, no_encryption=True, signature="ostree-image-signed",
+        karg_deletes=("b",), stateroot="mine", console=False, no_encryption=True,
+        signature="ostree-image-signed",
     )  # fmt: skip
     assert wishes(request, Route.DISKGEN) == Wishes(
-        target=TARGET, root_filesystem="xfs", kargs=("a",), karg_deletes=("b",), console=False,
-        no_encryption=True, signature="ostree-image-signed",
+        target=TARGET, root_filesystem="xfs", kargs=("a",), karg_deletes=("b",), stateroot="mine",
+        console=False, no_encryption=True, signature="ostree-image-signed",
     )  # fmt: skip
 
 

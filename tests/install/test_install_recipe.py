@@ -188,6 +188,24 @@ echo two
     assert one.line < two.line
 
 
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [("", None), ("--stateroot=default", None), ("--stateroot=os --remote=os", None),
+     ("--remote=mine", "--remote=mine"), ("--stateroot=os --remote=mine", "--remote=mine"),
+     ("--stateroot=../x", "--stateroot=../x")],
+)  # fmt: skip
+def test_where_an_image_is_deployed(words: str, refused: str | None) -> None:
+    lines = f"ostreecontainer --url=q.io/a {words}"
+    if refused:
+        with pytest.raises(UsageError, match=f"does not do 'ostreecontainer {refused}'"):
+            parse(lines, "F44", "x.ks")
+        return
+    found = parse(lines, "F44", "x.ks").image
+    assert found is not None
+    asked = words.partition(" ")[0].removeprefix("--stateroot=")
+    assert found.stateroot == (asked or None)
+
+
 def test_packages() -> None:
     found = recipe(
         "url --metalink=https://m/x\nrepo --name=more --baseurl=https://more/\n"

@@ -38,6 +38,7 @@ def deployed(*entries: Entry, boot: str | None = UUID) -> Sysroot:
         image=image(1),
         target=parse("quay.io/example/os:2"),
         origin=parse("quay.io/example/os:2").origin,
+        stateroot="default",
         timestamp=1748781015,
         kargs=("root=UUID=1", "rw", "quiet"),
         boot_uuid=boot,

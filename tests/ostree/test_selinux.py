@@ -187,6 +187,7 @@ def deployed(tmp_path: Path, *entries: Entry) -> Sysroot:
             image=image(1),
             target=parse("quay.io/example/os:2"),
             origin=parse("quay.io/example/os:2").origin,
+            stateroot="default",
             timestamp=TIMESTAMP,
             kargs=("rw",),
             boot_uuid="11111111-2222-3333-4444-555555555555",

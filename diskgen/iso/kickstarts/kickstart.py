@@ -46,7 +46,7 @@ class Settings:
 
     reference: str  # what the machine updates from
     digest: str
-    stateroot: str = "default"
+    stateroot: str = "default"  # empty: whichever the image asks for, when it is read
     rule: str = UNVERIFIED_ORIGIN  # what is before the reference in the origin
     verified: bool = False  # the installer's policy says who signs what it fetches
     remote: tuple[str, bytes] | None = None  # an ostree remote, and the key of its signatures
@@ -186,15 +186,16 @@ def _image(settings: Settings, transport: str, url: str, reference: str) -> Iter
     yield from _image_lines(settings)
     verified = settings.verified and transport == "registry"
     place = url if url == _LATER else values.word(url)
+    asked = values.word(settings.stateroot) if settings.stateroot else None
     source = [
         "ostreecontainer",
         f"--transport={transport}",
         f"--url={place}",
-        f"--stateroot={values.word(settings.stateroot)}",
+        *([f"--stateroot={asked}"] if asked else []),
         *([] if verified else ["--no-signature-verification"]),
     ]
     yield Command(word="ostreecontainer", text=" ".join(source))
-    stateroot, rule = settings.stateroot, values.word(settings.rule, "target-signature")
+    stateroot, rule = asked or "*", values.word(settings.rule, "target-signature")
     script = values.fill(
         "origin.ks",
         STATEROOT=stateroot,
