@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 
 from .. import doctor
 from ..arch import machine as machine_row
@@ -11,6 +12,7 @@ from ..errors import HostError
 from ..image.store import Store
 from ..terminal import page
 from ..units import format_size
+from .option import Option
 from .parser import build_parser
 from .printing import print_json, print_text
 
@@ -60,8 +62,13 @@ def cache(args: argparse.Namespace) -> int:
 
 
 def completion(args: argparse.Namespace) -> int:
-    """Print a completion script."""
+    """Print a completion script; what is a file or a directory is completed as one."""
     import shtab
 
-    print_text(shtab.complete(build_parser(), shell=args.shell))
+    def complete(option: Option, action: argparse.Action) -> None:
+        if option.kind is Path:
+            is_directory = option.metavar == "DIR"
+            vars(action)["complete"] = shtab.DIRECTORY if is_directory else shtab.FILE
+
+    print_text(shtab.complete(build_parser(each=complete), shell=args.shell))
     return 0

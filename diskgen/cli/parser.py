@@ -37,11 +37,14 @@ _MEANT: Final = {
 }  # fmt: skip
 
 
-def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+def build_parser(
+    words: Sequence[str] | None = None,
+    each: Callable[[Option, argparse.Action], None] = lambda _option, _action: None,
+) -> argparse.ArgumentParser:
     """Return the parser of the whole command line, or of just what can be meant by some words.
 
     A command that is not among the words cannot be meant: it is known, and has no options, which
-    spares most of the time until help is shown.
+    spares most of the time until help is shown. ``each`` is told what was made of each option.
     """
     root, *others = COMMANDS
     parser = _Parser(
@@ -51,7 +54,7 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    _add_options(parser, root)
+    _add_options(parser, root, each)
     choices = {"": _add_choices(parser, root)}
     for command in others:
         parent, _, word = command.name.rpartition(" ")
@@ -59,7 +62,7 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
             word, help=command.help, description=_sentence(command), add_help=False
         )
         if words is None or set(command.name.split()) <= set(words):
-            _add_options(made, command)
+            _add_options(made, command, each)
         if command.choice:
             choices[command.name] = _add_choices(made, command)
     return parser
@@ -87,13 +90,17 @@ def _add_choices(parser: argparse.ArgumentParser, command: Command) -> Any:  # n
     return parser.add_subparsers(dest=command.dest, metavar=command.choice, required=True)
 
 
-def _add_options(parser: argparse.ArgumentParser, command: Command) -> None:
+def _add_options(
+    parser: argparse.ArgumentParser,
+    command: Command,
+    each: Callable[[Option, argparse.Action], None],
+) -> None:
     groups: dict[str, argparse._ActionsContainer] = {"": parser}
     for option in options_of(command.name):
         if option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         how = {**_HOW[option.takes](option), "help": help_of(option, command)}
-        groups[option.group].add_argument(*option.flags, **how)
+        each(option, groups[option.group].add_argument(*option.flags, **how))
 
 
 def _valued(option: Option) -> dict[str, Any]:

@@ -199,6 +199,25 @@ def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
     assert options[f"plan {name}"] - options[name] == own
 
 
+def test_completion_knows_what_a_file_is(tmp_path: Path) -> None:
+    """In a shell: values of options that name files, and choices."""
+    (tmp_path / "made.qcow2").touch()
+    script = diskgen("completion", "bash").stdout
+    ask = (
+        'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE};'
+        "$(complete -p diskgen | sed 's/.*-F \\([^ ]*\\).*/\\1/');"
+        """ printf '%s\\n' "${COMPREPLY[@]}" """
+    )
+    for words, found in (
+        (["diskgen", "boot", "ma"], "made.qcow2"),
+        (["diskgen", "boot", "--disk", "ma"], "made.qcow2"),
+        (["diskgen", "qcow2", "--rootfs", "b"], "btrfs"),
+    ):
+        done = subprocess.run(["bash", "-c", f"{script}\n{ask}", "bash", *words], check=False,
+                              cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
+        assert found in done.stdout.split(), (words, done.stderr)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_completion(shell: str) -> None:
     done = diskgen("completion", shell)

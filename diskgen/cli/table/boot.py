@@ -27,7 +27,7 @@ OPTIONS: Final = (
         positional=True,
         kind=Path,
         metavar="FILE",
-        help="a raw or qcow2 disk, or an installer's medium",
+        help="a raw, qcow2, VHD or VMDK disk, or an installer's medium",
         manual="A disk (raw, qcow2, VHD or VMDK), or an installer's medium.",
     ),
     Option(
