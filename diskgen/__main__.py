@@ -11,6 +11,7 @@ import sys
 TYPE_CHECKING = False  # typing's own takes longer to import than all of this
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from types import FrameType
     from typing import Final, TextIO
 
@@ -18,14 +19,27 @@ if TYPE_CHECKING:
 
 _STOPPED: Final = "interrupted: nothing was left behind"
 _EXIT_INTERRUPT: Final = 130  # errors.EXIT_INTERRUPT
+_BIB_FAILED: Final = 1  # what bootc-image-builder ends with, whatever went wrong
+_as_bib = False  # whether this is the command line of bootc-image-builder
 
 
 def main() -> int:
     """Run the command line of this process; return its exit status."""
+    if sys.argv[1:2] == ["bib"]:
+        return _process(lambda: _bib(sys.argv[2:]))
+    return _process(_diskgen)
+
+
+def bootc_image_builder() -> int:
+    """Run this process's command line as bootc-image-builder does; return its exit status."""
+    return _process(lambda: _bib(sys.argv[1:]))
+
+
+def _process(run: Callable[[], int]) -> int:
     _stop_at_once()
     _open_streams()
     try:
-        return _drained(_main())
+        return _drained(_main(run))
     except SystemExit as error:  # of argparse, which has said why
         sys.exit(_drained(error.code if isinstance(error.code, int) else 1))
 
@@ -55,7 +69,7 @@ def _drained(status: int) -> int:
     return status
 
 
-def _main() -> int:
+def _main(run: Callable[[], int]) -> int:
     import gc
 
     from .errors import EXIT_INTERRUPT, DiskgenError, HostError, Interrupted
@@ -63,9 +77,7 @@ def _main() -> int:
     # Trees of files hold no cycles: looking for some takes a tenth of a build, and finds none.
     gc.disable()
     try:
-        from .cli.parser import build_parser
-
-        return _run(build_parser(sys.argv[1:]).parse_args())
+        return run()
     except (KeyboardInterrupt, Interrupted):
         _say(_STOPPED)
         _ended(EXIT_INTERRUPT)
@@ -83,15 +95,33 @@ def _main() -> int:
         return _unexpected(error)
 
 
-def _run(args: argparse.Namespace) -> int:
-    """Carry out a command; whatever asks us to stop meanwhile becomes Interrupted."""
+def _diskgen() -> int:
     from .cli.handlers import HANDLERS
-    from .interrupt import interruptible
+    from .cli.parser import build_parser
 
+    args = build_parser(sys.argv[1:]).parse_args()
     if args.command != "completion":  # which a shell may ask for whenever it starts
         _begin_log(args)
+    return _carry_out(lambda: HANDLERS[args.command](args))
+
+
+def _bib(words: list[str]) -> int:
+    global _as_bib
+    _as_bib = True
+    from .bib import arguments, program
+    from .bib.request import progress_of
+
+    given = arguments.parse(words)
+    _begin_log(progress_of(given))
+    return _carry_out(lambda: program.run(given))
+
+
+def _carry_out(command: Callable[[], int]) -> int:
+    """Carry out a command; whatever asks us to stop meanwhile becomes Interrupted."""
+    from .interrupt import interruptible
+
     with interruptible():
-        status = HANDLERS[args.command](args)
+        status = command()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it is done, and that is what the status says
     _ended(status)
@@ -166,14 +196,18 @@ def _unexpected(error: Exception) -> int:
 def _failed(error: DiskgenError) -> int:
     """Say what went wrong in the way that was asked for; return the exit status."""
     from . import runlog
-    from .cli.hints import flag_of
     from .errors import ToolError
     from .ui import describe, error_json, wants_color
 
+    if _as_bib:
+        from .bib.flags import flag_of
+    else:
+        from .cli.hints import flag_of
+    status = _BIB_FAILED if _as_bib else error.exit_status
     text = describe(error, color=False, flag_of=flag_of)
-    _ended(error.exit_status, text)
+    _ended(status, text)
     log = runlog.path()
-    if _wants_json(sys.argv):
+    if not _as_bib and _wants_json(sys.argv):
         import json
 
         _tell(json.dumps({**error_json(error), "log": str(log) if log else None}))
@@ -181,7 +215,7 @@ def _failed(error: DiskgenError) -> int:
         _tell(describe(error, color=wants_color(sys.stderr), flag_of=flag_of))
         if isinstance(error, ToolError) and log is not None:
             _say(f"  log: '{log}' has what was run; --verbose shows it")
-    return error.exit_status
+    return status
 
 
 def _wants_json(argv: list[str]) -> bool:

@@ -36,6 +36,7 @@ class Artifact:
     virtual_size: int
     digest: str  # of the image it was made of
     commit: str
+    plan: DiskPlan
 
 
 def build(request: Request, emit: Emit) -> Artifact:
@@ -96,6 +97,7 @@ def _artifact(output: Output, plan: DiskPlan) -> Artifact:
         virtual_size=plan.layout.size,
         digest=plan.image.digest,
         commit=plan.commit,
+        plan=plan,
     )
 
 

@@ -42,6 +42,7 @@ class IsoArtifact:
     label: str
     digest: str  # of the payload
     md5: str  # as the medium checks itself
+    plan: IsoPlan
 
 
 def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
@@ -91,6 +92,7 @@ def _build(request: IsoRequest, store: Store, emit: Emit) -> IsoArtifact:
         label=prepared.plan.label,
         digest=prepared.plan.digest,
         md5=md5,
+        plan=prepared.plan,
     )
 
 

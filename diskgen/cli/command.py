@@ -57,6 +57,7 @@ COMMANDS: Final = (
     Command(name="cache", help="list or clean the cache of layers", choice="ACTION", dest="action"),
     Command(name="cache ls", help="list what is cached, biggest first"),
     Command(name="cache prune", help="remove what was not used lately"),
+    Command(name="bib", help="take the command line of bootc-image-builder: see its --help"),
     Command(name="completion", help="print a completion script for a shell"),
 )
 

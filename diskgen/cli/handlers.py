@@ -9,7 +9,7 @@ from typing import Final
 
 from ..place import PLACES
 from .booting import boot
-from .housekeeping import cache, completion, examine
+from .housekeeping import cache, completion, examine, other_line
 from .inspecting import inspect
 from .making import make, make_iso
 from .planning import show_plan
@@ -23,6 +23,7 @@ HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProx
         "doctor": examine,
         "boot": boot,
         "cache": cache,
+        "bib": other_line,
         "completion": completion,
     }
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import doctor
 from ..arch import machine as machine_row
-from ..errors import HostError
+from ..errors import HostError, UsageError
 from ..image.store import Store
 from ..terminal import page
 from ..units import format_size
@@ -72,3 +72,8 @@ def completion(args: argparse.Namespace) -> int:
 
     print_text(shtab.complete(build_parser(each=complete), shell=args.shell))
     return 0
+
+
+def other_line(_args: argparse.Namespace) -> int:
+    """Refuse what is bootc-image-builder's where words of ours stand before it."""
+    raise UsageError("'bib' is the first word", hint="write diskgen bib, then its own words")

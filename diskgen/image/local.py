@@ -9,6 +9,7 @@ writes ``docker://`` means a registry.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,8 @@ _STORAGE: Final = "containers-storage"
 _CONFIGURATION: Final = (
     Path("~/.config/containers/registries.conf"), Path("/etc/containers/registries.conf"),
 )  # fmt: skip
+_HOST: Final = Path("/var/lib/containers/storage")  # of root's podman
+_DRIVERS: Final = ("overlay", "vfs", "btrfs")
 _DOCKER: Final = "docker.io"
 _LIBRARY: Final = "library/"  # of Docker's registry, for names of one component
 
@@ -58,6 +61,31 @@ def find(ref: ImageRef, access: AccessOptions, emit: Emit) -> ImageRef:
             f"docker-daemon:NAME, and a registry of this machine is docker://{ref.name}",
         )
     return ref
+
+
+def stored(ref: ImageRef, access: AccessOptions) -> ImageRef | None:
+    """Return where podman's storage has an image of any name; None where it does not.
+
+    It is looked for in this user's, then in the host's where a container has that mounted. A name
+    that was written with a transport means what it says.
+    """
+    if not ref.bare:
+        return None
+    names = [*_candidates(ref, access)] if ref.domain in (None, LOCAL) else [ref.name]
+    for storage in ("", *_of_host()):
+        for name in names:
+            found = ImageRef(_STORAGE, f"{storage}{name}")
+            if _there(found, access):
+                return found
+    return None
+
+
+def _of_host() -> Iterator[str]:
+    """Yield what stands before names in the host's storage, containers-transports(5)."""
+    for driver in _DRIVERS:
+        if os.access(_HOST / f"{driver}-images", os.R_OK | os.X_OK):
+            run = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+            yield f"[{driver}@{_HOST}+{run / 'diskgen-storage'}]"
 
 
 def _candidates(ref: ImageRef, access: AccessOptions) -> Iterator[str]:

@@ -24,6 +24,7 @@ WHERE = {
     "blueprint": TAKE_FILES,
     "blueprint.keys._NO_LAYOUT": DISKS,
     "blueprint.keys.KEYS": MEDIA,
+    "bib": frozenset(),  # whose words are its own
     "bootloader": DISKS,  # of media they are only looked for
     "build": DISKS,
     "disk_contents": DISKS,
@@ -70,7 +71,7 @@ WHERE = {
 WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstarts.kickstart",
            "iso.kickstarts.merging", "iso.kickstarts.partitions", "iso.kickstarts.values",
            "iso.menus.menu", "iso.menus.netboot", "kickstart", "cli.table",
-           "cli.parser")  # fmt: skip
+           "cli.parser", "bib")  # fmt: skip
 # Options of other programs and of kickstarts that our words name; ours of `diskgen plan` alone.
 FOREIGN = {
     "__main__._failed": {"verbose"},

@@ -1,0 +1,163 @@
+"""Those who call bootc-image-builder, with the words that they call it with, without privileges."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..fixtures import installers
+from ..fixtures.oci import bootable
+from ..fixtures.program import Program, fingerprint
+from ..fixtures.registry import Registry
+
+PATHS = {
+    "qcow2": "qcow2/disk.qcow2", "raw": "image/disk.raw", "ami": "image/disk.raw",
+    "vmdk": "vmdk/disk.vmdk", "vhd": "vpc/disk.vhd", "gce": "gce/image.tar.gz",
+}  # fmt: skip
+PLAIN = "--tls-verify=false"
+
+
+@pytest.fixture
+def builder(diskgen: Program) -> Program:
+    """The program under the name that scripts know."""
+    return Program(diskgen.path.with_name("bootc-image-builder"), diskgen.place)
+
+
+@pytest.fixture
+def image(images: Path, server: Registry) -> str:
+    server.push(bootable(images / "os"), "team/os", "1")
+    return f"{server.host}/team/os:1"
+
+
+def made_in(output: Path) -> set[str]:
+    return {str(path.relative_to(output)) for path in output.rglob("*") if not path.is_dir()}
+
+
+CALLERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "podman-desktop": (
+        "{image} --output {out}/ --local --progress verbose --type qcow2 --type raw --type vmdk "
+        "--type vhd --type gce --target-arch amd64 --rootfs ext4 --chown {owner}",
+        ("qcow2", "raw", "vmdk", "vhd", "gce"),
+    ),
+    "github-action": (
+        "--output {out} --tls-verify false --type qcow2 --type ami --rootfs ext4 --chown {owner} "
+        "--use-librepo=True {image}",
+        ("qcow2", "ami"),
+    ),
+    "tmt": ("build --type qcow2 --local {image} --output {out}", ("qcow2",)),
+    "flightctl": (
+        "build --type qcow2 --progress verbose --output {out} --in-vm --rpmmd /r --store /s "
+        "{image}",
+        ("qcow2",),
+    ),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_caller(caller: str, builder: Program, image: str) -> None:
+    words, types = CALLERS[caller]
+    out = builder.place / "output"
+    owner = f"{out.parent.stat().st_uid}:{out.parent.stat().st_gid}"
+    argv = words.format(image=image, out=out, owner=owner).split()
+    if "--tls-verify" not in argv:
+        argv.append(PLAIN)
+    done = builder.run(*argv)
+    assert done.returncode == 0, done.stderr
+    manifest = f"manifest-{'-'.join(types)}.json"
+    assert made_in(out) == {*(PATHS[name] for name in types), manifest}
+    assert done.stderr.endswith(f"Build complete!\nResults saved in {out}\n")
+    assert f"Building {manifest}\n" in done.stderr
+    plan = json.loads((out / manifest).read_text())
+    assert [entry["format"] for entry in plan["outputs"]] == list(types)
+    assert plan["deployment"]["origin"].endswith(image)
+    assert builder.left_behind() == ["output"]
+
+
+def test_equal_to_our_own_command(diskgen: Program, builder: Program, image: str) -> None:
+    """The same disk by either name, and again where one is there: it is replaced."""
+    diskgen("qcow2", image, PLAIN, "-o", "ours.qcow2")
+    ours = (diskgen.place / "ours.qcow2").read_bytes()
+    for program, words in ((builder, ()), (diskgen, ("bib",)), (builder, ("build",))):
+        program(*words, "--type", "qcow2", PLAIN, image)
+        assert (diskgen.place / "qcow2/disk.qcow2").read_bytes() == ours
+
+
+def test_manifest_and_version(builder: Program, image: str) -> None:
+    plan = json.loads(builder("manifest", "--type", "raw", "--type", "ami", image, PLAIN))
+    assert [entry["format"] for entry in plan["outputs"]] == ["raw", "ami"]
+    assert builder("version").startswith("diskgen ")
+    assert "--target-arch" in builder("--help")
+    assert builder.left_behind() == []
+
+
+def test_failures_end_with_one_and_leave_nothing(builder: Program, server: Registry) -> None:
+    for words, message in (
+        (("--type", "pxe-tar-xz", "x"), "type 'pxe-tar-xz' cannot be made"),
+        (("--aws-region", "r", "x"), "'--aws-region' cannot be given"),
+        ((f"{server.host}/no/such:1", PLAIN, "--output", "a/b"), "does not exist"),
+        (("quay.io/a/b", "--output", "/proc/x"), "cannot be made"),
+        (("--chown", "1234567:1", "docker://x.example/y", "--output", "c"), "'1234567:1'"),
+    ):
+        done = builder.run(*words)
+        assert done.returncode == 1, (words, done.stderr)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert builder.left_behind() == []
+
+
+def test_a_medium_has_both_names(builder: Program, images: Path, server: Registry) -> None:
+    server.push(installers.machine(images / "os", installers.own_runtime()), "team/medium", "1")
+    done = builder.run("--type", "anaconda-iso", f"{server.host}/team/medium:1", PLAIN)
+    assert done.returncode == 0, done.stderr
+    names = ["bootiso/install.iso", "bootiso/disk.iso"]
+    assert made_in(builder.place) >= {*names, "manifest-anaconda-iso.json"}
+    assert len({(builder.place / name).stat().st_ino for name in names}) == 1
+
+
+@pytest.fixture
+def stored(diskgen: Program, images: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Give what runs words where /var/lib/containers/storage is a storage with an image."""
+    tools = diskgen.own_directory("tools")
+    conf = tools / "storage.conf"
+    conf.write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{tools}/storage"\nrunroot = "{tools}/run"\n'
+        '[storage.options.vfs]\nignore_chown_errors = "true"\n'
+    )
+    env = {"CONTAINERS_STORAGE_CONF": str(conf), "XDG_RUNTIME_DIR": str(tools)}
+    skopeo = Program(Path("/usr/bin/skopeo"), diskgen.place)
+    layout = bootable(images / "layout")
+    for name in ("localhost/built:1", "quay.example/team/os:1"):
+        done = skopeo.run("copy", "--insecure-policy", "-q", f"oci:{layout}:latest",
+                          f"containers-storage:{name}", env=env)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    script = (
+        "mount -t tmpfs none /var/lib && mkdir -p /var/lib/containers/storage && "
+        'mount --bind "$0" /var/lib/containers/storage && exec "$@"'
+    )
+    wrap = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script,
+            tools / "storage")  # fmt: skip
+
+    def run(program: Program, *words: str) -> subprocess.CompletedProcess[str]:
+        return program.run(*words, wrap=wrap)
+
+    return run
+
+
+def test_images_of_the_hosts_storage(
+    builder: Program, stored: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """As in a container that has it mounted: taken from there, updated from the registry."""
+    done = stored(builder, "--type", "raw", "--output", "output", "quay.example/team/os:1")
+    assert done.returncode == 0, done.stderr
+    assert "'quay.example/team/os:1' is taken from the local storage" in done.stderr
+    output = builder.place / "output"
+    plan = json.loads((output / "manifest-raw.json").read_text())
+    assert plan["deployment"]["origin"].endswith("registry:quay.example/team/os:1")
+    assert fingerprint(output / "image/disk.raw")
+    done = stored(builder, "manifest", "localhost/built:1")
+    assert done.returncode == 0, done.stderr
+    assert "never update" in done.stdout
