@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import subprocess
+import tomllib
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_what_is_copied_is_not_ignored() -> None:
     assert not [n for n in forced if not any(fnmatch.fnmatch(n, f"{k}*") for k in kept)]
 
 
-def test_nobody_is_root_in_it() -> None:
-    users = re.findall(r"^USER (\S+)$", FILE, re.MULTILINE)
-    assert users[0] == "diskgen"
+def test_each_name_has_its_user() -> None:
+    """Nobody is root but for whoever brings root's habits along: see the file."""
+    stages = dict(
+        re.findall(
+            r'^FROM \S+ AS (\S+)$(?:(?!^FROM).)*?^USER (\S+)\nENTRYPOINT \["\1"\]$',
+            FILE,
+            re.MULTILINE | re.DOTALL,
+        )
+    )
+    assert stages == {"diskgen": "diskgen", "bootc-image-builder": "root"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert stages.keys() == project["scripts"].keys()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.fixtures.oci import bootable
 from tests.fixtures.program import ROOT, Program, fingerprint
+from tests.fixtures.registry import registry
 
 pytestmark = [pytest.mark.vm, pytest.mark.extended]
 
@@ -98,9 +99,25 @@ def test_it_has_every_program(engine: Engine) -> None:
     ] == []
 
 
-def test_how_it_is_called(engine: Engine) -> None:
-    shown = json.loads(engine("buildah", "inspect", "--type", "image", "localhost/diskgen"))
+def test_it_takes_the_other_command_line(engine: Engine, tmp_path: Path) -> None:
+    output = engine.place / "output-bib"
+    output.mkdir()
+    os.chown(output, 1000, 1000)
+    with registry(tmp_path / "registry") as server:
+        server.push(bootable(tmp_path / "layout"), "os", "1")
+        engine.run(
+            1000, {"/output": output}, "bootc-image-builder", "build", "--type", "qcow2",
+            "--output", "/output", "--tls-verify=false", f"{server.host}/os:1",
+        )  # fmt: skip
+    assert (output / "qcow2/disk.qcow2").stat().st_uid == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [("diskgen", "diskgen"), ("bootc-image-builder", "root")]
+)
+def test_how_it_is_called(engine: Engine, name: str, user: str) -> None:
+    shown = json.loads(engine("buildah", "inspect", "--type", "image", f"localhost/{name}"))
     config = shown["OCIv1"]["config"]
-    assert config["Entrypoint"] == ["diskgen"]
-    assert config["User"] == "diskgen"
+    assert config["Entrypoint"] == [name]
+    assert config["User"] == user
     assert config["WorkingDir"] == "/output"
