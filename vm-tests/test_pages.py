@@ -23,7 +23,7 @@ from tests.fixtures.sandbox import Sandbox
 
 pytestmark = [pytest.mark.vm, pytest.mark.extended]
 TUTORIAL = ROOT / "docs/tutorial.md"
-BASE = "quay.io/fedora/fedora-bootc:42"
+BASE = "quay.io/fedora/fedora-bootc:44"
 BOOTC = """\
 #!/bin/sh
 # Stands in for bootc: says what is booted, moves this machine to what its origin names now.

@@ -15,7 +15,7 @@ from ..fixtures.registry import registry
 from ..fixtures.sandbox import Sandbox
 
 PAGE = ROOT / "docs/tutorial.md"
-BASE = "quay.io/fedora/fedora-bootc:42"
+BASE = "quay.io/fedora/fedora-bootc:44"
 
 
 def test_the_tutorial_makes_a_disk(program_path: Path) -> None:
