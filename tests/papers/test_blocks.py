@@ -20,7 +20,7 @@ from ..fixtures.sandbox import VENDOR, Sandbox
 
 # How many say that they are not tried: who adds one changes this, and is asked why.
 UNTRIED = 11
-ALWAYS = {"README.md", "docs/howto/boot-tests.md"}  # the others by the longer tests
+ALWAYS = {"README.md"}  # the others by the longer tests
 OWN = {"docs/exercise.md", "docs/tutorial.md"}  # with tests of their own
 TYPED = [page for page in pages() if str(page.relative_to(ROOT)) not in OWN
          and any(not block.reason and not block.longer for block in commands(page))]  # fmt: skip

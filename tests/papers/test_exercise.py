@@ -61,6 +61,7 @@ def test_the_exercise_makes_disks_that_qemu_takes(applied: Program) -> None:
     assert (place / "os.vdi").stat().st_size < 200 * 1024**2
 
 
+@pytest.mark.extended
 def test_the_exercise_is_written_as_we_write(applied: Program) -> None:
     copy = applied.place / "copy"
     for words in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict"]):

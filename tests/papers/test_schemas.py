@@ -105,7 +105,9 @@ MEDIA: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", MEDIA)
+@pytest.mark.parametrize(
+    "name", ["anaconda", "own", pytest.param("kickstart", marks=pytest.mark.extended)]
+)
 def test_media(name: str, made: tuple[Program, Path]) -> None:
     program, layouts = made
     image, *options = MEDIA[name]
@@ -142,7 +144,7 @@ def lines(stderr: str) -> list[Mapping[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("arch", ["x86_64", "s390x"])
+@pytest.mark.parametrize("arch", ["x86_64", pytest.param("s390x", marks=pytest.mark.extended)])
 def test_disks_and_their_events(arch: str, made: tuple[Program, Path]) -> None:
     program, layouts = made
     words = (f"oci:{layouts / arch}", "--arch", arch, "-o", f"{arch}.raw")
