@@ -19,7 +19,7 @@ from ...errors import PreflightError, Problem, UsageError
 from ...image import policy as policies
 from ...image.policy import registry
 from ...tree import Directory, File
-from . import trust
+from . import insecure, trust
 from .draft import CONTAINERS, Draft, document, small
 
 RUNTIME: Final = "runtime"  # where the files are in our place on a medium, for our own installer
@@ -82,12 +82,13 @@ def decide(
 def _registries(made: Draft) -> None:
     """Name mirrors, and registries that are not verified by TLS."""
     access = made.request.access
+    data = None
     if access.registries_conf is not None:
         data = small(access.registries_conf, "registries-conf")
         made.add(f"{CONTAINERS}/registries.conf", data)
     if access.tls_verify is False:
         if made.concerns:
-            text = f'[[registry]]\nlocation = "{registry(made.ref)}"\ninsecure = true\n'
+            text = insecure.drop_in(made.ref.name, registry(made.ref), data)
             made.add(_INSECURE, text.encode())
         elif made.fetches:
             made.warnings.append(_elsewhere(made, "--tls-verify=false"))

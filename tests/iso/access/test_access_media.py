@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from diskgen.errors import UsageError
+from diskgen.iso.access import insecure
 from diskgen.iso.kickstarts.kickstart import Settings, fragments
 
 from ...fixtures import installers
@@ -146,6 +148,45 @@ def test_credentials_let_our_installer_in(diskgen: Program, images: Path, tmp_pa
     assert files <= names
     assert "diskgen/runtime/usr/lib/systemd/system-environment-generators/80-diskgen-proxy" in files
     assert not any(name.startswith("diskgen/container") for name in names)
+
+
+MIRRORED = """unqualified-search-registries = ["registry.invalid"]
+[[registry]]
+location = "{other}"
+blocked = true
+[[registry]]
+prefix = "{prefix}"
+location = "registry.invalid"
+[[registry.mirror]]
+location = "{host}/mirrored"
+"""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "other", "place"),
+    [("registry.invalid/mine", "registry.invalid", "os"), ("*.invalid", "q.invalid", "mine/os")],
+)
+def test_an_unverified_registry_keeps_its_mirrors(
+    prefix: str, other: str, place: str, server: Registry, tmp_path: Path
+) -> None:
+    """skopeo finds the image in the mirror, without TLS, by the file that replaces the entry."""
+    server.push(installers.machine(tmp_path / "os"), f"mirrored/{place}")
+    conf = MIRRORED.format(prefix=prefix, other=other, host=server.host)
+    text = insecure.drop_in("registry.invalid/mine/os:latest", "registry.invalid", conf.encode())
+    made = tmp_path / "made.conf"
+    for given, works in ((conf, False), (text, True)):
+        made.write_text(given)
+        done = subprocess.run(
+            ["skopeo", "--registries-conf", made, "inspect", "--raw",
+             "docker://registry.invalid/mine/os:latest"], check=False, capture_output=True,
+        )  # fmt: skip
+        assert (done.returncode == 0) is works, done.stderr
+    plain = '[[registry]]\nlocation = "q.io"\ninsecure = true\n'
+    for said in (None, b"", conf.encode()):
+        assert insecure.drop_in("q.io/a:1", "q.io", said) == plain
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        insecure.drop_in("q.io/a:1", "q.io", b"registry = 5")
+    assert caught.value.setting == "registries-conf"
 
 
 def script(settings: Settings, name: str, number: int, place: Path) -> str:
