@@ -140,13 +140,10 @@ def specs(
     if machine.bios_grub and sector_size == BIOS_SECTOR:
         table.append(
             _Spec(
-                role=Role.BIOS_BOOT,
-                size=MIB,
-                type=TYPE_BIOS_BOOT,
-                name="BIOS-BOOT",
+                role=Role.BIOS_BOOT, size=MIB, type=TYPE_BIOS_BOOT, name="BIOS-BOOT",
                 legacy_bootable=True,
             )
-        )
+        )  # fmt: skip
     if machine.efi_suffix:
         table.append(
             _Spec(
@@ -224,11 +221,7 @@ def make_layout(
             table = _sized(table, wanted, content, 1)
     least = _fixed(table) + once
     size = disk_size if disk_size is not None else max(DEFAULT_DISK_SIZE, ample)
-    if size % sector_size:
-        raise UsageError(
-            f"the disk size '{size}' is not a multiple of the sector size {sector_size}",
-            setting="disk-size",
-        )
+    check_multiple(size, sector_size)
     size = align_up(size, grain)
     if size < least:
         raise UsageError(
@@ -282,6 +275,15 @@ def least_size(machine: Machine, sector_size: int, sizes: Mapping[Role, int]) ->
 def _fixed(table: Sequence[_Spec]) -> int:
     """Return the bytes that all but the root take; the first grain is the GPT's, the last too."""
     return GRAIN + sum(spec.size for spec in table) + GRAIN
+
+
+def check_multiple(size: int, sector_size: int) -> None:
+    """Raise UsageError for a disk (bytes) that ends within a sector."""
+    if size % sector_size:
+        raise UsageError(
+            f"the disk size '{size}' is not a multiple of the sector size {sector_size}",
+            setting="disk-size",
+        )
 
 
 def check_sizes(sizes: Mapping[Role, int], content: Content, *, setting: str | None = None) -> None:

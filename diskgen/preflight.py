@@ -16,7 +16,7 @@ from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
 from .iso.assembly.plan import IsoPlan
 from .iso.mastering.names import check_label
-from .layout import Role, least_size
+from .layout import Role, check_multiple, least_size
 from .place import PLACES
 from .plan import DiskPlan
 from .run import which
@@ -60,13 +60,11 @@ def _disk_size(request: Request, machine: Machine) -> Iterator[Problem]:
             else "leave it out for a size that has room for updates",
             setting="disk-size",
         )
-    elif size % request.sector_size:
-        yield Problem(
-            code="disk-size",
-            message=f"the disk size '{size}' is not a multiple of the sector size "
-            f"{request.sector_size}",
-            setting="disk-size",
-        )
+    else:
+        try:
+            check_multiple(size, request.sector_size)
+        except UsageError as error:
+            yield Problem.of("disk-size", error)
 
 
 def check_plan(plan: DiskPlan) -> None:
@@ -88,18 +86,7 @@ def check_plan(plan: DiskPlan) -> None:
             )
         )
     directory = request.output.absolute().parent
-    needed = _needed(plan, directory)
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        problems.append(
-            Problem(
-                code="space",
-                message=f"'{directory}' has {format_size(free)} free, this disk needs about "
-                f"{format_size(needed)}",
-                hint="free some space or choose another directory",
-                setting="output",
-            )
-        )
+    problems += _space(directory, _needed(plan, directory), "this disk needs about")
     if problems:
         raise PreflightError(problems)
 
@@ -167,22 +154,10 @@ def check_iso_plan(plan: IsoPlan) -> None:
     request = plan.request
     if request.output is None:
         return
-    problems: list[Problem] = []
     fixed = plan.payload_bytes + plan.package_bytes + plan.base_bytes
     check_iso_size(request, fixed)
-    needed = fixed + plan.runtime_bytes
     directory = request.output.absolute().parent
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        problems.append(
-            Problem(
-                code="space",
-                message=f"'{directory}' has {format_size(free)} free, this medium needs up to "
-                f"{format_size(needed)}",
-                hint="free some space or choose another directory",
-                setting="output",
-            )
-        )
+    problems = list(_space(directory, fixed + plan.runtime_bytes, "this medium needs up to"))
     if problems:
         raise PreflightError(problems)
 
@@ -268,6 +243,17 @@ def _output(output: Path, *, force: bool) -> Iterator[Problem]:
             message=f"'{output}' exists",
             hint="give another name, or --force to replace it",
             setting="force",
+        )
+
+
+def _space(directory: Path, needed: int, what: str) -> Iterator[Problem]:
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        yield Problem(
+            code="space",
+            message=f"'{directory}' has {format_size(free)} free, {what} {format_size(needed)}",
+            hint="free some space or choose another directory",
+            setting="output",
         )
 
 
