@@ -96,10 +96,11 @@ def _main(run: Callable[[], int]) -> int:
 
 
 def _diskgen() -> int:
-    from .cli.handlers import HANDLERS
     from .cli.parser import build_parser
 
     args = build_parser(sys.argv[1:]).parse_args()
+    from .cli.handlers import HANDLERS  # all that commands do, which --help does not wait for
+
     if args.command != "completion":  # which a shell may ask for whenever it starts
         _begin_log(args)
     return _carry_out(lambda: HANDLERS[args.command](args))

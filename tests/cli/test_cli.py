@@ -199,6 +199,22 @@ def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
     assert options[f"plan {name}"] - options[name] == own
 
 
+@pytest.mark.parametrize("words", ["--version", "--help", "plan --help", "plan iso --help"])
+def test_help_waits_for_nothing_that_only_builds_need(words: str) -> None:
+    script = (
+        f"import sys; sys.argv = ['diskgen', *'{words}'.split()]\n"
+        "from diskgen.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=ROOT,
+                          capture_output=True, text=True)  # fmt: skip
+    loaded = set(done.stderr.split())
+    assert "diskgen.cli.parser" in loaded
+    late = {"build", "cli.handlers", "cli.request", "image", "iso", "run", "ui", "events", "bib"}
+    assert loaded & {f"diskgen.{name}" for name in late} == set()
+
+
 def test_completion_knows_what_a_file_is(tmp_path: Path) -> None:
     """In a shell: values of options that name files, and choices."""
     (tmp_path / "made.qcow2").touch()
