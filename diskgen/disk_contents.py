@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .bootloader.loader import Bootloader, ForDisk
 from .decision import Decision
-from .disk import appliance, ext4, fatnames, room
+from .disk import fatnames, filesystems, room
 from .events import Emit, step
 from .image.store import Store
 from .layout import Content, Filesystem
@@ -14,7 +14,6 @@ from .ostree import commit, deploy, labelling
 from .ostree.deploy import Sysroot
 from .plan import Identity
 from .sources import Source
-from .tree import Directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class LaidOut:
     def content(self, kind: Filesystem) -> Content:
         """Return what it takes, with a root filesystem of that kind."""
         return Content(
-            root=_root_bytes(self.sysroot.root, kind),
+            root=filesystems.KINDS[kind].size(self.sysroot.root),
             boot=room.of_boot(self.sysroot.boot),
             esp=room.of_esp(self.esp),
         )
@@ -89,10 +88,3 @@ def _deployed(
         source.stacked.layers,
         source.stacked.base,
     )
-
-
-def _root_bytes(root: Directory, kind: Filesystem) -> int:
-    need = ext4.required(root)
-    if kind in appliance.KINDS:
-        return appliance.minimum_size(need.bytes)
-    return ext4.minimum_size(need)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .bootloader.loader import Bootloader
-from .disk import appliance, ext4, fat, table
+from .disk import appliance, ext4, fat, table, xfs
 from .events import Emit, step
 from .identifiers import derive_uuid
 from .layout import Filesystem, Partition, Role
@@ -57,8 +57,8 @@ def write_onto(
     ``spare`` gives the names of files beside the disk in which filesystems are checked meanwhile;
     without it they are checked afterwards, on the disk. ``root_size`` (bytes) is that of the root
     filesystem where it is not to fill its partition: beyond it the disk need not be zeros.
-    ``foreign`` makes and fills filesystems that are not ours to write; else libguestfs does. Raises
-    DiskgenError.
+    ``foreign`` makes and fills filesystems other than ext4; without it xfs is ours as well, which
+    takes ``spare``, and the rest is made by libguestfs. Raises DiskgenError.
     """
     plan = prepared.plan
     layout = plan.layout
@@ -85,12 +85,15 @@ def write_onto(
         part = layout.partition(role)
         if role is Role.ROOT and root_size is not None:
             part = replace(part, size=root_size)
+        place = spare(role) if spare is not None else None
         if part.filesystem is Filesystem.EXT4:
-            place = spare(role) if spare is not None else None
             _write_ext4(disk, part, tree, plan, title, place, emit)
         elif foreign is not None:
             with step(emit, str(role), f"{title} ({part.filesystem})", unit="bytes") as phase:
                 foreign(part, tree, phase.advance)
+        elif part.filesystem is Filesystem.XFS:
+            assert place is not None
+            _write_xfs(disk, part, tree, plan, title, place, emit)
         else:
             _write_by_appliance(disk, part, tree, plan, title, scratch, emit)
     with step(emit, "bootloader", f"Writing {plan.image.bootloader}"):
@@ -137,6 +140,36 @@ def _write_ext4(
         phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
 
 
+def _write_xfs(
+    disk: Path,
+    part: Partition,
+    tree: Directory,
+    plan: DiskPlan,
+    title: str,
+    spare: Path,
+    emit: Emit,
+) -> None:
+    assert part.fs_uuid is not None
+    assert part.label is not None
+    features = xfs.of_kernel(plan.image.kernel)
+    assert features is not None
+    with step(emit, str(part.role), f"{title} (xfs)", unit="bytes") as phase:
+        usage = xfs.populate(
+            disk,
+            offset=part.start,
+            size=part.size,
+            root=tree,
+            timestamp=plan.image.timestamp,
+            uuid=part.fs_uuid,
+            label=part.label,
+            sector_size=plan.layout.sector_size,
+            features=features,
+            advance=phase.advance,
+            inspection=ext4.Inspection(spare, xfs.check),
+        )
+        phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
+
+
 def _write_by_appliance(
     disk: Path,
     part: Partition,
@@ -156,7 +189,6 @@ def _write_by_appliance(
             subvolume=plan.image.root_subvolume if part.role is Role.ROOT else None,
             scratch=scratch,
             accelerated=chosen.name == "kvm",
-            kernel=plan.image.kernel,
             advance=phase.advance,
         )
         phase.detail = f"{format_size(phase.done)} by libguestfs, {chosen.reason}, checked"

@@ -83,7 +83,7 @@ def _tool(tool: Tool) -> Finding:
     return Finding(
         name=tool.names[0],
         found=found is not None,
-        needed=not any(use.startswith("boot-") for use in tool.needed_for),
+        needed=not any(use.startswith("boot-") or use == "xfs" for use in tool.needed_for),
         version=found[1] if found else "",
         purpose=tool.purpose,
         fix="" if found else install_command((tool,)),
@@ -113,7 +113,7 @@ def _guestfs() -> Finding:
         found=found is not None,
         needed=False,
         version=found.version if found else "",
-        purpose="makes root filesystems of type xfs and btrfs",
+        purpose="makes root filesystems of type btrfs",
         fix="" if found else appliance.install_hint(),
     )
 

@@ -40,6 +40,11 @@ TOOLS: Final = (
         needed_for=("build",),
     ),
     Tool(
+        names=("xfs_repair",), purpose="checks a finished xfs", debian="xfsprogs",
+        fedora="xfsprogs", archlinux="xfsprogs", suse="xfsprogs", version=("-V",),
+        needed_for=("xfs",),
+    ),
+    Tool(
         names=("mkfs.vfat",), purpose="makes the EFI system partition", debian="dosfstools",
         fedora="dosfstools", archlinux="dosfstools", suse="dosfstools", version=("--help",),
         needed_for=("efi",),

@@ -11,7 +11,7 @@ from typing import Final
 from .arch import MACHINES, Machine
 from .config import IsoRequest, Request
 from .cut_off import cut_off
-from .disk import appliance, reflink
+from .disk import filesystems, reflink
 from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
 from .iso.assembly.plan import IsoPlan
@@ -72,19 +72,9 @@ def check_plan(plan: DiskPlan) -> None:
     request = plan.request
     if request.output is None:
         return
-    problems = [*missing_tools(tools_for(*plan.image.loader_tools))]
-    kind = plan.image.root_filesystem
-    if kind in appliance.KINDS and appliance.find() is None:
-        wish = "is to have" if request.root_filesystem else "asks for"
-        problems.append(
-            Problem(
-                code="tool",
-                message=f"this image {wish} a root filesystem of type '{kind}', which takes "
-                "libguestfs and its Python binding",
-                hint=f"{appliance.install_hint()}; or choose ext4, which diskgen writes by itself",
-                setting="rootfs",
-            )
-        )
+    kind = filesystems.KINDS[plan.image.root_filesystem]
+    problems = [*missing_tools(tools_for(*plan.image.loader_tools, *kind.uses))]
+    problems += kind.problems(plan.image.kernel)
     directory = request.output.absolute().parent
     problems += _space(directory, _needed(plan, directory), "this disk needs about")
     if problems:

@@ -486,7 +486,7 @@ def test_a_filesystem_that_takes_libguestfs(diskgen: Program, layout: Path) -> N
     """An appliance that does not start: said, with the way out, and nothing is left."""
     if appliance.find() is None:
         pytest.skip("libguestfs is not installed")
-    words = ("raw", f"oci:{layout}", "--rootfs", "xfs")
+    words = ("raw", f"oci:{layout}", "--rootfs", "btrfs")
     text = refusal(diskgen, 4, *words, LIBGUESTFS_PATH="/nonexistent")
     assert "libguestfs does not start on this machine" in text
     assert "--rootfs" in text
@@ -503,7 +503,7 @@ def test_libguestfs_is_asked_for_before_anything_is_written(
     with pytest.raises(PreflightError) as caught:
         build(request, discard)
     (problem,) = caught.value.problems
-    assert "is to have a root filesystem of type 'btrfs', which takes libguestfs" in problem.message
+    assert "a root filesystem of type 'btrfs' takes libguestfs" in problem.message
     assert "python3-guestfs" in (problem.hint or "")
     assert problem.setting == "rootfs"
     assert not (tmp_path / "disk.raw").exists()

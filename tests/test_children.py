@@ -86,7 +86,7 @@ def filled(tmp_path: Path, deadly: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     layout, root = part()
     appliance.populate(
         tmp_path / "disk", layout, root, tree(), scratch=tmp_path, accelerated=False,
-        kernel="6.12.0", advance=lambda _size: None,
+        advance=lambda _size: None,
     )  # fmt: skip
 
 

@@ -21,14 +21,14 @@ from ..layout import Filesystem, Layout, Partition
 from ..run import PIPE, feed, run, running
 from ..tree import Directory
 from ..units import MIB, align_up, format_size
-from . import tarball, xfs_features
+from . import tarball
 
-KINDS: Final = (Filesystem.XFS, Filesystem.BTRFS)
+KINDS: Final = (Filesystem.BTRFS,)
 _WORKER: Final = Path(__file__).with_name("appliance_worker.py")
 _SYSTEM_PYTHON: Final = "/usr/bin/python3"  # what distributions make the binding for
 _PASSED: Final = ("LIBGUESTFS_", "SUPERMIN_")  # variables of libguestfs's own
 _NOT_STARTED: Final = 3  # status of the worker
-_JOURNAL: Final = 512 * MIB  # what xfs and btrfs take for themselves, and a tenth of the content
+_JOURNAL: Final = 512 * MIB  # what btrfs takes for itself, and a tenth of the content
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ def find() -> Guestfs | None:
 
 
 def install_hint() -> str:
-    """Return the command that brings libguestfs with what it needs for xfs and btrfs."""
+    """Return the command that brings libguestfs with what it needs for btrfs."""
     return distribution_hint(
-        debian="python3-guestfs libguestfs-xfs btrfs-progs",
-        fedora="python3-libguestfs libguestfs-xfs btrfs-progs",
+        debian="python3-guestfs btrfs-progs",
+        fedora="python3-libguestfs btrfs-progs",
     )
 
 
@@ -74,13 +74,11 @@ def populate(
     subvolume: str | None = None,
     scratch: Path,
     accelerated: bool,
-    kernel: str,
     advance: Callable[[int], None],
 ) -> None:
     """Make the partition's filesystem (one of KINDS), fill it with a tree and have it checked.
 
-    ``subvolume`` is the one of btrfs that is made for the tree, ``kernel`` is the release of the
-    one that will mount it, ``scratch`` is for temporary files;
+    ``subvolume`` is the one of btrfs that is made for the tree, ``scratch`` is for temporary files;
     ``advance`` gets bytes of content. Raises HostError when the appliance does not start,
     UsageError (disk-size) when the tree does not fit, VerifyError for anything else it reports.
     """
@@ -92,7 +90,6 @@ def populate(
         "sector_size": layout.sector_size,
         "partition": part.number,
         "filesystem": str(part.filesystem),
-        "features": xfs_features.options(kernel) if part.filesystem is Filesystem.XFS else [],
         "label": part.label,
         "uuid": str(part.fs_uuid),
         "subvolume": subvolume,
@@ -116,7 +113,7 @@ def populate(
     if worker.returncode == _NOT_STARTED:
         raise HostError(
             f"libguestfs does not start on this machine: {said[-1024:]}",
-            hint="'libguestfs-test-tool' tells more; ext4 does without it",
+            hint="'libguestfs-test-tool' tells more; ext4 and xfs do without it",
             setting="rootfs",
         )
     if "No space left on device" in said:

@@ -52,11 +52,8 @@ def main() -> int:
 def _fill(g: guestfs.GuestFS, job: dict[str, Any]) -> None:
     place = f"/dev/sda{job['partition']}"
     kind = job["filesystem"]
-    if kind == "xfs":
-        _make_xfs(g, job)
-    else:
-        g.mkfs(kind, place)
-        g.set_uuid(place, job["uuid"])
+    g.mkfs(kind, place)
+    g.set_uuid(place, job["uuid"])
     g.set_label(place, job["label"])
     g.mount(place, "/")
     if job["subvolume"]:
@@ -69,26 +66,7 @@ def _fill(g: guestfs.GuestFS, job: dict[str, Any]) -> None:
     for path in job["immutable"]:
         g.set_e2attrs(path, "i")
     g.umount_all()
-    if kind == "xfs":
-        if g.xfs_repair(place, nomodify=True):
-            raise RuntimeError("xfs_repair finds fault with the filesystem")
-    else:
-        g.btrfs_fsck(place)
-
-
-def _make_xfs(g: guestfs.GuestFS, job: dict[str, Any]) -> None:
-    """Make it with the features of the job, as far as this mkfs.xfs has a choice.
-
-    The call for it takes no features; and the appliance may have another name for the disk.
-    """
-    known = g.debug("sh", ["mkfs.xfs 2>&1 || true"])
-    # An identifier that is given later is a feature of its own.
-    words = ["mkfs.xfs", "-q", "-f", "-m", f"uuid={job['uuid']}"]
-    for flag, name, on in job["features"]:
-        if f"{name}=" in known:
-            words += [flag, f"{name}={int(on)}"]
-    guid = g.part_get_gpt_guid("/dev/sda", job["partition"]).lower()
-    g.debug("sh", [" ".join([*words, f"$(findfs PARTUUID={guid})"])])
+    g.btrfs_fsck(place)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from ..config import Request
 from ..decision import setup
 from ..decision.system import Tree
 from ..disk import tarball
-from ..disk.appliance import KINDS
 from ..errors import HostError, UsageError, end_of
 from ..events import Emit, notice, step, warn
 from ..image.store import Store
@@ -65,7 +64,7 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_maker(kind: str | None) -> None:
-    if kind in KINDS:
+    if kind in MAKERS:
         for program in MAKERS[kind]:
             if which(program) is None:
                 raise HostError(
@@ -186,7 +185,7 @@ def _write(prepared: disk_writer.Prepared, disk: Disk, scratch: Path, emit: Emit
         device = partition_path(disk.path, part.number)
         fill_foreign(device, part, tree, advance, prepared.plan.image.root_subvolume)
 
-    own = root.filesystem not in KINDS
+    own = root.filesystem not in MAKERS
     place = scratch / "loader"
     place.mkdir()
     disk_writer.write_onto(

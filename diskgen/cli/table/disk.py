@@ -64,12 +64,12 @@ OPTIONS: Final = (
         group=_GROUP,
         choices=ROOT_FILESYSTEMS,
         otherwise="what the image asks for, else ext4",
-        help="the root filesystem: ext4 in seconds, xfs and btrfs by libguestfs in minutes",
+        help="the root filesystem: ext4 and xfs in seconds, btrfs by libguestfs in minutes",
         manual="The root filesystem. Default: what the image's install configuration asks for, "
-        "else ext4. ext4 is written in seconds, xfs and btrfs are made by `guestfs`(3) in a "
-        "minute, whose kernel stamps inodes with the time of the build: such disks are equal as "
-        "trees, not as bytes. An xfs has the features that the image's kernel mounts, whatever "
-        "this machine's `mkfs.xfs`(8) prefers.",
+        "else ext4. ext4 and xfs are written in seconds, the latter with features that the image's "
+        "kernel mounts, and judged by `xfs_repair`(8). btrfs is made by `guestfs`(3) in a minute, "
+        "whose kernel stamps inodes with the time of the build: such disks are equal as trees, not "
+        "as bytes.",
     ),
     NO_ENCRYPTION,
     Option(

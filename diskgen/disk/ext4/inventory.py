@@ -60,7 +60,7 @@ class Inventory:
         self, node: Node, problem: str, *, hint: str = "change it in the image's build"
     ) -> SourceError:
         """Return the error that says what is wrong with a node, by its path in the image."""
-        path = _text(_path(self.root, node)[-_SHOWN:])
+        path = shown_path(self.root, node)
         return SourceError(f"'{path}' of the image does not fit in ext4: {problem}", hint=hint)
 
 
@@ -113,12 +113,22 @@ def _text(name: bytes) -> str:
 
 
 def _check_names(found: Inventory, directory: Directory, names: list[bytes]) -> None:
-    """Check all names of a directory at once: a tree has many, and hardly ever a bad one."""
+    bad = bad_name(directory, names)
+    if bad is not None:
+        raise found.fault(directory, f"it has an entry called '{bad}'")
+
+
+def bad_name(directory: Directory, names: list[bytes]) -> str | None:
+    """Return a name of a directory that no filesystem of Linux takes, or None.
+
+    All are checked at once: a tree has many, and hardly ever a bad one.
+    """
     joined = b"\0".join(names)
     good = joined.count(b"\0") == len(names) - 1 and _NAMES.fullmatch(joined) is not None
-    if names and (not good or b"." in directory.entries or b".." in directory.entries):
-        bad = next(n for n in names if n in (b".", b"..") or b"\0" in n or not _NAMES.fullmatch(n))
-        raise found.fault(directory, f"it has an entry called '{_text(bad)[:80]}'")
+    if not names or (good and b"." not in directory.entries and b".." not in directory.entries):
+        return None
+    bad = next(n for n in names if n in (b".", b"..") or b"\0" in n or not _NAMES.fullmatch(n))
+    return _text(bad)[:80]
 
 
 def _check_nodes(found: Inventory) -> None:
@@ -183,6 +193,11 @@ def has_content(node: Node) -> bool:
     if isinstance(node, Directory):
         return False
     return node.is_regular or (node.is_symlink and len(node.target) >= FAST_SYMLINK)
+
+
+def shown_path(root: Directory, node: Node) -> str:
+    """Return a node's path in the image for a message."""
+    return _text(_path(root, node)[-_SHOWN:])
 
 
 def _path(root: Directory, wanted: Node) -> bytes:

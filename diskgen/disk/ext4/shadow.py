@@ -20,17 +20,20 @@ _BUFFER: Final = MIB
 Range = tuple[int, int]  # begin and end, bytes
 
 
-def make(disk: int, shadow: Path, whole: Range, contents: Sequence[Range]) -> None:
+def make(
+    disk: int, shadow: Path, whole: Range, contents: Sequence[Range], *, shift: int = 0
+) -> None:
     """Copy to a new file, at the same places, what a part of ``disk`` holds beside ``contents``.
 
-    The ranges of contents are in ascending order; others may write there meanwhile. Raises OSError.
+    ``shift`` is how many bytes before them it is to come to lie instead. The ranges of contents
+    are in ascending order; others may write there meanwhile. Raises OSError.
     """
     with shadow.open("xb", buffering=0) as file:
-        file.truncate(whole[1])
+        file.truncate(whole[1] - shift)
         for begin, end in _without(data_extents(disk, *whole), contents):
             for at in range(begin, end, _BUFFER):
                 data = os.pread(disk, min(_BUFFER, end - at), at)
-                write_at(file.fileno(), [data], at)
+                write_at(file.fileno(), [data], at - shift)
 
 
 def _without(ranges: Iterator[Range], taken: Sequence[Range]) -> Iterator[Range]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ class Inspection:
     look: Callable[[Path], None]
 
 
-def _ignore(_amount: int) -> None:
+def ignore(_amount: int) -> None:
     """Report to nobody."""
 
 
@@ -56,7 +57,7 @@ def populate(
     offset: int,
     root: Directory,
     timestamp: int,
-    advance: Callable[[int], None] = _ignore,
+    advance: Callable[[int], None] = ignore,
     inspection: Inspection | None = None,
 ) -> Usage:
     """Fill the empty ext4 at byte ``offset`` of ``disk`` (see make_empty) with a tree.
@@ -71,10 +72,17 @@ def populate(
     HostError when this machine is full or a pack cannot be read, VerifyError when there is no such
     empty filesystem. After an error the filesystem is not usable.
     """
+    with onto(disk) as fd:
+        moment = min(max(timestamp, 0), superblock.LATEST)
+        return _Writer(fd, offset, root, moment).write(advance, inspection)
+
+
+@contextmanager
+def onto(disk: Path) -> Iterator[int]:
+    """Open a disk for writing; what the system refuses meanwhile is said as a HostError."""
     try:
         with disk.open("r+b", buffering=0) as file:
-            moment = min(max(timestamp, 0), superblock.LATEST)
-            return _Writer(file.fileno(), offset, root, moment).write(advance, inspection)
+            yield file.fileno()
     except OSError as error:
         if error.errno in _HOST_FULL:
             raise HostError(
@@ -83,6 +91,26 @@ def populate(
             ) from error
         name = error.filename if error.filename is not None else disk
         raise HostError(f"'{name}' cannot be used: {error.strerror}") from error
+
+
+def inspect(
+    fd: int,
+    inspection: Inspection,
+    whole: tuple[int, int],
+    copies: list[content.Copy],
+    *,
+    shift: int = 0,
+) -> None:
+    """Have the metadata between two bytes of the disk looked at while ``copies`` are on their way.
+
+    The file that is looked at has them at the same places, or ``shift`` bytes before.
+    """
+    taken = sorted((copy.target, copy.target + copy.length) for copy in copies)
+    try:
+        shadow.make(fd, inspection.shadow, whole, taken, shift=shift)
+        inspection.look(inspection.shadow)
+    finally:
+        inspection.shadow.unlink(missing_ok=True)
 
 
 class _Writer:
@@ -128,18 +156,10 @@ class _Writer:
                 raise self._too_small() from None
             short.finish(advance)
             if inspection is not None:
-                self._inspect(inspection, copies)
+                whole = (self._offset, self._offset + self._super.block_count * BLOCK)
+                inspect(self._fd, inspection, whole, copies)
             long.finish(advance)
         return Usage(self._alloc.taken, found.end - 1, long.done + short.done)
-
-    def _inspect(self, inspection: Inspection, copies: list[content.Copy]) -> None:
-        whole = (self._offset, self._offset + self._super.block_count * BLOCK)
-        taken = sorted((copy.target, copy.target + copy.length) for copy in copies)
-        try:
-            shadow.make(self._fd, inspection.shadow, whole, taken)
-            inspection.look(inspection.shadow)
-        finally:
-            inspection.shadow.unlink(missing_ok=True)
 
     def _too_small(self) -> DiskgenError:
         missing = required(self._root).bytes - self._free_blocks * BLOCK
