@@ -98,6 +98,14 @@ def test_plans_of_disks(name: str, made: tuple[Program, Path]) -> None:
     check("plan-disk", value)
 
 
+def test_manifests_beside_disks(made: tuple[Program, Path]) -> None:
+    program, layouts = made
+    words = ("bib", "--type", "qcow2,vhd", "--output", "out", "--rootfs", "ext4")
+    program(*words, f"oci:{layouts / 'x86_64'}")
+    text = (program.place / "out/manifest-qcow2-vhd.json").read_text()
+    check("plan-disk", json.loads(text))
+
+
 MEDIA: dict[str, tuple[str, ...]] = {
     "own": ("own", "--unattended", "vda", "--user", "ann", "--hostname", "db1"),
     "kickstart": ("own", "--kickstart", "images/mine.ks", "--user", "ann"),
