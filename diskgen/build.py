@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from . import disk_contents, preflight, session, sources
+from . import disk_contents, preflight, secrecy, session, sources
 from .bootloader import choose
 from .bootloader.loader import Bootloader
 from .config import Output, Request
@@ -65,7 +65,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     loader = choose.inspect(source.root, request.machine, request.sector_size)
     decided = _decided(request, source)
     identity = identify(source.image.digest, request.seed, _renewed(source, decided))
-    laid = disk_contents.lay_out(source, loader, decided, identity, store, emit)
+    laid = disk_contents.lay_out(request, source, loader, decided, identity, store, emit)
     plan = _plan(request, source, loader, decided, identity, laid)
     preflight.check_arguments((*plan.kargs, plan.ostree_karg), request.machine, "karg")
     return Prepared(
@@ -84,7 +84,7 @@ def _build(request: Request, store: Store, emit: Emit) -> tuple[Artifact, ...]:
             disk = work.partial("disk")
             write_disk(prepared, disk, work, emit)
             finished = write_files(disk, request, plan.layout.disk_guid, work, emit)
-        work.publish_all(finished)
+        work.publish_all(finished, secret=bool(secrecy.secrets(request)))
     return tuple(_artifact(output, plan) for output in request.outputs)
 
 
@@ -169,8 +169,10 @@ def _facts(
         warnings=(
             *image.warnings,
             *tree.warnings,
+            *laid.warnings,
             *decided.warnings,
             *dict.fromkeys(w for place in request.places for w in unsuited(place, tree)),
             *source.stacked.warnings,
+            *secrecy.warnings(request),
         ),
     )

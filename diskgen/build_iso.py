@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import medium_fit, medium_sources, preflight, secrecy, session
 from .arch import Machine
+from .blueprint.summary import left_out
 from .config import IsoRequest
 from .decision import Decision
 from .events import Emit, warn
@@ -102,8 +103,7 @@ def _settings(
     """Return what kickstarts say; ``rule`` is what precedes the reference in the origin."""
     payload, anaconda = read.payload, read.installer.anaconda
     return replace(
-        contents.asked(request),
-        digest=payload.digest,
+        contents.asked(request, payload.digest),
         stateroot=decided.stateroot if decided.known or anaconda else "",
         rule=rule,
         verified=given.verified,
@@ -112,7 +112,7 @@ def _settings(
         packages=read.offered.packages,
         graphical=payload.graphical,
         # Ours reads the image again on the machine, and what that asks for.
-        kargs=decided.appended if anaconda else request.install_kargs,
+        kargs=decided.appended if anaconda else decided.user_kargs,
         completion=decided.completed if anaconda else (),
         subvolume=decided.subvolume or "root",
         boot=partitions.commands(payload.content if anaconda else Content()),
@@ -260,6 +260,7 @@ def _plan(
             *contents.doubts(written, payload.content),
             *noted.lacks,
             *secrecy.warnings(request),
+            *left_out(request.customizations, medium=True),
         ),
     )
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from .accounts import key_fault, name_fault
 from .arch import MACHINES, Machine
+from .blueprint.checks import faults
+from .blueprint.model import Customizations
 from .errors import UsageError
-from .link import Link, check_devices, host_fault
+from .link import check_devices
 from .place import PLACES, Place
 from .reference import ImageRef, check_signature
 from .units import format_size
@@ -56,6 +57,8 @@ class ArtifactRequest:
     output: Path | None = None  # None: only a plan is wanted
     force: bool = False
     no_encryption: bool = False  # the image may ask for it
+    customizations: Customizations = field(default_factory=Customizations)  # of the machine
+    strict: bool = False  # what of them cannot be taken is an error
     seed: str | None = None  # gives other identifiers than those of the image's digest alone
     access: AccessOptions = field(default_factory=AccessOptions)
     cache: Path = Path()
@@ -72,6 +75,7 @@ class ArtifactRequest:
             raise UsageError(
                 f"'{self.seed}' is no seed", hint="give it a text on one line", setting="seed"
             )
+        _check_customizations(self.customizations)
 
     @property
     def machine(self) -> Machine:
@@ -189,16 +193,6 @@ class Request(ArtifactRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """An account; ``password`` is crypted (crypt(5)), None locks it."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    password: str | None = None
-    key: str | None = None  # for ssh
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IsoRequest(ArtifactRequest):
     """One image to make one installer medium of.
 
@@ -221,13 +215,6 @@ class IsoRequest(ArtifactRequest):
     max_size: int | None = None  # bytes the medium may have
     kargs: tuple[str, ...] = ()  # of the installer
     install_kargs: tuple[str, ...] = ()  # of the installed system
-    users: tuple[User, ...] = ()
-    root_password: str | None = None  # crypted; None locks it where nobody is asked
-    links: tuple[Link, ...] = ()
-    hostname: str | None = None
-    language: str | None = None
-    keyboard: str | None = None
-    timezone: str | None = None
 
     def __post_init__(self) -> None:
         for value, known, setting in (
@@ -241,7 +228,6 @@ class IsoRequest(ArtifactRequest):
                     setting=setting,
                 )
         self.check_shared()
-        check_devices(self.links)
         for karg in self.kargs:
             if (name := karg.partition("=")[0]) in INSTALLER_KARGS:
                 raise UsageError(
@@ -252,32 +238,6 @@ class IsoRequest(ArtifactRequest):
                     "--write-kickstart FILE'",
                     setting="karg",
                 )
-        for user in self.users:
-            for setting, name in (("user", user.name), *(("user-groups", g) for g in user.groups)):
-                if (fault := name_fault(name)) is not None:
-                    what = "group" if setting == "user-groups" else "account"
-                    raise UsageError(
-                        f"no {what} can be called '{name}'", hint=fault, setting=setting
-                    )
-            if user.key is not None and (fault := key_fault(user.key)) is not None:
-                raise UsageError(
-                    f"'{user.key}' is no public key: {fault}",
-                    hint="name the .pub file",
-                    setting="user-key",
-                )
-        if self.hostname is not None and (fault := host_fault(self.hostname)) is not None:
-            message = f"no machine can be called '{self.hostname}'"
-            raise UsageError(message, hint=fault, setting="hostname")
-        names = [user.name for user in self.users]
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(f"'{name}' is created twice", setting="user")
-        if "root" in names:
-            raise UsageError(
-                "'root' is there already",
-                hint="its password alone is set",
-                setting="root-password-hash",
-            )
         if not self.tracked.is_remote:
             raise UsageError(
                 f"machines cannot update from '{self.tracked}'",
@@ -296,6 +256,15 @@ class IsoRequest(ArtifactRequest):
         """Return the images that are read: first what installs, if it is one."""
         installer = {"installer": self.installer} if isinstance(self.installer, ImageRef) else {}
         return {**installer, "source": self.source}
+
+
+def _check_customizations(wanted: Customizations) -> None:
+    """Refuse what no machine can be given. Raises UsageError with the first of it."""
+    check_devices(wanted.links)
+    for fault in faults(wanted):
+        raise UsageError(fault.message, hint=fault.hint, setting=fault.setting)
+    for karg in wanted.kargs:
+        _check_karg(karg, "config")
 
 
 def _check_karg(karg: str, setting: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .bootloader.loader import Bootloader, ForDisk
+from .config import Request
 from .decision import Decision
 from .disk import fatnames, filesystems, room
 from .events import Emit, step
@@ -13,6 +14,8 @@ from .layout import Content, Filesystem
 from .ostree import commit, deploy, labelling
 from .ostree.deploy import Sysroot
 from .plan import Identity
+from .provision.apply import provision
+from .provision.passwords import crypted
 from .sources import Source
 
 
@@ -23,6 +26,7 @@ class LaidOut:
     sysroot: Sysroot
     esp: dict[str, bytes]  # by path
     kargs: tuple[str, ...]  # without ostree=
+    warnings: tuple[str, ...]  # of what the machine is given
 
     def content(self, kind: Filesystem) -> Content:
         """Return what it takes, with a root filesystem of that kind."""
@@ -34,6 +38,7 @@ class LaidOut:
 
 
 def lay_out(
+    request: Request,
     source: Source,
     loader: Bootloader,
     decided: Decision,
@@ -41,8 +46,12 @@ def lay_out(
     store: Store,
     emit: Emit,
 ) -> LaidOut:
-    """Deploy the image and add what its boot loader takes; all of it labelled."""
+    """Deploy the image and add what its boot loader takes; all of it labelled.
+
+    Raises BlueprintError for what the image cannot take of what the machine is given.
+    """
     tree = source.tree
+    wanted = crypted(request.customizations, source.image.digest)
     kargs = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
     for_disk = ForDisk(
         title=tree.title,
@@ -50,9 +59,11 @@ def lay_out(
         timestamp=commit.image_timestamp(source.image),
         name_uuid=decided.name_boot_uuid,
         ignition=tree.ignition,
+        ignition_url=wanted.ignition_url,
     )
     with step(emit, "deploy", "Laying out the deployment"):
         sysroot = _deployed(source, loader, decided, kargs, for_disk)
+        warnings = provision(sysroot, tree, wanted, for_disk.timestamp, strict=request.strict)
         loader.check(sysroot.boot, tree.title, sysroot.options)
         loader.add_to_boot(sysroot.boot, for_disk)
         if tree.policy is not None:
@@ -60,7 +71,7 @@ def lay_out(
                 labelling.label_sysroot(sysroot, decided.stateroot, tree.policy, scratch)
         esp = loader.esp_files(for_disk)
         fatnames.check(esp)
-    return LaidOut(sysroot=sysroot, esp=esp, kargs=kargs)
+    return LaidOut(sysroot=sysroot, esp=esp, kargs=kargs, warnings=warnings)
 
 
 def _deployed(

@@ -194,9 +194,12 @@ def make_layout(
     root_filesystem: Filesystem = Filesystem.EXT4,
     sizes: Mapping[Role, int] | None = None,
     given: Mapping[str, UUID] | None = None,
+    floors: Mapping[Role, int] | None = None,
     grain: int = BIOS_SECTOR,
 ) -> Layout:
     """Place the default table on a disk; ``sizes`` (bytes) are those that differ from it.
+
+    ``floors`` (bytes) are what the root and /boot are to have at least; the disk grows for them.
 
     Identifiers derive from ``seed`` but for those that are ``given``, by DISK or filesystem_name.
 
@@ -206,14 +209,18 @@ def make_layout(
     fit on the disk, else for two, else for one. Raises UsageError when ``disk_size`` or one of
     ``sizes`` is too small to hold the content once.
     """
-    wanted = sizes or {}
+    floors = floors or {}
+    wanted = dict(sizes or {})
+    if Role.BOOT in floors and Role.BOOT not in wanted:
+        usual = preferred_size(Role.BOOT, content, MOST_DEPLOYMENTS)
+        wanted |= {Role.BOOT: floors[Role.BOOT]} if floors[Role.BOOT] > usual else {}
     check_sizes(wanted, content)
     table = specs(machine, root_filesystem, sector_size)
     twice = align_up(ROOT_FACTOR * content.root, GRAIN)
-    once = align_up(content.root, GRAIN)
+    once = align_up(max(content.root, floors.get(Role.ROOT, 0)), GRAIN)
     most = _sized(table, wanted, content, MOST_DEPLOYMENTS)
-    ample = _fixed(most) + max(twice, align_up(ROOT_FLOOR, GRAIN))
-    if disk_size is None or disk_size >= _fixed(most) + twice:
+    ample = _fixed(most) + max(twice, once, align_up(ROOT_FLOOR, GRAIN))
+    if disk_size is None or disk_size >= _fixed(most) + max(twice, once):
         table = most
     else:
         table = _sized(table, wanted, content, 2)

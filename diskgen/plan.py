@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from .arch import Machine
+from .blueprint import summary
 from .config import Request
 from .identifiers import derive_uuid, filesystem_name, identity_seed
 from .layout import Content, Filesystem, Layout, Role, make_layout
@@ -19,6 +20,7 @@ from .terminal import page
 from .units import MIB, format_size
 
 SCHEMA_VERSION: Final = 1
+_MOUNTS: Final = {"/": Role.ROOT, "/boot": Role.BOOT}  # of what can be given a size
 FIRST_BOOT_VARIABLE: Final = "$ignition_firstboot"  # set by GRUB while the stamp is on /boot
 
 
@@ -138,6 +140,7 @@ def make_plan(
         sector_size=request.sector_size,
         grain=math.lcm(*(place.grain for place in request.places)),
         sizes={Role(role): size for role, size in request.sizes.items()},
+        floors={_MOUNTS[path]: size for path, size in request.customizations.sizes.items()},
     )
     return DiskPlan(
         request=request,
@@ -183,6 +186,7 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
             "origin": plan.origin,
             "kargs": [*plan.kargs, plan.ostree_karg],
         },
+        "machine": summary.to_json(plan.request.customizations),
         "bootloader": {
             "name": image.bootloader,
             "menu": image.menu,
@@ -231,6 +235,7 @@ def to_text(plan: DiskPlan) -> str:
         f"  updates     from {plan.request.tracked.short}",
         f"  stateroot   {image.stateroot}, commit {plan.commit[:12]}",
         f"  kargs       {' '.join([*plan.kargs, plan.ostree_karg])}",
+        *(f"  {line}" for line in summary.to_text(plan.request.customizations)),
         "",
         f"Disk of {format_size(layout.size)}, sectors of {layout.sector_size} bytes, as "
         + ", ".join(

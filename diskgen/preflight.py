@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from .arch import MACHINES, Machine
+from .blueprint.summary import left_out
 from .config import IsoRequest, Request
 from .cut_off import cut_off
 from .disk import filesystems, reflink
@@ -117,6 +118,11 @@ def check_iso_request(request: IsoRequest) -> None:
         if machine.bios_grub:
             uses.append("bios")
     problems += missing_tools(tools_for(*uses))
+    if request.strict:
+        problems += [
+            Problem(code="strict", message=text, setting="strict")
+            for text in left_out(request.customizations, medium=True)
+        ]
     if isinstance(request.installer, Path):
         problems += _installer(request.installer, request.output)
     if request.label is not None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from .config import IsoRequest
+from .config import IsoRequest, Request
 
 OWNER_ONLY: Final = 0o600
 _NOBODY_ELSE: Final = 0o077
@@ -46,11 +46,13 @@ def output_mode(*, secret: bool) -> int:
     return 0o666 & ~current
 
 
-def secrets(request: IsoRequest) -> tuple[str, ...]:
+def secrets(request: IsoRequest | Request) -> tuple[str, ...]:
     """Return what of a medium is not for everybody's eyes, in words; usually nothing."""
     found = []
-    if request.root_password or any(user.password for user in request.users):
+    if any(user.password or user.plain for user in request.customizations.users):
         found.append("password hashes")
+    if isinstance(request, Request):
+        return tuple(found)
     if request.kickstart is not None:
         with suppress(OSError):  # told where it is read
             if not request.kickstart.stat().st_mode & stat.S_IROTH:
@@ -62,12 +64,13 @@ def secrets(request: IsoRequest) -> tuple[str, ...]:
     return tuple(found)
 
 
-def warnings(request: IsoRequest) -> tuple[str, ...]:
+def warnings(request: IsoRequest | Request) -> tuple[str, ...]:
     """Return what a plan has to say of :func:`secrets`."""
     found = secrets(request)
     if not found:
         return ()
+    kind = "disk" if isinstance(request, Request) else "medium"
     return (
-        f"the medium carries {' and '.join(found)}: its file is readable by its owner alone, and "
-        "whoever gets the medium can read them",
+        f"the {kind} carries {' and '.join(found)}: its file is readable by its owner alone, "
+        f"and whoever gets the {kind} can read them",
     )

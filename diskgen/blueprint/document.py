@@ -13,9 +13,9 @@ from ..errors import Problem
 from .errors import SETTING, BlueprintError
 from .keys import KEYS, TOP, Key, Kind
 from .lines import line_of
+from .paths import plain as plain_path
 
 FORMS: Final = ("toml", "json")
-_INDEX: Final = re.compile(r"\[\d+\]")
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(kB|KiB|MB|MiB|GB|GiB|TB|TiB)", re.ASCII)
 _UNITS: Final = {
     unit: base**power
@@ -74,7 +74,7 @@ class Document:
     def _walk(self, table: Mapping[str, Any], prefix: str) -> Iterator[Named]:
         for name, value in table.items():
             path = f"{prefix}.{name}" if prefix else name
-            plain = _INDEX.sub("[]", path)
+            plain = plain_path(path)
             key = _BY_PATH.get(plain)
             if key is not None:
                 yield from self._leaf(path, key, value)
@@ -96,7 +96,7 @@ class Document:
             place = f"{path}[{number}]"
             for key in KEYS:
                 parent, _dot, name = key.path.rpartition(".")
-                if key.required and parent == _INDEX.sub("[]", place) and name not in item:
+                if key.required and parent == plain_path(place) and name not in item:
                     self.complain(path, f"'{place}' has no '{name}'")
             yield from self._walk(item, place)
 
@@ -108,7 +108,7 @@ class Document:
 
     def _unknown(self, path: str) -> None:
         parent, _dot, name = path.rpartition(".")
-        plain = _INDEX.sub("[]", parent)
+        plain = plain_path(parent)
         rest = [known.removeprefix(f"{plain}.") if plain else known for known in _BY_PATH
                 if not plain or known.startswith(f"{plain}.")]  # fmt: skip
         here = dict.fromkeys(part.partition(".")[0].removesuffix("[]") for part in rest)

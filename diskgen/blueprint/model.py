@@ -130,6 +130,7 @@ class Customizations:
     sizes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # least, bytes
     given: tuple[str, ...] = ()
     source: str | None = None
+    overridden: tuple[str, ...] = ()  # options that won over the document
 
     @property
     def people(self) -> tuple[User, ...]:

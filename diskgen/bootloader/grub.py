@@ -161,7 +161,8 @@ def add_to_boot(boot: Directory, facts: GrubFacts, machine: Machine, for_disk: F
             ignition=for_disk.ignition,
         )
     if for_disk.ignition:
-        boot.add(grub_config.IGNITION_STAMP, regular(b""))
+        stamp = grub_config.ignition_stamp(for_disk.ignition_url)
+        boot.add(grub_config.IGNITION_STAMP, regular(stamp))
     place.add("grub.cfg", regular(text.encode(), mode=private))
     place.add("grubenv", regular(grub_config.environment_block(), mode=private))
     bios = facts.bios is not None and machine.bios_grub is not None

@@ -78,6 +78,7 @@ done
 
 
 IGNITION_STAMP: Final = "ignition.firstboot"  # on /boot; Ignition removes it when it is done
+IGNITION_URL: Final = "ignition.config.url"  # the kernel argument that Ignition reads
 # The stamp may set ignition_network_kcmdline, by which a first boot reaches its network.
 _IGNITION: Final = r"""
 set ignition_firstboot=""
@@ -87,6 +88,13 @@ if [ -f ($boot)/@STAMP@ ]; then
   set ignition_firstboot="@STAMP@ $ignition_network_kcmdline"
 fi
 """
+
+
+def ignition_stamp(url: str | None) -> bytes:
+    """Return the stamp's text: with a URL, where the first boot gets its configuration."""
+    if url is None:
+        return b""
+    return f"set ignition_network_kcmdline='{IGNITION_URL}={url}'\n".encode()
 
 
 def special_characters(text: str) -> str:

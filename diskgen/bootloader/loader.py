@@ -21,6 +21,7 @@ class ForDisk:
     timestamp: int
     name_uuid: bool = True  # write bootuuid.cfg
     ignition: bool = False  # the first boot is Ignition's
+    ignition_url: str | None = None  # where it gets its configuration
 
 
 class Bootloader(Protocol):

@@ -6,6 +6,7 @@ same file and the same first block again (zipl.conf(5), "automenu"; ostree's zip
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..ostree.lookup import find
 from ..plan import FIRST_BOOT_VARIABLE, Way
 from ..tree import Content, Data, Directory, File, pieces, read, regular
 from . import zipl
-from .grub_config import IGNITION_STAMP
+from .grub_config import IGNITION_STAMP, IGNITION_URL, ignition_stamp
 from .loader import ForDisk
 
 _STAGE3: Final = "usr/lib/s390-tools/stage3.bin"
@@ -65,19 +66,20 @@ class Zipl:
 
     def add_to_boot(self, boot: Directory, for_disk: ForDisk) -> None:
         if for_disk.ignition:
-            boot.add(IGNITION_STAMP, regular(b""))
+            boot.add(IGNITION_STAMP, regular(ignition_stamp(for_disk.ignition_url)))
         # Not zeros: the file must have blocks, which the map is then written to.
         room = Data(b"\xff" * zipl.MAP_SIZE)
         boot.add(_MAP, File(mode=0o100644, content=room, dense=True))
 
     def install(self, disk: Path, layout: Layout, boot: Directory, _scratch: Path) -> None:
         offset = layout.partition(Role.BOOT).start
+        first = _first_boot(boot)
         programs = [
             zipl.Program(
                 kernel=locate(disk, offset, entry["linux"]),
                 initrd=locate(disk, offset, entry["initrd"]),
                 # Nothing expands the variable here; the machine runs zipl after its first boot.
-                command_line=entry["options"].replace(FIRST_BOOT_VARIABLE, IGNITION_STAMP),
+                command_line=entry["options"].replace(FIRST_BOOT_VARIABLE, first),
             )
             for entry in _entries(boot)
         ]
@@ -86,6 +88,14 @@ class Zipl:
             for item in zipl.boot_map(programs, self.stage3, place, sector_size=self.sector_size):
                 file.seek(item.at)
                 file.write(item.data)
+
+
+def _first_boot(boot: Directory) -> str:
+    """Return what stands for the variable by which other loaders hand the stamp's text over."""
+    stamp = boot.get_file(IGNITION_STAMP)
+    text = read(stamp.content).decode() if stamp is not None and stamp.content is not None else ""
+    found = re.search(rf"'({re.escape(IGNITION_URL)}=[^']*)'", text)
+    return f"{IGNITION_STAMP} {found[1]}" if found is not None else IGNITION_STAMP
 
 
 def inspect(root: Directory, _machine: Machine, sector_size: int) -> Zipl:

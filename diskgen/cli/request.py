@@ -9,10 +9,9 @@ from ..arch import machine as machine_row
 from ..config import MODES, AccessOptions, IsoRequest, Request, default_output
 from ..errors import UsageError
 from ..iso.mastering.names import check_label
-from ..link import parse as parse_link
 from ..reference import ImageRef, parse
 from ..units import parse_size
-from .users import users_of
+from .described import customizations_of
 
 
 def request_of(args: argparse.Namespace) -> Request:
@@ -36,6 +35,8 @@ def request_of(args: argparse.Namespace) -> Request:
         kargs=tuple(args.karg),
         karg_deletes=tuple(args.karg_delete),
         no_encryption=args.no_encryption,
+        customizations=customizations_of(args, medium=False),
+        strict=args.strict,
         console=not args.no_console,
         compression=getattr(args, "compression", "zstd"),
         seed=args.seed,
@@ -78,13 +79,8 @@ def iso_request_of(args: argparse.Namespace) -> IsoRequest:
         kargs=tuple(args.karg),
         install_kargs=tuple(args.install_karg),
         no_encryption=args.no_encryption,
-        users=users_of(args.accounts),
-        root_password=args.root_password_hash,
-        links=tuple(parse_link(text) for text in args.network),
-        hostname=args.hostname,
-        language=args.language,
-        keyboard=args.keyboard,
-        timezone=args.timezone,
+        customizations=customizations_of(args, medium=True),
+        strict=args.strict,
         access=access_of(args),
         cache=args.cache_dir,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import User
+from ..blueprint.model import ROOT, User
 from ..errors import UsageError
 
 
@@ -20,6 +20,12 @@ def users_of(given: Sequence[tuple[str, Any]]) -> tuple[User, ...]:
     done: set[str] = set()
     for option, value in given:
         setting = option.lstrip("-")
+        if setting == "user" and value == ROOT:
+            raise UsageError(
+                "'root' is there already",
+                hint="its password and its keys are set by options of their own",
+                setting="root-password-hash",
+            )
         if setting == "user":
             users.append(User(name=value))
             done.clear()
@@ -35,20 +41,20 @@ def users_of(given: Sequence[tuple[str, Any]]) -> tuple[User, ...]:
         if setting == "user-groups":
             users[-1] = replace(user, groups=tuple(filter(None, value.split(","))))
         elif setting == "user-key":
-            users[-1] = replace(user, key=_key(value))
+            users[-1] = replace(user, keys=(key_of(value, setting),))
         else:
             users[-1] = replace(user, password=value)
     return tuple(users)
 
 
-def _key(path: Path) -> str:
-    """Return a public key's line. Raises UsageError."""
+def key_of(path: Path, setting: str) -> str:
+    """Return a public key's line. Raises UsageError that names the option it comes from."""
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' cannot be read: {error}", setting="user-key") from error
+        raise UsageError(f"'{path}' cannot be read: {error}", setting=setting) from error
     if "\n" in text or "PRIVATE" in text:
         raise UsageError(
-            f"'{path}' is not one public key", hint="name the .pub file", setting="user-key"
+            f"'{path}' is not one public key", hint="name the .pub file", setting=setting
         )
     return text

@@ -10,6 +10,7 @@ from ..config import IsoRequest, Request
 from ..place import PLACES
 from ..reference import ImageRef
 
+FIPS: Final = "fips=1"  # what tells the kernel, and newer systems by it
 _INSTALLED: Final = PLACES["raw"].platform  # where machines run that an installer makes
 
 
@@ -39,6 +40,8 @@ class Wishes:
 
 def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
     """Return what a request says of the machine."""
+    wanted = request.customizations
+    described = wanted.kargs
     if isinstance(request, IsoRequest):
         asked = route is Route.ANACONDA or request.kickstart is not None
         return Wishes(
@@ -46,7 +49,7 @@ def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
             signature=request.signature,
             partitions=request.unattended is not None or not asked,
             no_encryption=request.no_encryption,
-            kargs=request.install_kargs,
+            kargs=(*described, *request.install_kargs),
             medium=True,
         )
     return Wishes(
@@ -55,7 +58,7 @@ def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
         root_filesystem=request.root_filesystem,
         stateroot=request.stateroot,
         no_encryption=request.no_encryption,
-        kargs=request.kargs,
+        kargs=(*described, *([FIPS] if wanted.fips else ()), *request.kargs),
         karg_deletes=request.karg_deletes,
         console=request.console,
         platform=PLACES[request.format].platform,

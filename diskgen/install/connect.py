@@ -12,10 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ..decision.networking import (
+    IFUPDOWN,
+    MANAGER,
+    NETWORKD,
+    NONE,
+    ident,
+    interfaces,
+    keyfile,
+    networkd,
+    service_of,
+)
 from ..link import Link, is_mac
 from ..run import run, which
-from .network import Device, devices, ident, interfaces, keyfile, networkd
-from .target import Target
+from .network import Device, devices
+from .target import Installed, Target
 
 _UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
 _INTERFACES: Final = "etc/network/interfaces"
@@ -41,7 +52,7 @@ class _Service:
 
 
 _NETWORKD: Final = _Service(
-    unit="systemd-networkd.service",
+    unit=NETWORKD,
     place="etc/systemd/network/10-diskgen-",
     running="run/systemd/network/10-diskgen-",
     suffix=".network",
@@ -50,7 +61,7 @@ _NETWORKD: Final = _Service(
     reload=("networkctl", "reload"),
 )
 _MANAGER: Final = _Service(
-    unit="NetworkManager.service",
+    unit=MANAGER,
     place="etc/NetworkManager/system-connections/diskgen-",
     running="run/NetworkManager/system-connections/diskgen-",
     suffix=".nmconnection",
@@ -58,7 +69,7 @@ _MANAGER: Final = _Service(
     text=keyfile,
     reload=("nmcli", "connection", "reload"),
 )
-_IFUPDOWN: Final = "networking.service"
+_SERVICES: Final = {_MANAGER.unit: _MANAGER, _NETWORKD.unit: _NETWORKD}
 
 
 def found(links: Sequence[Link], *, patience: float = _PATIENCE_SECONDS) -> tuple[Device, ...]:
@@ -113,32 +124,17 @@ def write(
     """
     if not links:
         return
-    chosen = _of_target(target)
-    if chosen == _IFUPDOWN:
+    unit = service_of(Installed(target))
+    chosen = _SERVICES.get(unit or "")
+    if unit == IFUPDOWN:
         _write_interfaces(target, links, found, warn)
-    elif isinstance(chosen, _Service):
+    elif chosen is not None:
         for link in links:
             _write(target, chosen, chosen.place, link)
     else:
-        warn(
-            "the system has no NetworkManager and no other service for its network: "
-            + ", ".join(str(link.device) for link in links)
-            + " will not be set up"
-        )
-    if chosen in (_IFUPDOWN, _NETWORKD):  # NetworkManager does it itself
+        warn(f"{NONE}: " + ", ".join(str(link.device) for link in links) + " will not be set up")
+    if unit in (IFUPDOWN, NETWORKD):  # NetworkManager does it itself
         _write_servers(target, links)
-
-
-def _of_target(target: Target) -> _Service | str | None:
-    """Return what brings the target's network up: what is enabled, else what will be."""
-    known: dict[str, _Service | str] = {
-        _MANAGER.unit: _MANAGER, _NETWORKD.unit: _NETWORKD, _IFUPDOWN: _IFUPDOWN,
-    }  # fmt: skip
-    there = [unit for unit in known if _has_unit(target, unit)]
-    enabled = [unit for unit in there if _is_enabled(target, unit)]
-    # systemd brings networkd to everyone; who does not enable it does not mean it.
-    later = [unit for unit in there if unit != _NETWORKD.unit]
-    return next((known[unit] for unit in (*enabled, *later)), None)
 
 
 def _has_unit(target: Target, unit: str) -> bool:
@@ -146,15 +142,6 @@ def _has_unit(target: Target, unit: str) -> bool:
     if mask.is_symlink() and str(mask.readlink()) == "/dev/null":
         return False
     return any(target.place(f"{place}/{unit}").is_file() for place in _UNITS)
-
-
-def _is_enabled(target: Target, unit: str) -> bool:
-    return any(
-        (wants / unit).is_symlink()
-        for place in _UNITS
-        for wants in target.place(place).glob("*.wants")
-        if not wants.is_symlink()
-    )
 
 
 def _write(target: Target, service: _Service, place: str, link: Link) -> None:

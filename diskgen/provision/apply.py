@@ -7,12 +7,15 @@ from typing import Final
 
 from ..blueprint.errors import SETTING, BlueprintError
 from ..blueprint.model import Customizations
+from ..blueprint.summary import left_out
 from ..decision import naming, setup
 from ..decision.system import Tree
 from ..errors import Problem
-from ..kickstart.recipe import Recipe
+from ..kickstart.recipe import Account, Recipe
+from ..ostree.deploy import Sysroot
+from ..ostree.facts import TreeFacts
 from ..tree import Directory
-from . import firewall, settings, units
+from . import firewall, network, settings, units
 from .accounts import Accounts
 from .added import add_directory, add_file
 from .files import Files, RefusalError
@@ -22,6 +25,30 @@ _DAY: Final = 24 * 60 * 60  # seconds
 _MOST: Final = 20  # problems that are told at once
 # What setup asks about programs is about those that run; here none does.
 _ASKED: Final = ("zone", "keymap", "locale", "shells")
+
+
+def provision(
+    sysroot: Sysroot, tree: TreeFacts, wanted: Customizations, timestamp: int, *, strict: bool
+) -> tuple[str, ...]:
+    """Write what a machine is given into its deployment; return warnings, and of keys left out.
+
+    With ``strict`` they are errors. Raises BlueprintError as ``apply`` does.
+    """
+    place = f"ostree/deploy/{tree.config.stateroot}"
+    deployment = sysroot.root.get_dir(f"{place}/deploy/{sysroot.commit}.0")
+    var = sysroot.root.get_dir(f"{place}/var")
+    assert deployment is not None
+    assert var is not None
+    warnings = [*left_out(wanted), *apply(wanted, deployment, var, timestamp)]
+    if wanted.ignition and not tree.ignition:
+        warnings.append(
+            "Ignition is to configure the machine, and the image does not have it: nothing will"
+        )
+    if strict and warnings:
+        raise BlueprintError(
+            [Problem(code="strict", message=text, setting="strict") for text in warnings]
+        )
+    return tuple(warnings)
 
 
 def apply(
@@ -85,6 +112,7 @@ def _parts(
     for file in wanted.files:
         yield lambda each=file: add_file(files, known(), each)  # type: ignore[misc]
     yield lambda: _name(files, wanted)
+    yield lambda: network.write(files, wanted.links, warn)
     yield lambda: settings.clock(files, wanted.ntp_servers, warn)
     yield lambda: settings.sshd(files, wanted.sshd)
     yield lambda: settings.trust(files, wanted.certificates, warn)
@@ -114,8 +142,6 @@ def _name(files: Files, wanted: Customizations) -> None:
 
 def _recipe(wanted: Customizations) -> Recipe:
     """Return what is asked of the system, as an installation asks it."""
-    from ..kickstart.recipe import Account
-
     return Recipe(
         accounts=tuple(Account(name=user.name, shell=user.shell) for user in wanted.people),
         timezone=wanted.timezone,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from diskgen.blueprint.errors import BlueprintError
 from diskgen.blueprint.keys import KEYS, TOP, Key, Kind, Use
+from diskgen.blueprint.manual import section
 from diskgen.blueprint.model import Customizations, User
 from diskgen.blueprint.read import read
 from diskgen.units import GIB
@@ -243,3 +245,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_a_password_is_in_no_message() -> None:
     (message,) = messages({TOP: {"user": [{"name": "a", "password": ["secret"]}]}})
     assert "secret" not in message
+
+
+def test_the_man_page_has_the_table_of_keys() -> None:
+    page = (Path(__file__).parents[2] / "docs/diskgen.1").read_text()
+    assert section() in page

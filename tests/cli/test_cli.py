@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from diskgen.blueprint.model import Customizations, User
 from diskgen.cli.parser import build_parser
 from diskgen.cli.request import iso_request_of, request_of
 from diskgen.cli.values import default_cache
-from diskgen.config import IsoRequest, User
+from diskgen.config import IsoRequest
 from diskgen.errors import UsageError
 from diskgen.place import PLACES
 from diskgen.units import GIB
@@ -119,21 +120,21 @@ def iso_request(*argv: str) -> IsoRequest:
 
 def test_accounts_and_networks_of_a_medium(tmp_path: Path) -> None:
     """Options of an account belong to the one before them."""
-    (tmp_path / "one").write_text("ssh-rsa one\n")
+    (tmp_path / "one").write_text("ssh-rsa AAAA one\n")
     request = iso_request(
         "--user", "ann", "--user-key", str(tmp_path / "one"), "--user-groups", "wheel,,adm",
         "--user", "bob", "--hostname", "x", "--user-groups", "audio",
         "--user-password-hash", "$6$a$b", "--root-password-hash", "$6$c$d",
         "--network", "device=e0,ip=192.0.2.5/24", "--network", "device=e1,mtu=1400",
     )  # fmt: skip
-    assert request.users == (
-        User(name="ann", groups=("wheel", "adm"), key="ssh-rsa one"),
+    wanted = request.customizations
+    assert wanted.people == (
+        User(name="ann", groups=("wheel", "adm"), keys=("ssh-rsa AAAA one",)),
         User(name="bob", groups=("audio",), password="$6$a$b"),
     )
-    assert request.root_password == "$6$c$d"
-    assert [link.device for link in request.links] == ["e0", "e1"]
-    bare = iso_request()
-    assert (bare.users, bare.links, bare.root_password) == ((), (), None)
+    assert wanted.root == User(name="root", password="$6$c$d")
+    assert [link.device for link in wanted.links] == ["e0", "e1"]
+    assert iso_request().customizations == Customizations()
 
 
 @pytest.mark.parametrize(

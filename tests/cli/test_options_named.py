@@ -21,7 +21,7 @@ TAKE_FILES = frozenset(name for name in BUILDS if "config" in {o.name for o in o
 # Where not all of ALL come to, by the longest name that fits: MODULE or MODULE.FUNCTION.
 WHERE = {
     "arch": ALL | BOOT | {"doctor"},
-    "blueprint": TAKE_FILES,
+    "blueprint": TAKE_FILES | BUILDS,
     "blueprint.keys._NO_LAYOUT": DISKS,
     "blueprint.keys.KEYS": MEDIA,
     "bib": frozenset(),  # whose words are its own
@@ -38,7 +38,14 @@ WHERE = {
     "cli.request.iso_request_of": MEDIA,
     "cli.request.request_of": DISKS,
     "cli.request._installer": MEDIA,
-    "cli.users": MEDIA,
+    "blueprint.checks._files": DISKS,
+    "blueprint.merge._files": DISKS,
+    "config._check_customizations": BUILDS,
+    "cli.users": BUILDS,
+    "cli.described": BUILDS,
+    "cli.described.added": DISKS,
+    "described": BUILDS,
+    "provision": DISKS,
     "config._check_karg": DISKS,
     "config.ArtifactRequest": BUILDS,
     "config.Request": DISKS,
@@ -53,7 +60,7 @@ WHERE = {
     "iso": MEDIA,
     "kickstart": MEDIA,
     "layout": DISKS,
-    "link": MEDIA,
+    "link": BUILDS,
     "ostree.kargs": DISKS,  # media say which option theirs are of
     "preflight": BUILDS,
     "preflight.check_request": DISKS,

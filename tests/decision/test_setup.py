@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from diskgen.config import IsoRequest, User
+from diskgen.blueprint.model import Customizations, User
+from diskgen.config import IsoRequest
 from diskgen.decision import setup
 from diskgen.decision.system import System, Tree, excerpt, of_excerpt
 from diskgen.errors import DiskgenError, HostError, PreflightError, UsageError
@@ -199,7 +200,9 @@ def test_a_name_that_the_kernel_was_given() -> None:
     ((row, found),) = setup.check(Recipe(hostname="a b"), Tree(tree()))
     assert (row.name, found.message) == ("hostname", "no machine can be called 'a b'")
     with pytest.raises(UsageError, match="'a_b!'") as caught:
-        IsoRequest(source=parse("q.io/a"), arch="x86_64", hostname="a_b!")
+        IsoRequest(
+            source=parse("q.io/a"), arch="x86_64", customizations=Customizations(hostname="a_b!")
+        )
     assert caught.value.setting == "hostname"
     with pytest.raises(UsageError, match=r"line 2: no machine can be called"):
         asked("network --hostname=" + "x" * 65)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskgen.config import KICKSTART_VERSIONS, User
+from diskgen.blueprint.model import User
+from diskgen.config import KICKSTART_VERSIONS
 from diskgen.errors import DiskgenError, UsageError
 from diskgen.iso.kickstarts import kickstart
 from diskgen.iso.kickstarts.kickstart import Packages, Settings, Unattended
@@ -46,7 +47,7 @@ SETTINGS = Settings(
             name="core",
             groups=("wheel", "adm"),
             password="$6$salt$hash",
-            key="ssh-ed25519 AA x",
+            keys=("ssh-ed25519 AA x",),
         ),
         User(name="locked"),
     ),

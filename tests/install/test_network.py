@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diskgen.config import KICKSTART_VERSIONS
+from diskgen.decision.networking import ident, interfaces, keyfile, networkd
 from diskgen.errors import HostError, UsageError
-from diskgen.install import connect, network
-from diskgen.install.network import Device, devices, interfaces, keyfile, networkd, resolve
+from diskgen.install import connect
+from diskgen.install.network import Device, devices, resolve
 from diskgen.install.target import Target
 from diskgen.kickstart.links import Booted, of_boot
 from diskgen.kickstart.recipe import parse as parse_kickstart
@@ -551,4 +552,4 @@ def test_a_file_is_named_by_the_hardware(tmp_path: Path) -> None:
     assert list(written(target, replace(FULL, device=MAC, servers=()))) == [
         "etc/systemd/network/10-diskgen-52-54-00-12-34-56.network"
     ]
-    assert network.ident(FULL) == "enp1s0"
+    assert ident(FULL) == "enp1s0"

@@ -16,6 +16,7 @@ from diskgen.blueprint.model import (
     User,
     Zone,
 )
+from diskgen.link import parse as parse_link
 from diskgen.provision.apply import apply
 from diskgen.provision.passwords import crypted
 from diskgen.tree import Directory, File, Node, read, regular, symlink
@@ -250,3 +251,29 @@ def test_crypt_of_the_c_library_agrees() -> None:
     assert user.password is not None
     said = library.crypt("pä ss".encode(), user.password.encode())
     assert said.decode() == user.password
+
+
+@pytest.mark.parametrize(
+    ("unit", "path", "line"),
+    [("NetworkManager.service",
+      "etc/NetworkManager/system-connections/diskgen-e0.nmconnection", "address1=192.0.2.5/24"),
+     ("systemd-networkd.service", "etc/systemd/network/10-diskgen-e0.network",
+      "Address=192.0.2.5/24"),
+     ("networking.service", "etc/network/interfaces.d/e0", "    address 192.0.2.5/24")],
+)  # fmt: skip
+def test_network_devices(unit: str, path: str, line: str) -> None:
+    links = (parse_link("device=e0,ip=192.0.2.5/24"),)
+    texts = {f"usr/lib/systemd/system/{unit}": "",
+             f"etc/systemd/system/multi-user.target.wants/{unit}": ""}  # fmt: skip
+    tree, warnings = given(Customizations(links=links), texts)
+    assert warnings == ()
+    assert line in text(tree, path).splitlines()
+    if unit == "networking.service":
+        assert text(tree, "etc/network/interfaces").endswith("interfaces.d/*\n")
+    _tree, (warning,) = given(Customizations(links=links), {})
+    assert "no NetworkManager" in warning
+    for spec, message in (("ip=192.0.2.5/24", "name it in --network"),
+                          ("device=02:00:00:00:00:01,mtu=1400", "names")):  # fmt: skip
+        links = (parse_link(spec),)
+        if "name it" in message or unit == "networking.service":
+            assert message in refused(Customizations(links=links), texts)

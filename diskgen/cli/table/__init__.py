@@ -18,7 +18,8 @@ SECTIONS: Final = (
     Section(heading="Image", commands=READERS, options=image.OPTIONS),
     Section(heading="Disk", commands=DISKS, options=disk.OPTIONS),
     Section(heading="Medium (iso)", commands=MEDIA, options=medium.OPTIONS),
-    Section(heading="Installed machine (iso)", commands=MEDIA, options=machine.OPTIONS),
+    Section(heading="Machine", commands=DISKS | MEDIA, options=machine.OPTIONS),
+    Section(heading="Installed machine (iso)", commands=MEDIA, options=machine.INSTALLED),
     Section(heading="Registry access", commands=READERS, options=access.OPTIONS),
     Section(heading="Output", commands=BUILDS, options=output.OPTIONS),
     Section(

@@ -1,4 +1,4 @@
-"""Options about the machine that a medium installs."""
+"""Options about the machine that a disk is of, or that a medium installs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Final
 
 from ...config import KICKSTART_VERSIONS
-from ..command import MEDIA
-from ..option import Option
+from ..command import DISKS, MEDIA
+from ..option import Option, Takes
 from . import disk
 
-_GROUP: Final = "installed machine"
+_GROUP: Final = "machine"
+_INSTALLED: Final = "installed machine"
 ACCOUNTS: Final = "accounts"  # each option of an account belongs to the one before it
 
-OPTIONS: Final = (
+INSTALLED: Final = (
     Option(
         name="target-signature-key",
         commands=MEDIA,
-        group=_GROUP,
+        group=_INSTALLED,
         kind=Path,
         metavar="FILE",
         help="the public key (OpenPGP) of the ostree remote that --target-signature names",
@@ -29,7 +30,7 @@ OPTIONS: Final = (
     Option(
         name="unattended",
         commands=MEDIA,
-        group=_GROUP,
+        group=_INSTALLED,
         metavar="DISK",
         help="add menu entries which erase DISK (such as vda) and install without a question",
         manual="Add menu entries which erase *DISK* (a name such as vda, or a link below "
@@ -38,7 +39,7 @@ OPTIONS: Final = (
     Option(
         name="kickstart",
         commands=MEDIA,
-        group=_GROUP,
+        group=_INSTALLED,
         kind=Path,
         metavar="FILE",
         help="add menu entries which install as this kickstart says; payload and origin are added",
@@ -78,7 +79,7 @@ OPTIONS: Final = (
     Option(
         name="kickstart-version",
         commands=MEDIA,
-        group=_GROUP,
+        group=_INSTALLED,
         choices=KICKSTART_VERSIONS,
         otherwise="by its os-release",
         help="of the installer's kickstart language",
@@ -87,23 +88,45 @@ OPTIONS: Final = (
     replace(
         disk.NO_ENCRYPTION,
         commands=MEDIA,
-        group=_GROUP,
+        group=_INSTALLED,
         manual="As for disks. Where people or a kickstart of their own choose the partitions in "
         "Anaconda, a warning takes the place of the refusal.",
     ),
     Option(
         name="install-karg",
         commands=MEDIA,
-        group=_GROUP,
+        group=_INSTALLED,
         metavar="ARG",
         repeatable=True,
         key="customizations.kernel.append",
         help="add a kernel argument of the installed machine",
         manual="A kernel argument of the installed machine.",
     ),
+)
+
+OPTIONS: Final = (
+    Option(
+        name="config",
+        commands=DISKS | MEDIA,
+        group=_GROUP,
+        metavar="FILE",
+        help="what the machine is given, as bootc-image-builder's config.toml or config.json says "
+        "it; - is JSON on standard input",
+        manual="All that the machine is given in one file: a blueprint as bootc-image-builder "
+        "takes it, TOML or JSON by the suffix; `-` is JSON on standard input. See *Configuration*. "
+        "Options win over it.",
+    ),
+    Option(
+        name="strict",
+        commands=DISKS | MEDIA,
+        group=_GROUP,
+        takes=Takes.NOTHING,
+        help="refuse what the image or the format cannot take of it, instead of a warning",
+        manual="What the image or the format cannot take of it is an error, not a warning.",
+    ),
     Option(
         name="user",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         together=ACCOUNTS,
         metavar="NAME",
@@ -117,7 +140,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="user-groups",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         together=ACCOUNTS,
         metavar="GROUPS",
@@ -127,7 +150,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="user-password-hash",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         together=ACCOUNTS,
         metavar="HASH",
@@ -137,7 +160,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="user-key",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         together=ACCOUNTS,
         kind=Path,
@@ -148,23 +171,46 @@ OPTIONS: Final = (
     ),
     Option(
         name="root-password-hash",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         metavar="HASH",
-        otherwise="locked where nobody is asked",
+        otherwise="what the image says; locked where an installer asks nobody",
         help="password of root",
         manual="Password of root.",
     ),
     Option(
+        name="root-key",
+        commands=DISKS | MEDIA,
+        group=_GROUP,
+        kind=Path,
+        metavar="FILE",
+        repeatable=True,
+        key="customizations.user[].key",
+        help="a public key for ssh that opens root",
+        manual="A public key for ssh that opens root.",
+    ),
+    Option(
+        name="add",
+        commands=DISKS,
+        group=_GROUP,
+        metavar="FILE:PATH[:MODE[:OWNER]]",
+        repeatable=True,
+        key="customizations.files[].path",
+        help="write FILE to a PATH of the machine below /etc or /var",
+        manual="Write *FILE* to a *PATH* of the machine below /etc or /var, or one that the image "
+        "links there. It has mode 0644 and is root's, unless another mode (octal) or owner (a name "
+        "or a number; the file gets its group) is given.",
+    ),
+    Option(
         name="network",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         metavar="SPEC",
         repeatable=True,
         otherwise="by DHCP",
         help="how a network device is set up, such as device=enp1s0,ip=192.0.2.5/24,"
         "gateway=192.0.2.1,dns=192.0.2.53",
-        manual="How a network device is set up, while it is installed and ever after: words of "
+        manual="How a network device is set up, by an installer too while it installs: words of "
         "the form KEY=VALUE, separated by commas. Default: by DHCP. Such as\n\n"
         "`--network device=enp1s0,ip=192.0.2.5/24,gateway=192.0.2.1,dns=192.0.2.53`\n\n"
         "`device` is a name, a hardware address, or `link` (default): the one with a cable in it. "
@@ -175,7 +221,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="hostname",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         metavar="NAME",
         key="customizations.hostname",
@@ -184,7 +230,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="language",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         metavar="LOCALE",
         key="customizations.locale.languages",
@@ -193,7 +239,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="keyboard",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         metavar="LAYOUT",
         key="customizations.locale.keyboard",
@@ -203,7 +249,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="timezone",
-        commands=MEDIA,
+        commands=DISKS | MEDIA,
         group=_GROUP,
         metavar="ZONE",
         key="customizations.timezone.timezone",

@@ -19,6 +19,7 @@ from ...image.model import Image
 from ...kickstart import language, limits, recipe
 from ...kickstart.language import Parsed
 from ...layout import Content
+from ...provision.passwords import crypted
 from ...tree import Directory, File, regular
 from ..kickstarts import kickstart, merging, partitions
 from ..kickstarts.kickstart import MEDIUM, Packages, Settings, Unattended
@@ -90,21 +91,24 @@ def offer(request: IsoRequest, machine: Machine, repository: Packages | None = N
     return Offer(source=source, packages=Packages(url=place, names=names, chosen=chosen))
 
 
-def asked(request: IsoRequest) -> Settings:
-    """Return what options say of the installed machine; the image adds the rest."""
+def asked(request: IsoRequest, digest: str) -> Settings:
+    """Return what the user says of the installed machine; the image of a digest adds the rest."""
+    wanted = crypted(request.customizations, digest)
+    root = wanted.root
     return Settings(
         reference=request.tracked.name,
-        digest="",
+        digest=digest,
         payload=request.payload,
-        language=request.language,
-        keyboard=request.keyboard,
-        timezone=request.timezone,
-        hostname=request.hostname,
-        users=request.users,
-        root_password=request.root_password,
-        links=request.links,
-        kargs=request.install_kargs,
-        package_kargs=request.install_kargs,
+        language=wanted.language,
+        keyboard=wanted.keyboard,
+        timezone=wanted.timezone,
+        hostname=wanted.hostname,
+        users=wanted.people,
+        root_password=root.password if root is not None else None,
+        root_keys=root.keys if root is not None else (),
+        links=wanted.links,
+        kargs=(*wanted.kargs, *request.install_kargs),
+        package_kargs=(*wanted.kargs, *request.install_kargs),
     )
 
 
@@ -113,7 +117,7 @@ def check_words(request: IsoRequest) -> None:
 
     Raises UsageError.
     """
-    settings, how = asked(request), _how(request, None)
+    settings, how = asked(request, ""), _how(request, None)
     commands = kickstart.machine(settings, how) if how else kickstart.named(settings)
     kickstart.text_of((*commands, *kickstart.payload(settings, mode="image", offline=False)))
     disks = (("image", request.unattended),) if request.unattended is not None else ()

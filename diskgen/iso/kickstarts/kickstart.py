@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ...accounts import key_fault
-from ...config import User
+from ...blueprint.model import ROOT, User
 from ...errors import UsageError
 from ...kickstart import language, limits
 from ...link import Link
@@ -59,6 +59,7 @@ class Settings:
     hostname: str | None = None
     users: tuple[User, ...] = ()
     root_password: str | None = None  # crypted
+    root_keys: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
     graphical: bool = False  # the image's default target
     kargs: tuple[str, ...] = ()
@@ -301,6 +302,7 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
         crypted = values.crypted(settings.root_password, "root-password-hash")
         text = f"rootpw --iscrypted '{crypted}'"
         yield Command(word="rootpw", text=text, setting="root-password-hash")
+    yield from _keys(ROOT, settings.root_keys)
     for user in settings.users:
         yield from _account(user)
 
@@ -310,16 +312,35 @@ def _account(user: User) -> Iterator[Command]:
     if user.groups:
         groups = ",".join(values.account_name(group, "user-groups") for group in user.groups)
         words.append(f"--groups={groups}")
+    words += _details(user)
     if user.password:
         crypted = values.crypted(user.password, "user-password-hash")
         words.append(f"--iscrypted --password='{crypted}'")
     else:
         words.append("--lock")
     yield Command(word="user", text=" ".join(words), setting="user", values=(user.name,))
-    if user.key:
-        values.valid(key_fault(user.key), user.key, "user-key")
-        text = f"sshkey --username={user.name} {shlex.quote(user.key)}"
-        yield Command(word="sshkey", text=text, setting="user-key", values=(user.name,))
+    yield from _keys(user.name, user.keys)
+
+
+def _details(user: User) -> Iterator[str]:
+    """Yield the words for what documents alone can say of an account."""
+    for option, value in (
+        ("uid", user.uid),
+        ("gid", user.gid),
+        ("homedir", user.home),
+        ("shell", user.shell),
+        ("gecos", user.comment),
+    ):
+        if value is not None:
+            yield f"--{option}={shlex.quote(str(value))}"
+
+
+def _keys(name: str, keys: Iterable[str]) -> Iterator[Command]:
+    setting = "root-key" if name == ROOT else "user-key"
+    for key in keys:
+        values.valid(key_fault(key), key, setting)
+        text = f"sshkey --username={name} {shlex.quote(key)}"
+        yield Command(word="sshkey", text=text, setting=setting, values=(name,))
 
 
 def _network(settings: Settings) -> Iterator[Command]:

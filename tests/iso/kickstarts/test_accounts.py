@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from diskgen.accounts import key_fault, name_fault
-from diskgen.config import IsoRequest, User
+from diskgen.blueprint.model import Customizations, User
+from diskgen.config import IsoRequest
 from diskgen.decision.system import Tree
 from diskgen.errors import UsageError
 from diskgen.install.identity import set_up
@@ -47,14 +48,14 @@ def test_one_rule_for_options_kickstarts_and_the_machine(
         mine.write_text(f"text\n{line}\n")
         request = IsoRequest(source=source, arch="x86_64", kickstart=mine)
         if good:
-            assert IsoRequest(source=source, arch="x86_64", users=(user,)).users == (user,)
+            request = replace(request, customizations=Customizations(users=(user,)))
             contents.write(request, SETTINGS, "F44", ROOTS, anaconda=anaconda)
             made = kickstart.text_of(kickstart.named(replace(SETTINGS, users=(user,))))
             found = recipe.check(language.parse(made, "F44", "x")).accounts[0]
             assert (found.name, found.groups) == (user.name, user.groups)
             continue
         with pytest.raises(UsageError) as caught:
-            IsoRequest(source=source, arch="x86_64", users=(user,))
+            replace(request, customizations=Customizations(users=(user,)))
         assert caught.value.setting == setting
         with pytest.raises(UsageError, match=r"'mine\.ks', line 2") as caught:
             contents.write(request, SETTINGS, "F44", ROOTS, anaconda=anaconda)
@@ -68,7 +69,7 @@ def test_one_rule_for_options_kickstarts_and_the_machine(
 )  # fmt: skip
 def test_keys_reach_the_machine_as_they_are(key: str) -> None:
     assert key_fault(key) is None
-    settings = replace(SETTINGS, users=(User(name="ann", key=key),))
+    settings = replace(SETTINGS, users=(User(name="ann", keys=(key,)),))
     text = kickstart.text_of(kickstart.named(settings))
     (account,) = recipe.check(language.parse(text, "F44", "x")).accounts
     assert account.keys == (key,)
@@ -78,7 +79,10 @@ def test_keys_reach_the_machine_as_they_are(key: str) -> None:
 def test_what_is_no_key(key: str) -> None:
     assert key_fault(key) is not None
     with pytest.raises(UsageError) as caught:
-        IsoRequest(source=parse("q.io/a"), arch="x86_64", users=(User(name="ann", key=key),))
+        IsoRequest(
+            source=parse("q.io/a"), arch="x86_64",
+            customizations=Customizations(users=(User(name="ann", keys=(key,)),)),
+        )  # fmt: skip
     assert caught.value.setting == "user-key"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.config import User
+from diskgen.blueprint.model import User
 from diskgen.errors import UsageError
 from diskgen.iso.kickstarts import kickstart
 from diskgen.iso.kickstarts.kickstart import (
@@ -42,7 +42,7 @@ SETTINGS = Settings(
             name="core",
             groups=("wheel",),
             password="$6$salt$hash",
-            key="ssh-ed25519 AAAA me@x",
+            keys=("ssh-ed25519 AAAA me@x",),
         ),
         User(name="locked"),
     ),
@@ -309,7 +309,7 @@ def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
         replace(SETTINGS, stateroot="a b"),
         replace(SETTINGS, hostname="a\nb"),
         replace(SETTINGS, users=(User(name="core", password="plain"),)),
-        replace(SETTINGS, users=(User(name="core", key='"; x'),)),
+        replace(SETTINGS, users=(User(name="core", keys=('"; x',)),)),
         replace(SETTINGS, packages=Packages(url="gopher://x")),
         replace(SETTINGS, packages=Packages(url="https://x/", names=("a b",))),
         replace(SETTINGS, packages=Packages(url="https://x/", kind="x")),

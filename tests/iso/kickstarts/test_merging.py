@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.config import IsoRequest, User
+from diskgen.blueprint.model import User
+from diskgen.config import IsoRequest
 from diskgen.errors import UsageError
 from diskgen.iso.assembly import contents
 from diskgen.iso.kickstarts import kickstart, merging
@@ -30,7 +31,7 @@ ALL = replace(
     keyboard="de",
     timezone="Europe/Berlin",
     hostname="host.example",
-    users=(User(name="ann", key="ssh-ed25519 AA x"), User(name="ben", password="$6$a$b")),
+    users=(User(name="ann", keys=("ssh-ed25519 AA x",)), User(name="ben", password="$6$a$b")),
     root_password="$6$salt$other",
     links=(parse_link("device=enp1s0,mtu=1400"), parse_link("device=e2")),
     graphical=True,
