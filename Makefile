@@ -4,6 +4,7 @@
 # make test-all  the same, with more boots: day 2 of every kind and architecture
 # make fuzz      hostile inputs and injected faults, for ten minutes, counted
 # make docs      the site, in build/site; its links to elsewhere: make links
+# make dist      a release, in dist: sdist, wheel, Debian package, RPM and its spec
 # make bench     the same job by diskgen and by others, side by side
 # make container diskgen as a container image, with all programs that it uses
 
@@ -15,7 +16,7 @@ IMAGE ?=
 # Emulated machines keep one processor busy each, most of the time.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links bench container clean
+.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links dist bench container clean
 
 install: host-packages $(VENV)/.installed
 
@@ -56,6 +57,9 @@ docs: install
 
 links: install
 	$(BIN)/sphinx-build -q -W --keep-going -b linkcheck docs build/links
+
+dist: install
+	$(BIN)/python release/make.py
 
 bench: install
 	$(BIN)/python bench/run.py

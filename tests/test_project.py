@@ -35,7 +35,7 @@ def test_linter(argv: tuple[str, ...]) -> None:
 
 
 def test_shell_scripts() -> None:
-    scripts = [ROOT / ".ci/run", ROOT / ".ci/host-packages"]
+    scripts = [ROOT / ".ci/run", ROOT / ".ci/host-packages", ROOT / "release/stage"]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
