@@ -138,6 +138,16 @@ def test_no_input_is_a_script(runner: Runner, inputs: dict[str, str], says: str)
     assert runner.outputs == {}
 
 
+def test_the_configuration_is_handed_over(runner: Runner, images: Path) -> None:
+    config = runner.program.place / "my config.toml"
+    config.write_text("[customizations]\nhostnam = 'db1'\n")
+    done = runner.run("Build", image=f"oci:{bootable(images / 'os')}", config=str(config))
+    config.unlink()
+    assert done.returncode == 2
+    assert "my config.toml" in done.stderr
+    assert "hostname" in done.stderr  # the nearest key that it knows
+
+
 def test_expressions_reach_no_shell() -> None:
     for step in steps():
         assert "${{" not in step.get("run", "")
