@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 from uuid import UUID
 
 from . import disk_contents, preflight, secrecy, session, sources
@@ -24,6 +26,8 @@ from .ostree import commit, facts, firstboot
 from .plan import DiskPlan, Identity, ImageFacts, identify, make_plan
 from .sources import Source
 from .workspace import Workspace, writing
+
+RESULTS_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,33 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     return Prepared(
         plan=plan, loader=loader, root=laid.sysroot.root, boot=laid.sysroot.boot, esp=laid.esp
     )
+
+
+def results(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """Return what was made as JSON values, with a digest of each file, which is read for that.
+
+    The keys are a contract, ``version`` counts its changes. Raises OSError.
+    """
+    outputs = []
+    for artifact in artifacts:
+        with artifact.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        outputs.append(
+            {
+                "format": artifact.format,
+                "path": str(artifact.path),
+                "size": artifact.size,
+                "sha256": digest,
+            }
+        )
+    first = artifacts[0]
+    return {
+        "version": RESULTS_VERSION,
+        "image_digest": first.digest,
+        "commit": first.commit,
+        "disk_size": first.virtual_size,
+        "outputs": outputs,
+    }
 
 
 def _build(request: Request, store: Store, emit: Emit) -> tuple[Artifact, ...]:

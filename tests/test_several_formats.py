@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -24,7 +25,8 @@ from diskgen.units import GIB
 from diskgen.workspace import Workspace
 
 from .fixtures.oci import bootable
-from .fixtures.program import fingerprint
+from .fixtures.program import Program, fingerprint
+from .oracles.schemas import check
 
 
 def wanted(tmp_path: Path, formats: tuple[str, ...], **given: object) -> Request:
@@ -230,3 +232,28 @@ def test_the_plan_lists_each_output(images: Path, tmp_path: Path) -> None:
     ]
     assert "as qcow2 in" in to_text(plan)
     assert ", ami in" in to_text(plan)
+
+
+def test_the_command(diskgen: Program, images: Path) -> None:
+    """Files in a directory, and their digests for programs; a format is asked for by its name."""
+    layout = bootable(images / "os")
+    place = diskgen.own_directory("out")
+    words = ("build", f"oci:{layout}", "--disk-size", "5G", "-o", place)
+    facts = json.loads(diskgen(*words, "--format", "qcow2,vmdk", "--format", "raw", "--json"))
+    check("results", facts)
+    assert [entry["format"] for entry in facts["outputs"]] == ["qcow2", "vmdk", "raw"]
+    for entry in facts["outputs"]:
+        data = Path(entry["path"]).read_bytes()
+        assert entry["size"] == len(data)
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+    assert diskgen(*words, "--format", "raw", "--force") == f"{place}/os.raw\n"
+    plan = json.loads(diskgen("plan", "build", f"oci:{layout}", "--format", "raw,ami", "--json"))
+    assert [entry["format"] for entry in plan["outputs"]] == ["raw", "ami"]
+    for more, message in (
+        ((), "no format is named"),
+        (("--format", "floppy"), "'floppy' is not a format"),
+        (("--format", "qcow2,raw"), "os.qcow2' exists"),
+    ):
+        done = diskgen.run(*words, *more)
+        assert done.returncode in (2, 4)
+        assert message in done.stderr

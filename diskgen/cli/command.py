@@ -28,6 +28,7 @@ _PLANS: Final = (
                 format=name)
         for name in PLACES
     ),
+    Command(name="plan build", help="print what would be done for a disk of several formats"),
     Command(name="plan iso", help="print what would be done for a medium", format="iso"),
 )  # fmt: skip
 
@@ -39,6 +40,7 @@ COMMANDS: Final = (
         dest="command",
     ),
     *_DISKS,
+    Command(name="build", help="make several formats of one disk, side by side"),
     Command(
         name="iso",
         help="make an installer medium, which installs the image or packages",
@@ -48,7 +50,7 @@ COMMANDS: Final = (
         name="plan",
         help="print what a build would do, and write nothing but the cache",
         choice="FORMAT",
-        dest="format",
+        dest="planned",
     ),
     *_PLANS,
     Command(name="inspect", help="show what an image, a disk or a medium holds"),
@@ -62,8 +64,10 @@ COMMANDS: Final = (
 )
 
 EVERY: Final = frozenset(command.name for command in COMMANDS)
+_OF_DISKS: Final = frozenset({*PLACES, "build"})
 # What makes or plans a disk of any format, and a medium.
-DISKS: Final = frozenset(name for disk in PLACES for name in (disk, f"plan {disk}"))
+DISKS: Final = frozenset(name for disk in _OF_DISKS for name in (disk, f"plan {disk}"))
+SEVERAL: Final = frozenset({"build", "plan build"})  # formats of a disk
 MEDIA: Final = frozenset({"iso", "plan iso"})
 PLANS: Final = frozenset(command.name for command in _PLANS)
 BUILDS: Final = (DISKS | MEDIA) - PLANS  # what writes an output
@@ -72,10 +76,10 @@ READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
 
 def in_words(commands: frozenset[str]) -> str:
     """Return which commands these are, as a list for people: a plan goes with what it plans."""
-    words = ["disks"] if commands.issuperset(PLACES) else sorted(commands & set(PLACES))
+    words = ["disks"] if commands >= _OF_DISKS else sorted(commands & _OF_DISKS)
     made = commands & BUILDS
     words += [] if made or not commands >= PLANS else ["plan"]
-    rest = commands - set(PLACES) - {f"plan {name}" for name in made}
+    rest = commands - _OF_DISKS - {f"plan {name}" for name in made}
     rest -= PLANS if "plan" in words else frozenset()
     words += [command.name for command in COMMANDS if command.name in rest]
     unplanned = bool(made) and not commands & PLANS

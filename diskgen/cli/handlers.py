@@ -11,12 +11,13 @@ from ..place import PLACES
 from .booting import boot
 from .housekeeping import cache, completion, examine, other_line
 from .inspecting import inspect
-from .making import make, make_iso
+from .making import make, make_iso, make_several
 from .planning import show_plan
 
 HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProxyType(
     {
         **dict.fromkeys(PLACES, make),
+        "build": make_several,
         "iso": make_iso,
         "plan": show_plan,
         "inspect": inspect,

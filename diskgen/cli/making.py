@@ -6,7 +6,7 @@ import argparse
 
 from .. import build
 from ..ui import renderer
-from .printing import print_path
+from .printing import print_json, print_path
 from .request import iso_request_of, request_of
 
 
@@ -16,6 +16,19 @@ def make(args: argparse.Namespace) -> int:
     with renderer(args.progress) as emit:
         artifact = build.build(request, emit)
     print_path(artifact.path)
+    return 0
+
+
+def make_several(args: argparse.Namespace) -> int:
+    """Build a disk in several formats and print their paths, or all that is known as JSON."""
+    request = request_of(args)
+    with renderer(args.progress) as emit:
+        artifacts = build.build_all(request, emit)
+    if args.json:
+        print_json(build.results(artifacts), indent=2)
+    else:
+        for artifact in artifacts:
+            print_path(artifact.path)
     return 0
 
 

@@ -32,7 +32,7 @@ _NO_CHOICE: Final = re.compile(
 _MEANT: Final = {
     "anaconda-iso": "iso", "installer": "iso", "bootc-installer": "iso", "img": "raw",
     "disk": "raw", "azure": "vhd", "vpc": "vhd", "aws": "ami", "ec2": "ami", "gcp": "gce",
-    "vsphere": "ova", "build": "qcow2", "run": "boot", "vm": "boot", "info": "inspect",
+    "vsphere": "ova", "run": "boot", "vm": "boot", "info": "inspect",
     "show": "inspect", "check": "doctor", "list": "ls", "clean": "prune", "rm": "prune",
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from .request import iso_request_of, request_of
 
 def show_plan(args: argparse.Namespace) -> int:
     """Print the plan of a build."""
-    if args.format == "iso":
+    if args.planned == "iso":
         return _show_medium(args)
     request = request_of(args)
     with renderer(args.progress) as emit:

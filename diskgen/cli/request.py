@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from ..arch import machine as machine_row
-from ..config import MODES, AccessOptions, IsoRequest, Request, default_output
+from ..config import MODES, AccessOptions, IsoRequest, Output, Request, default_output
 from ..errors import UsageError
 from ..iso.mastering.names import check_label
+from ..place import PLACES
 from ..reference import ImageRef, parse
 from ..units import parse_size
 from .described import customizations_of
@@ -17,17 +18,18 @@ from .described import customizations_of
 def request_of(args: argparse.Namespace) -> Request:
     """Return what a build or plan command asks for. Raises UsageError."""
     source = parse(args.reference)
-    format_name = args.format if args.command == "plan" else args.command
     planned = args.command == "plan"
+    first, *others = _outputs(args, source)
     return Request(
-        format=format_name,
+        format=first.format,
+        also=tuple(others),
         source=source,
         target=parse(args.target_imgref, setting="target-imgref") if args.target_imgref else None,
         bound_images=args.bound_images,
         signature=args.target_signature,
         arch=machine_row(args.arch).name,
         variant=machine_row(args.arch).variant,
-        output=None if planned else args.output or default_output(source, format_name),
+        output=first.path,
         force=False if planned else args.force,
         disk_size=parse_size(args.disk_size, setting="disk-size") if args.disk_size else None,
         sector_size=args.sector_size,
@@ -43,6 +45,31 @@ def request_of(args: argparse.Namespace) -> Request:
         access=access_of(args),
         cache=args.cache_dir,
     )
+
+
+def _outputs(args: argparse.Namespace, source: ImageRef) -> list[Output]:
+    """Return what a disk is to become. Raises UsageError."""
+    planned = args.command == "plan"
+    name = args.planned if planned else args.command
+    if name != "build":
+        return [Output(name, None if planned else args.output or default_output(source, name))]
+    names = [part.strip() for text in args.format for part in text.split(",")]
+    if not names:
+        raise UsageError(
+            "no format is named", hint="name one or more by --format", setting="format"
+        )
+    place = Path() if planned else args.output or Path()
+    for each in names:
+        if each not in PLACES:
+            raise UsageError(
+                f"'{each}' is not a format",
+                hint="known are: " + ", ".join(PLACES),
+                setting="format",
+            )
+    return [
+        Output(each, None if planned else place / default_output(source, each))
+        for each in dict.fromkeys(names)
+    ]
 
 
 def iso_request_of(args: argparse.Namespace) -> IsoRequest:

@@ -38,6 +38,7 @@ WHERE = {
     "cli.request.iso_request_of": MEDIA,
     "cli.request.request_of": DISKS,
     "cli.request._installer": MEDIA,
+    "cli.request._outputs": frozenset({"build"}),
     "blueprint.checks._files": DISKS,
     "blueprint.merge._files": DISKS,
     "config._check_customizations": BUILDS,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ...config import COMPRESSIONS
-from ..command import BUILDS, PLANS, READERS
+from ..command import BUILDS, PLANS, READERS, SEVERAL
 from ..option import Option, Takes
 
 _GROUP: Final = "output"
@@ -14,9 +14,31 @@ PROGRESS_MODES: Final = ("auto", "terminal", "plain", "json", "none")  # of ui.r
 
 OPTIONS: Final = (
     Option(
+        name="format",
+        commands=SEVERAL,
+        group=_GROUP,
+        metavar="FORMAT",
+        repeatable=True,
+        help="what to make, or several of them with commas between",
+        manual="What to make of the disk: the name of a command for disks, or several of them with "
+        "commas between. The disk has a size that every place takes.",
+    ),
+    Option(
         name="output",
         short="o",
-        commands=BUILDS,
+        commands=SEVERAL & BUILDS,
+        group=_GROUP,
+        kind=Path,
+        metavar="DIR",
+        otherwise="this directory",
+        help="the directory to write to, each file by the image's name and its format's suffix",
+        manual="For `build`: the directory to write to. Each file has the image's name with its "
+        "format's suffix.",
+    ),
+    Option(
+        name="output",
+        short="o",
+        commands=BUILDS - SEVERAL,
         group=_GROUP,
         kind=Path,
         metavar="FILE",
@@ -35,7 +57,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="compression",
-        commands=frozenset({"qcow2"}),
+        commands=frozenset({"qcow2", "build"}),
         group=_GROUP,
         choices=COMPRESSIONS,
         default=COMPRESSIONS[0],
@@ -44,7 +66,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="json",
-        commands=PLANS | {"inspect", "doctor", "cache ls"},
+        commands=PLANS | {"build", "inspect", "doctor", "cache ls"},
         takes=Takes.NOTHING,
         help="print JSON",
         manual="Print JSON.",
