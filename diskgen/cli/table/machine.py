@@ -226,7 +226,7 @@ OPTIONS: Final = (
         metavar="NAME",
         key="customizations.hostname",
         help="name of the machine",
-        manual="Name of the installed machine.",
+        manual="Name of the machine.",
     ),
     Option(
         name="language",
@@ -235,7 +235,7 @@ OPTIONS: Final = (
         metavar="LOCALE",
         key="customizations.locale.languages",
         help="such as de_DE.UTF-8",
-        manual="Language of the installed machine, such as `de_DE.UTF-8`.",
+        manual="Language of the machine, such as `de_DE.UTF-8`.",
     ),
     Option(
         name="keyboard",
@@ -244,7 +244,7 @@ OPTIONS: Final = (
         metavar="LAYOUT",
         key="customizations.locale.keyboard",
         help="such as de",
-        manual="Keyboard of the installed machine, such as `de`. It may have a variant: "
+        manual="Keyboard of the machine, such as `de`. It may have a variant: "
         "us(intl), de-nodeadkeys.",
     ),
     Option(
@@ -254,6 +254,6 @@ OPTIONS: Final = (
         metavar="ZONE",
         key="customizations.timezone.timezone",
         help="such as Europe/Berlin",
-        manual="Time zone of the installed machine, such as `Europe/Berlin`.",
+        manual="Time zone of the machine, such as `Europe/Berlin`.",
     ),
 )
