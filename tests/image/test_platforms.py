@@ -77,7 +77,7 @@ def test_skopeo_takes_the_same(images: Path, server: Registry, kind: str) -> Non
     usable = made if kind == OCI else made[:-1]
     chance = random.Random(kind)
     agreed = set()
-    for _round in range(14):
+    for _round in range(8):
         manifests = chance.sample(usable, chance.randint(1, 5))
         index = {"schemaVersion": 2, "mediaType": kind, "manifests": manifests}
         data = json.dumps(index).encode()
