@@ -5,6 +5,8 @@
 # make fuzz      hostile inputs and injected faults, for ten minutes, counted
 # make docs      the site, in build/site; its links to elsewhere: make links
 # make dist      a release, in dist: sdist, wheel, Debian package, RPM and its spec
+# make coverage  what the fast tests run of the program, line by line; below 92 % it fails
+# make mutate    which of 300 small changes of the program its tests notice; below 85 % it fails
 # make bench     the same job by diskgen and by others, side by side
 # make container diskgen as a container image, with all programs that it uses
 
@@ -16,7 +18,7 @@ IMAGE ?=
 # Emulated machines keep one processor busy each, most of the time.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links dist bench container clean
+.PHONY: install host-packages demo test test-all test-quick lint fuzz docs links dist coverage mutate bench container clean
 
 install: host-packages $(VENV)/.installed
 
@@ -60,6 +62,12 @@ links: install
 
 dist: install
 	$(BIN)/python release/make.py
+
+coverage: install
+	$(BIN)/python -m tests.worth.measure
+
+mutate: install
+	$(BIN)/python -m tests.worth.mutate
 
 bench: install
 	$(BIN)/python bench/run.py

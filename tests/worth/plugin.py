@@ -1,0 +1,34 @@
+"""Names the running test to coverage, here and in the programs that it starts, and times it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import coverage
+import pytest
+
+_times: dict[str, float] = {}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    os.environ["DISKGEN_TEST"] = item.nodeid
+    running = coverage.Coverage.current()
+    if running is not None:
+        running.switch_context(item.nodeid)
+    yield
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    # What a test's fixtures cost is paid whenever it runs alone.
+    _times[report.nodeid] = _times.get(report.nodeid, 0.0) + report.duration
+
+
+def pytest_sessionfinish() -> None:
+    place = Path(os.environ["DISKGEN_COVERAGE"]) / "times"
+    place.mkdir(exist_ok=True)
+    (place / f"{os.getpid()}.json").write_text(json.dumps(_times))
