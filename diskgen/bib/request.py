@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from .. import described
 from ..arch import machine
+from ..blueprint.model import Customizations
 from ..config import AccessOptions, IsoRequest, Output, Request
 from ..errors import UsageError
 from ..events import Emit, notice
@@ -65,7 +67,6 @@ def job_of(arguments: Arguments, cache: Path, emit: Emit) -> Job:
     """Return what is asked for; images are looked for in local storage. Raises UsageError."""
     types = types_of(arguments)
     output = Path(arguments.text("output") or ".")
-    _check_config(arguments)
     building = arguments.command == BUILD
     row = machine(arguments.text("target-arch") or _host())
     access = AccessOptions(tls_verify=None if arguments.switch("tls-verify") else False)
@@ -76,6 +77,7 @@ def job_of(arguments: Arguments, cache: Path, emit: Emit) -> Job:
     source, target = _found(named, access, emit)
     shared: dict[str, Any] = {
         "source": source, "target": target, "arch": row.name, "variant": row.variant,
+        "customizations": _described(arguments, medium=types[0].medium),
         "force": True, "seed": arguments.text("seed"), "access": access, "cache": cache,
     }  # fmt: skip
     paths = [path_of(made, output, first=made is types[0]) for made in types]
@@ -117,11 +119,19 @@ def progress_of(arguments: Arguments) -> argparse.Namespace:
     )
 
 
-def _check_config(arguments: Arguments) -> None:
-    """Refuse a description of the machine. Raises UsageError."""
-    for name in (arguments.text("config"), *(str(path) for path in _CONFIGS if path.exists())):
-        if name is not None:
-            raise UsageError(f"'{name}' cannot be read yet", setting="config")
+def _described(arguments: Arguments, *, medium: bool) -> Customizations:
+    """Return what the machine is given. Raises UsageError, BlueprintError."""
+    name = arguments.text("config")
+    if name is None:
+        there = [str(path) for path in _CONFIGS if path.exists()]
+        if len(there) > 1:
+            raise UsageError(
+                f"'{there[0]}' and '{there[1]}' are both there",
+                hint="keep one, or name it",
+                setting="config",
+            )
+        name = there[0] if there else None
+    return Customizations() if name is None else described.load(name, medium=medium)
 
 
 def _host() -> str:

@@ -86,6 +86,27 @@ def test_equal_to_our_own_command(diskgen: Program, builder: Program, image: str
         assert (diskgen.place / "qcow2/disk.qcow2").read_bytes() == ours
 
 
+def test_a_configuration_is_the_same_by_either_name(
+    diskgen: Program, builder: Program, image: str
+) -> None:
+    config = diskgen.place / "config.toml"
+    config.write_text(
+        '[customizations]\nhostname = "disk"\n[customizations.kernel]\nappend = "quiet"\n'
+        '[[customizations.files]]\npath = "/etc/motd"\ndata = "welcome"\n'
+    )
+    diskgen("raw", image, PLAIN, "--config", config, "-o", "ours.raw")
+    done = builder.run("--type", "raw", PLAIN, "--config", config, image)
+    assert done.returncode == 0, done.stderr
+    made = diskgen.place / "image/disk.raw"
+    assert fingerprint(made) == fingerprint(diskgen.place / "ours.raw")
+    plan = json.loads((diskgen.place / "manifest-raw.json").read_text())
+    assert "quiet" in plan["deployment"]["kargs"]
+    done = builder.run("--config", "-", "--type", "raw", PLAIN, image)
+    assert done.returncode == 1
+    assert "standard input" in done.stderr
+    config.unlink()
+
+
 def test_manifest_and_version(builder: Program, image: str) -> None:
     plan = json.loads(builder("manifest", "--type", "raw", "--type", "ami", image, PLAIN))
     assert [entry["format"] for entry in plan["outputs"]] == ["raw", "ami"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.bib import manual
+from diskgen.bib import manual, request
 from diskgen.bib.arguments import parse, usage
 from diskgen.bib.flags import BUILD, COMMANDS, FLAGS, HELP, MANIFEST, Takes, flag_of
 from diskgen.bib.request import job_of, types_of
@@ -169,3 +169,17 @@ def test_the_man_page_is_what_the_tables_make() -> None:
     for flag in FLAGS:
         assert f"--{flag.name}".replace("-", "\\-") in page
         assert f"--{flag.name}" in usage()
+
+
+def test_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is named, else the one of a container's root; two of them are an error."""
+    toml, json = tmp_path / "config.toml", tmp_path / "config.json"
+    monkeypatch.setattr(request, "_CONFIGS", (toml, json))
+    assert request_of(IMAGE).customizations.hostname is None
+    json.write_text('{"customizations": {"hostname": "from-json"}}')
+    assert request_of(IMAGE).customizations.hostname == "from-json"
+    assert request_of("--type", "iso", IMAGE).customizations.hostname == "from-json"
+    toml.write_text('[customizations]\nhostname = "from-toml"\n')
+    assert request_of("--config", str(toml), IMAGE).customizations.hostname == "from-toml"
+    with pytest.raises(UsageError, match="are both there"):
+        request_of(IMAGE)
