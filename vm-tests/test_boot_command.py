@@ -68,7 +68,7 @@ def test_a_command_by_ssh(diskgen: Program, served: Registry, cache: Path, kind:
     )
     done = diskgen.run(
         "boot", disk, "--ssh", script, "--memory", "1500M", "--root-password-hash", "$6$given$hash",
-        "--credential", "login.issue=by diskgen", timeout=900,
+        "--credential", "login.issue=by diskgen", "--timeout", "3000", timeout=3600,
     )  # fmt: skip
     disk_after = fingerprint(disk)
     disk.unlink()
