@@ -217,16 +217,7 @@ class IsoRequest(ArtifactRequest):
     install_kargs: tuple[str, ...] = ()  # of the installed system
 
     def __post_init__(self) -> None:
-        for value, known, setting in (
-            (self.payload, PAYLOADS, "payload"),
-            *((mode, MODES, "mode") for mode in self.modes),
-        ):
-            if value not in known:
-                raise UsageError(
-                    f"'{value}' is not known here",
-                    hint="known are: " + ", ".join(known),
-                    setting=setting,
-                )
+        self._check_known()
         self.check_shared()
         for karg in self.kargs:
             if (name := karg.partition("=")[0]) in INSTALLER_KARGS:
@@ -251,6 +242,18 @@ class IsoRequest(ArtifactRequest):
             )
         if (self.packages or self.package_names) and "package" not in self.modes:
             raise UsageError("packages are given, but no mode that installs them", setting="mode")
+
+    def _check_known(self) -> None:
+        for value, known, setting in (
+            (self.payload, PAYLOADS, "payload"),
+            *((mode, MODES, "mode") for mode in self.modes),
+        ):
+            if value not in known:
+                raise UsageError(
+                    f"'{value}' is not known here",
+                    hint="known are: " + ", ".join(known),
+                    setting=setting,
+                )
 
     def images(self) -> dict[str, ImageRef]:
         """Return the images that are read: first what installs, if it is one."""

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from ..errors import HostError, ToolError, UsageError, VerifyError, end_of
+from ..errors import DiskgenError, HostError, ToolError, UsageError, VerifyError, end_of
 from ..hosttools import distribution_hint
 from ..layout import Filesystem, Layout, Partition
 from ..run import PIPE, feed, run, running
@@ -110,18 +110,23 @@ def populate(
         said = worker.stderr.read().decode(errors="replace").strip()
     if worker.returncode == 0:
         return
-    if worker.returncode == _NOT_STARTED:
-        raise HostError(
+    raise _failure(worker.returncode, said, part)
+
+
+def _failure(status: int, said: str, part: Partition) -> DiskgenError:
+    """Return what a worker's end means; ``said`` are its words."""
+    if status == _NOT_STARTED:
+        return HostError(
             f"libguestfs does not start on this machine: {said[-1024:]}",
             hint="'libguestfs-test-tool' tells more; ext4 and xfs do without it",
             setting="rootfs",
         )
     if "No space left on device" in said:
-        raise UsageError(
+        return UsageError(
             f"the {part.filesystem} filesystem of '{format_size(part.size)}' is too small for the "
             "image",
             hint="make the disk larger",
             setting="disk-size",
         )
-    why = said[-1024:] or f"its process {end_of(worker.returncode)}"
-    raise VerifyError(f"libguestfs cannot write the {part.filesystem} filesystem: {why}")
+    why = said[-1024:] or f"its process {end_of(status)}"
+    return VerifyError(f"libguestfs cannot write the {part.filesystem} filesystem: {why}")

@@ -13,27 +13,18 @@ from uuid import uuid4
 from ..arch import MACHINES, Machine
 from ..bootloader import grub_config
 from ..decision import setup
-from ..disk import table
 from ..errors import HostError, UsageError
 from ..events import Emit, step
 from ..kickstart.recipe import PackageSource, Recipe
-from ..layout import Content, Filesystem, Layout, Partition, Role, make_layout
+from ..layout import Content, Filesystem, Layout, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
-from . import dnf, medium
+from . import dnf, medium, partitioning
 from . import target as targets
-from .disks import Disk, partition_path
-from .image_mode import reread, zero
+from .disks import Disk
 from .target import PHYSICAL, ROOT, Mounts, Target
 
 _LEAST: Final = 3 * GIB  # of a root filesystem
-_HEAD: Final = 4 * MIB  # zeroed where each partition begins: no old filesystem shows through
-_MAKERS: Final = {
-    Filesystem.EXT4: ("mkfs.ext4", "-q", "-F", "-L", "{label}", "-U", "{uuid}"),
-    Filesystem.XFS: ("mkfs.xfs", "-q", "-f", "-L", "{label}", "-m", "uuid={uuid}"),
-    Filesystem.BTRFS: ("mkfs.btrfs", "-q", "-f", "-L", "{label}", "-U", "{uuid}"),
-    Filesystem.VFAT: ("mkfs.vfat", "-n", "{label}", "-i", "{volume:08x}"),
-}
 _OS_RELEASE: Final = Path("/etc/os-release")
 # What makes a Debian a machine, beside what %packages names; {kernel} by architecture.
 _DEBIAN: Final = (
@@ -101,10 +92,11 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
                 hint="start the machine from the medium that holds them",
             )
     kind = Filesystem(recipe.storage.filesystem or Filesystem.EXT4)
-    if which(_MAKERS[kind][0]) is None:
+    maker = partitioning.MAKERS[kind][0]
+    if which(maker) is None:
         raise HostError(
-            f"a root filesystem of type '{kind}' takes '{_MAKERS[kind][0]}', which this installer "
-            "does not have",
+            f"a root filesystem of type '{kind}' takes '{maker}', which this installer does not "
+            "have",
             hint="choose ext4",
         )
     how = family(recipe.packages, on_medium)
@@ -133,8 +125,8 @@ def install(
         sizes=recipe.storage.sizes,
     )
     with step(emit, "partition", f"Partitioning {disk.name}"):
-        _partition(disk, layout)
-        _mount(disk, layout, mounts)
+        partitioning.partition(disk, layout)
+        partitioning.mount(disk, layout, mounts)
     target = Target(PHYSICAL)
     if how.name == "fedora":
         mounts.enter(PHYSICAL)  # its packages' scripts look at the machine
@@ -144,10 +136,10 @@ def install(
         phase.detail = f"by {how.program}"
     if how.name == "debian":
         mounts.enter(PHYSICAL)
-    show(layout, mounts)
+    partitioning.show(layout, mounts)
     mounts.enter(ROOT)
     target = Target(ROOT)
-    target.write("etc/fstab", _fstab(layout))
+    target.write("etc/fstab", partitioning.fstab(layout))
     if not recipe.hostname:
         target.write("etc/hostname", "localhost\n")
     target.write("etc/machine-id", "")
@@ -156,53 +148,6 @@ def install(
         if how.name == "fedora" and targets.has_uefi():
             point_to_menus(target, machine, layout)
     return target
-
-
-def _partition(disk: Disk, layout: Layout) -> None:
-    zero(disk.path, 0, _HEAD, lambda _: None)
-    zero(disk.path, align_down(disk.size, MIB) - MIB, MIB, lambda _: None)
-    for part in layout.partitions:
-        zero(disk.path, part.start, min(_HEAD, part.size), lambda _: None)
-    table.write(disk.path, layout)
-    reread(disk.path)
-    for part in layout.partitions:
-        if part.filesystem is not None:
-            words = [_spelled(word, part) for word in _MAKERS[part.filesystem]]
-            run([*words, partition_path(disk.path, part.number)])
-
-
-def _spelled(word: str, part: Partition) -> str:
-    return word.format(label=part.label, uuid=part.fs_uuid, volume=part.volume_id)
-
-
-def _mount(disk: Disk, layout: Layout, mounts: Mounts) -> None:
-    for place, part in _mounted(layout):
-        mounts.add(partition_path(disk.path, part.number), PHYSICAL / place)
-
-
-def show(layout: Layout, mounts: Mounts) -> None:
-    """Show what is mounted at PHYSICAL at ROOT as well: a bind shows one filesystem alone."""
-    for place, _part in _mounted(layout):
-        mounts.bind(PHYSICAL / place, ROOT / place)
-
-
-def _mounted(layout: Layout) -> list[tuple[str, Partition]]:
-    """Return the partitions with filesystems and their places below the root, parents first."""
-    return sorted((part.mountpoint.lstrip("/"), part) for part in layout.partitions
-                  if part.mountpoint is not None)  # fmt: skip
-
-
-def _fstab(layout: Layout) -> str:
-    lines = []
-    for part in layout.partitions:
-        if part.mountpoint is None:
-            continue
-        options, check = ("umask=0077", 2) if part.role is Role.ESP else ("defaults", 2)
-        number = 1 if part.role is Role.ROOT else check
-        lines.append(
-            f"UUID={part.fs_uuid_text} {part.mountpoint} {part.filesystem} {options} 0 {number}\n"
-        )
-    return "".join(lines)
 
 
 def _debian(recipe: Recipe, machine: Machine, target: Target) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from ..tree import Directory, File, Xattrs
 from ..units import align_up
+from .erofs_xattrs import Pair, attribute, filter_bit, prefix
 
 NAME: Final = ".ostree.cfs"  # in the deployment's root
 _BLOCK: Final = 4096
@@ -24,19 +25,12 @@ _SLOT: Final = 32  # inode numbers count these
 _MAX_SHARED: Final = 128  # extended attributes per inode
 _MOUNTED: Final = (b"usr", b"etc", b"boot", b"var", b"sysroot")  # what prepare-root mounts upon
 _OVERLAY: Final = b"trusted.overlay."
-_PREFIXES: Final = (
-    (1, b"user."), (2, b"system.posix_acl_access"), (3, b"system.posix_acl_default"),
-    (4, b"trusted."), (6, b"security."),
-)  # fmt: skip
 _ACLS: Final = (2, 3)
-_FILTER_SEED: Final = 0x25BBE08F
 _TYPES: Final = {
     stat.S_IFREG: 1, stat.S_IFDIR: 2, stat.S_IFCHR: 3, stat.S_IFBLK: 4, stat.S_IFIFO: 5,
     stat.S_IFSOCK: 6, stat.S_IFLNK: 7,
 }  # fmt: skip
 _PLAIN, _INLINE, _CHUNKED = 0, 2, 4  # how an inode says where its data is
-
-Pair = tuple[bytes, bytes]
 
 
 @dataclass(slots=True, eq=False)
@@ -183,13 +177,13 @@ def _share(inodes: list[_Inode]) -> dict[Pair, int]:
     several = (pair for pair, users in count.items() if users > 1)
     for pair in sorted(several, key=lambda p: (p[0], len(p[1]), p[1]), reverse=True):
         table[pair] = at
-        at += len(_entry(pair))
+        at += len(attribute(pair))
     for inode in inodes:
         for pair in inode.xattrs:
             few = len(inode.shared) < _MAX_SHARED
             (inode.shared if pair in table and few else inode.own).append(pair)
         if inode.xattrs:
-            own = sum(len(_entry(pair)) for pair in inode.own)
+            own = sum(len(attribute(pair)) for pair in inode.own)
             inode.xattr_size = 12 + 4 * len(inode.shared) + own
     return table
 
@@ -224,11 +218,11 @@ def _place(inodes: list[_Inode]) -> int:
 
 
 def _write(inodes: list[_Inode], table: dict[Pair, int], end: int) -> bytes:
-    shared = b"".join(_entry(pair) for pair in table)
+    shared = b"".join(attribute(pair) for pair in table)
     first = align_up(end + len(shared), _BLOCK) // _BLOCK
     blocks = first + sum(inode.block_count for inode in inodes)
     out = bytearray(blocks * _BLOCK)
-    acl = any(_prefix(name)[0] in _ACLS for inode in inodes for name, _value in inode.xattrs)
+    acl = any(prefix(name)[0] in _ACLS for inode in inodes for name, _value in inode.xattrs)
     struct.pack_into("<IIII", out, 0, 0xD078629A, 1, int(acl), 0)
     struct.pack_into(
         "<IIIBBHQQIIII", out, 1024,
@@ -282,10 +276,10 @@ def _xattr_area(inode: _Inode, table: dict[Pair, int], base: int) -> bytes:
         return b""
     seen = 0
     for name, _value in inode.xattrs:
-        seen |= _filter_bit(name)
+        seen |= filter_bit(name)
     area = [struct.pack("<IB7x", ~seen & 0xFFFFFFFF, len(inode.shared))]
     area += [struct.pack("<I", (base + table[pair]) // 4) for pair in inode.shared]
-    area += [_entry(pair) for pair in inode.own]
+    area += [attribute(pair) for pair in inode.own]
     return b"".join(area)
 
 
@@ -298,60 +292,3 @@ def _entries(entries: list[tuple[bytes, _Inode]]) -> bytes:
         heads.append(struct.pack("<QHBB", inode.position // _SLOT, at, kind, 0))
         at += len(name)
     return b"".join(heads) + b"".join(name for name, _inode in entries)
-
-
-def _prefix(name: bytes) -> tuple[int, bytes]:
-    """Return the number of a name's prefix and the rest."""
-    for number, prefix in _PREFIXES:
-        if name.startswith(prefix):
-            return number, name[len(prefix) :]
-    return 0, name
-
-
-def _entry(pair: Pair) -> bytes:
-    number, suffix = _prefix(pair[0])
-    data = struct.pack("<BBH", len(suffix), number, len(pair[1])) + suffix + pair[1]
-    return data + bytes(-len(data) % 4)
-
-
-_bits: Final[dict[bytes, int]] = {}
-
-
-def _filter_bit(name: bytes) -> int:
-    """Return the bit by which the kernel knows early that an inode lacks an attribute."""
-    bit = _bits.get(name)
-    if bit is None:
-        number, suffix = _prefix(name)
-        bit = _bits[name] = 1 << (xxh32(suffix, _FILTER_SEED + number) & 31)
-    return bit
-
-
-def xxh32(data: bytes, seed: int) -> int:
-    """Return the 32-bit xxHash (github.com/Cyan4973/xxHash, xxhash_spec.md) of short data."""
-    p1, p2, p3, p4, p5 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1
-    mask = 0xFFFFFFFF
-
-    def rotate(value: int, bits: int) -> int:
-        return (value << bits | value >> 32 - bits) & mask
-
-    at = 0
-    if len(data) >= 16:
-        lanes = [seed + p1 + p2 & mask, seed + p2 & mask, seed & mask, seed - p1 & mask]
-        while at + 16 <= len(data):
-            for number, word in enumerate(struct.unpack_from("<4I", data, at)):
-                lanes[number] = rotate(lanes[number] + word * p2 & mask, 13) * p1 & mask
-            at += 16
-        turned = (rotate(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
-        value = sum(turned) & mask
-    else:
-        value = seed + p5 & mask
-    value = value + len(data) & mask
-    while at + 4 <= len(data):
-        (word,) = struct.unpack_from("<I", data, at)
-        value = rotate(value + word * p3 & mask, 17) * p4 & mask
-        at += 4
-    for byte in data[at:]:
-        value = rotate(value + byte * p5 & mask, 11) * p1 & mask
-    value = (value ^ value >> 15) * p2 & mask
-    value = (value ^ value >> 13) * p3 & mask
-    return value ^ value >> 16

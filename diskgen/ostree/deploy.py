@@ -78,23 +78,42 @@ def deploy(
     objects = ObjectSet()
     parent = base.commit if base is not None else b""
     commit = merge_commit(objects, merged, image, request.timestamp, parent).hex()
-    refs = {
-        f"ostree/container/image/{escape_ref(str(request.target))}": commit,
-        "ostree/1/1/0": commit,
-    }
-    # The same blob may be stacked twice: the first one has the ref.
-    blobs = (f"ostree/container/blob/{escape_ref(layer.digest)}" for layer in image.layers)
-    if base is not None:
-        refs[next(blobs)] = _add_base(objects, base)
-        for tree in base.chunks:
-            refs[next(blobs)] = objects.add_commit(tree, timestamp=0, metadata={}).hex()
-    for ref, tree in zip(blobs, layers, strict=True):
-        if ref not in refs:
-            refs[ref] = layer_commit(objects, tree, request.timestamp).hex()
+    refs = _refs(objects, request, commit, layers, base)
     bootcsum = boot_checksum(facts.kernel)
     karg = f"ostree=/ostree/boot.1/{stateroot}/{bootcsum}/0"
     options = " ".join([*request.kargs, karg])
 
+    root = _root(request, facts, merged, objects, refs, commit, bootcsum)
+    # On one filesystem the kernel is the repository's own inode; on two it is a copy.
+    separate = request.boot_uuid is not None
+    boot = root.make_dirs("boot")
+    if separate:
+        boot = Directory()
+    entry_text = entry(facts.kernel, facts.title, f"ostree/{stateroot}-{bootcsum}", options)
+    _fill_boot(boot, facts, bootcsum, entry_text, None if separate else objects)
+    return Sysroot(
+        root=root,
+        boot=boot if separate else Directory(),
+        commit=commit,
+        boot_checksum=bootcsum,
+        ostree_karg=karg,
+        options=options,
+        entry=ENTRY,
+        content_bytes=objects.content_bytes,
+    )
+
+
+def _root(
+    request: DeployRequest,
+    facts: TreeFacts,
+    merged: Directory,
+    objects: ObjectSet,
+    refs: Mapping[str, str],
+    commit: str,
+    bootcsum: str,
+) -> Directory:
+    """Return the physical root: the repository, the stateroot with its deployment, links to it."""
+    stateroot = facts.config.stateroot
     root = Directory()
     root.add(
         "ostree/repo",
@@ -123,30 +142,44 @@ def deploy(
     root.add(
         ".bootc-aleph.json", regular(_aleph(request, "enabled" if facts.policy else "disabled"))
     )
+    return root
 
-    # On one filesystem the kernel is the repository's own inode; on two it is a copy.
-    separate = request.boot_uuid is not None
-    boot = root.make_dirs("boot")
-    if separate:
-        boot = Directory()
-    folder = f"ostree/{stateroot}-{bootcsum}"
+
+def _refs(
+    objects: ObjectSet,
+    request: DeployRequest,
+    commit: str,
+    layers: Sequence[Directory],
+    base: Base | None,
+) -> dict[str, str]:
+    """Add the commits of layers; return what names each, as ostree-ext finds them again."""
+    image = request.image
+    refs = {
+        f"ostree/container/image/{escape_ref(str(request.target))}": commit,
+        "ostree/1/1/0": commit,
+    }
+    # The same blob may be stacked twice: the first one has the ref.
+    blobs = (f"ostree/container/blob/{escape_ref(layer.digest)}" for layer in image.layers)
+    if base is not None:
+        refs[next(blobs)] = _add_base(objects, base)
+        for tree in base.chunks:
+            refs[next(blobs)] = objects.add_commit(tree, timestamp=0, metadata={}).hex()
+    for ref, tree in zip(blobs, layers, strict=True):
+        if ref not in refs:
+            refs[ref] = layer_commit(objects, tree, request.timestamp).hex()
+    return refs
+
+
+def _fill_boot(
+    boot: Directory, facts: TreeFacts, bootcsum: str, text: bytes, objects: ObjectSet | None
+) -> None:
+    """Add the kernel and the entry that starts it; ``objects`` share the kernel's inode."""
     boot.add("boot", symlink("."))
     boot.add("loader", symlink("loader.1"))
-    boot.add(
-        f"loader.1/entries/{ENTRY}", regular(entry(facts.kernel, facts.title, folder, options))
-    )
+    boot.add(f"loader.1/entries/{ENTRY}", regular(text))
     boot.make_dirs("efi")
-    _kernel(boot.make_dirs(folder), facts.kernel, None if separate else objects)
-    return Sysroot(
-        root=root,
-        boot=boot if separate else Directory(),
-        commit=commit,
-        boot_checksum=bootcsum,
-        ostree_karg=karg,
-        options=options,
-        entry=ENTRY,
-        content_bytes=objects.content_bytes,
-    )
+    folder = f"ostree/{facts.config.stateroot}-{bootcsum}"
+    _kernel(boot.make_dirs(folder), facts.kernel, objects)
 
 
 def _add_base(objects: ObjectSet, base: Base) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from ..documents import load_object
 from ..errors import PreflightError, Problem, SourceError
@@ -19,6 +19,8 @@ from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
 from .lookup import find, find_dir, find_link, find_text
 from .prepare_root import Composefs, root_mode
 from .selinux import Policy, read_policy
+
+_Found = TypeVar("_Found")
 
 # Mount points: the root of a deployment is immutable, nobody can add them at boot.
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
@@ -64,6 +66,16 @@ class TreeFacts:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What a machine starts by."""
+
+    kernel: Kernel
+    problem: Problem | None
+    doubt: str | None
+    drivers: Drivers
+
+
 def examine(
     root: Directory,
     labels: Mapping[str, str],
@@ -78,52 +90,30 @@ def examine(
     one are no reason against it. Raises UnfitError with all reasons against it at once.
     """
     problems: list[Problem] = []
-    kernel: Kernel | None = None
-    doubt: str | None = None
-    drivers = Drivers()
-    config: InstallConfig | None = None
-    release: dict[str, str] = {}
-    try:
-        kernel = find_kernel(root)
-        found = initramfs(kernel.initramfs)
-        wrong_start = initramfs_problem(kernel, found)
-        problems += [wrong_start] if wrong_start is not None else []
-        doubt = initramfs_doubt(kernel, found)
-        drivers = read_drivers(root, kernel.release, found)
-    except SourceError as error:
-        problems.append(Problem.of("kernel", error))
-    try:
-        config = read_config(root, machine)
-    except SourceError as error:
-        problems.append(Problem.of("install-config", error))
-    composefs = Composefs.NO
-    try:
-        composefs, wrong = root_mode(root)
-        problems += wrong
-    except SourceError as error:
-        problems.append(Problem.of("image", error))
-    policy: Policy | None = None
-    try:
-        policy = read_policy(root)
-    except SourceError as error:
-        problems.append(Problem.of("selinux", error))
-    bound: list[str] = []
-    try:
-        bound = _bound_images(root)
-    except SourceError as error:
-        problems.append(Problem.of("image", error))
+
+    def known(code: str, ask: Callable[[Directory], _Found]) -> _Found | None:
+        try:
+            return ask(root)
+        except SourceError as error:
+            problems.append(Problem.of(code, error))
+            return None
+
+    start = known("kernel", lambda tree: _start(tree, initramfs))
+    problems += [start.problem] if start is not None and start.problem is not None else []
+    config = known("install-config", lambda tree: read_config(tree, machine))
+    composefs, wrong = known("image", root_mode) or (Composefs.NO, [])
+    problems += wrong
+    policy = known("selinux", read_policy)
+    bound = known("image", _bound_images) or []
     if bound and not skip_bound_images:
         problems.append(_not_embedded(bound))
-    try:
-        release = os_release(root)
-    except SourceError as error:
-        problems.append(Problem.of("image", error))
+    release = known("image", os_release) or {}
     problems[:0] = [*kind_problems(labels), *_layout(root)]
-    if problems or kernel is None or config is None:
+    if problems or start is None or config is None:
         raise UnfitError(problems)
     os_id = release.get("ID") or "linux"
     return TreeFacts(
-        kernel=kernel,
+        kernel=start.kernel,
         config=config,
         os_id=os_id,
         title=release.get("PRETTY_NAME") or os_id,
@@ -132,7 +122,7 @@ def examine(
         composefs=composefs,
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
-        drivers=drivers,
+        drivers=start.drivers,
         fetchers=tuple(name for name, path in _FETCHERS if find(root, path) is not None),
         fstab=_fstab(root),
         machine_id=_text(root, "etc/machine-id") not in ("", "uninitialized"),
@@ -141,9 +131,21 @@ def examine(
             *config.warnings,
             *drop_ins(root, (_BOUND,)).warnings,
             *_doubts(root),
-            *([doubt] if doubt is not None else []),
+            *([start.doubt] if start.doubt is not None else []),
             *_skipped(bound),
         ),
+    )
+
+
+def _start(root: Directory, initramfs: findings.Examine) -> _Start:
+    """Return the kernel, and what its initramfs holds. Raises SourceError."""
+    kernel = find_kernel(root)
+    found = initramfs(kernel.initramfs)
+    return _Start(
+        kernel=kernel,
+        problem=initramfs_problem(kernel, found),
+        doubt=initramfs_doubt(kernel, found),
+        drivers=read_drivers(root, kernel.release, found),
     )
 
 

@@ -7,7 +7,7 @@ A line of /usr/lib's tables is copied into /etc's when it changes, as nss-altfil
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from ..blueprint.model import ROOT, Group, User
@@ -15,6 +15,7 @@ from ..decision.setup import ADMINISTRATORS
 from .defaults import Defaults, read_defaults
 from .files import Files, RefusalError
 from .known import Known, sysusers
+from .numbers import Numbers, free, ranges
 from .tables import FIELDS, Table, number_of
 
 _MODES: Final = {"shadow": 0o000, "gshadow": 0o000}  # of files that the image does not have
@@ -32,26 +33,6 @@ class Person:
     new: bool
 
 
-@dataclass(slots=True)
-class _Numbers:
-    """Which numbers of a kind are taken, and by whom; ``highest`` is that of a person's."""
-
-    people: range
-    owners: dict[int, str] = field(default_factory=dict)
-    highest: int = -1
-
-    def reserve(self, number: int | None, name: str) -> None:
-        """Note a number that boot gives away."""
-        if number is not None:
-            self.owners.setdefault(number, name)
-
-    def add(self, number: int | None, name: str) -> None:
-        """Note a number of the tables."""
-        self.reserve(number, name)
-        if number is not None and number in self.people:
-            self.highest = max(self.highest, number)
-
-
 class Accounts:
     """The accounts of one machine while they change. ``day`` counts from 1970."""
 
@@ -63,7 +44,7 @@ class Accounts:
         self._vendor = {name: Table(name, files.text(f"usr/lib/{name}"))
                         for name in ("passwd", "group")}  # fmt: skip
         self._later: Known = sysusers(files)
-        self._uids, self._gids = _Numbers(self._defaults.users), _Numbers(self._defaults.groups)
+        self._uids, self._gids = Numbers(self._defaults.users), Numbers(self._defaults.groups)
         for numbers, name, later in (
             (self._uids, "passwd", self._later.users), (self._gids, "group", self._later.groups),
         ):  # fmt: skip
@@ -72,7 +53,7 @@ class Accounts:
                     numbers.add(number_of(fields[2]), fields[0])
             for owner, number in later.items():
                 numbers.reserve(number, owner)
-        self._ranges = {name: _ranges(self._tables[name]) for name in ("subuid", "subgid")}
+        self._ranges = {name: ranges(self._tables[name]) for name in ("subuid", "subgid")}
         self._next_sub: dict[str, int] = {}
         self._asked: set[str] = set()  # groups that are wanted by name
 
@@ -309,7 +290,7 @@ class Accounts:
         return next((n for n in reversed(numbers) if n not in self._gids.owners), numbers.start)
 
     @staticmethod
-    def _next(taken: _Numbers, numbers: range, what: str) -> int:
+    def _next(taken: Numbers, numbers: range, what: str) -> int:
         """Return the number behind the highest one in use; at the end, the lowest free one."""
         number = max(taken.highest + 1, numbers.start)
         while number in taken.owners:
@@ -339,7 +320,7 @@ class Accounts:
                 continue
             lowest = self._defaults.number(f"{kind}_MIN", 100000)
             highest = self._defaults.number(f"{kind}_MAX", 600100000)
-            begin = _free(self._ranges[table], self._next_sub.get(table, lowest), count)
+            begin = free(self._ranges[table], self._next_sub.get(table, lowest), count)
             if begin + count - 1 > highest:
                 raise RefusalError(
                     f"there are no subordinate numbers left for '{user.name}'",
@@ -347,24 +328,6 @@ class Accounts:
                 )
             self._tables[table].put(user.name, str(begin), str(count))
             self._next_sub[table] = begin + count
-
-
-def _ranges(table: Table) -> list[tuple[int, int]]:
-    """Return where ranges of numbers begin and end, in order."""
-    return sorted(
-        (start, start + length)
-        for line in table
-        if (start := number_of(line[1])) is not None and (length := number_of(line[2])) is not None
-    )
-
-
-def _free(ranges: Sequence[tuple[int, int]], lowest: int, count: int) -> int:
-    """Return from where on so many numbers are free."""
-    for start, end in ranges:
-        if start >= lowest + count:
-            break
-        lowest = max(lowest, end)
-    return lowest
 
 
 def _with(members: str, name: str) -> str:

@@ -22,7 +22,7 @@ from diskgen.arch import MACHINES
 from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
 from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
 from diskgen.install import __main__ as installer
-from diskgen.install import dialogue, disks, image_mode, medium, origin, package_mode
+from diskgen.install import dialogue, disks, image_mode, medium, origin, partitioning
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
@@ -855,5 +855,5 @@ def test_all_that_is_mounted_is_seen_by_the_boot_loader() -> None:
 
     content = Content(root=GIB)
     layout = make_layout(MACHINES["x86_64"], seed="s", content=content, disk_size=20 * GIB)
-    package_mode.show(layout, Recorder())
+    partitioning.show(layout, Recorder())
     assert bound == [(PHYSICAL / place, ROOT / place) for place in ("", "boot", "boot/efi")]

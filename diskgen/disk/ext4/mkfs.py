@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ... import scratch
-from ...errors import HostError, ToolError, UsageError, VerifyError
+from ...errors import DiskgenError, HostError, ToolError, UsageError, VerifyError
 from ...run import run
 from ...units import MIB
 from ...workspace import neutral
@@ -114,18 +114,25 @@ def make_empty(
         try:
             run(argv, env=env)
         except ToolError as error:
-            if "No space left" in error.stderr:
-                raise HostError(
-                    f"no space left on this machine for '{disk}'",
-                    hint="free some space, or write the output elsewhere",
-                ) from error
-            if any(words in error.stderr for words in _TOO_SMALL):
-                raise UsageError(
-                    f"'{size}' bytes are too small for an ext4 filesystem",
-                    hint="make the disk larger",
-                    setting="disk-size",
-                ) from error
-            raise
+            if (explained := _explained(error, disk, size)) is None:
+                raise
+            raise explained from error
+
+
+def _explained(error: ToolError, disk: Path, size: int) -> DiskgenError | None:
+    """Return what mke2fs's words mean, where that is known."""
+    if "No space left" in error.stderr:
+        return HostError(
+            f"no space left on this machine for '{disk}'",
+            hint="free some space, or write the output elsewhere",
+        )
+    if any(words in error.stderr for words in _TOO_SMALL):
+        return UsageError(
+            f"'{size}' bytes are too small for an ext4 filesystem",
+            hint="make the disk larger",
+            setting="disk-size",
+        )
+    return None
 
 
 def check(disk: Path, *, offset: int, size: int) -> None:

@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...arch import Machine
 from ...config import IsoRequest
-from ...errors import Problem, SourceError, UsageError
+from ...errors import SourceError
 from ...events import Emit, step
 from ...kickstart.language import VERSIONS
 from ...ostree.facts import UnfitError
-from ...tree import Directory, File, Node, regular
-from ...units import MIB, format_size
+from ...tree import Directory, File, regular
 from ..kickstarts.kickstart import Packages
 from ..mastering import mediacheck
-from ..mastering.names import check_label
 from ..menus import syslinux
 from ..reading import reader
 from ..runtimes import overlay
 from ..vendors import relabel, vendor
 from ..vendors.vendor import Vendor
-from . import medium
+from . import medium, remasterable
 from .medium import BiosLoader, Parts
 from .plan import Installer, IsoPlan, language_of
 
@@ -38,18 +35,9 @@ _SECTOR: Final = 2048
 _DESCRIPTOR: Final = 16 * _SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
 _MENUS: Final = ("grub.cfg", "boot.conf")
 _CATALOGUES: Final = ("boot.cat", "boot.catalog", "isolinux/boot.cat", "images/boot.cat")
-_ISOLINUX: Final = "isolinux/isolinux.bin"
 # What a boot code says when it fails tells whose it is.
 _CODES: Final = {"grub": b"GRUB ", "isolinux": b"isolinux.bin"}
-_LOADER_SIZES: Final = (4096, 16 * MIB)  # of what BIOS starts
-_MEMORY: Final = 1024 * MIB  # of kernel and initramfs, which are loaded as a whole
-_MAX_NAME: Final = 255
-_MAX_ARGUMENTS: Final = 1000  # characters; kernels take 2048 in all
 _ARGUMENT: Final = re.compile(r"""(?:[^\s"'\\$`;|&<>{}]|\\x[0-9a-f]{2})+""")
-_PROGRAM: Final = re.compile(r"[A-Za-z0-9_.+~ /-]+")
-# What knows the kickstart command ostreecontainer: Anaconda 38.23 and 34.25.4.3.
-_LEAST: Final = {"F": (38,), "RHEL": (9, 4)}
-_NAMES: Final = {"F": "Fedora 38", "RHEL": "RHEL 9.4 and what is built from it"}
 _CORE: Final = ("@core",)
 _MEDIUM: Final = "file:///run/install/repo"
 
@@ -79,10 +67,10 @@ def read(request: IsoRequest, machine: Machine, emit: Emit) -> Original:
     root = image.root
     for place in (*_CATALOGUES, medium.ROOM):
         _remove(root, place)
-    problems = list(_unfit(request, machine, found))
-    problems += _unusable(path, found, root)
+    problems = list(remasterable.unfit(request, machine, found))
+    problems += remasterable.unusable(path, found, root)
     label = request.label or image.label
-    problems += _label(path, image.label, label)
+    problems += remasterable.label_problems(path, image.label, label)
     if problems:
         raise UnfitError(problems)
     with step(emit, "test", "Testing the installer's medium"):
@@ -193,7 +181,7 @@ def _language(found: Vendor) -> tuple[str, list[str]]:
     """Return the kickstart language's version that fits best, and what is to be said about it."""
     if found.kickstart is not None:
         return found.kickstart, []
-    family, numbers = vendor.family(found.product), _numbers(found.version)
+    family, numbers = vendor.family(found.product), remasterable.numbers(found.version)
     known = sorted(
         int(name.removeprefix(family))
         for name in VERSIONS
@@ -207,87 +195,6 @@ def _language(found: Vendor) -> tuple[str, list[str]]:
         f"the installer's version is not known; its kickstarts are {newest}'s "
         "(--kickstart-version names another)"
     ]
-
-
-def _unfit(request: IsoRequest, machine: Machine, found: Vendor) -> Iterator[Problem]:
-    path = request.installer
-    if found.machine.name != machine.name:
-        yield _problem(
-            f"'{path}' is for {found.machine.name}, the medium is to be for {machine.name}",
-            f"name the vendor's medium for {machine.name}, or give --arch {found.machine.name}",
-            setting="arch",
-        )
-    if any(w == "rd.live.image" or w.startswith("root=live:") for w in found.arguments):
-        yield _problem(
-            f"'{path}' is a live medium, whose installer cannot be told what to install",
-            "use a boot.iso (netinst) or DVD of the same distribution",
-        )
-    family, numbers = vendor.family(found.product), _numbers(found.version)
-    least = _LEAST.get(family or "")
-    if "image" in request.modes and least and numbers and numbers < least[: len(numbers)]:
-        yield _problem(
-            f"Anaconda of '{found.product} {found.version}' cannot install images",
-            f"use a medium of {_NAMES[family or '']}, or later; or --mode package",
-        )
-
-
-def _unusable(path: Path, found: Vendor, root: Directory) -> Iterator[Problem]:
-    """Yield what is on a medium that no vendor's has, and that a new one could not have."""
-    again = "use the vendor's boot.iso or DVD as it was published"
-    for raw, node in root.walk():
-        name = raw.rpartition(b"/")[2]
-        try:
-            name.decode()
-            node.target.decode() if isinstance(node, File) else ""
-        except UnicodeDecodeError:
-            name = b""
-        if not 0 < len(name) <= _MAX_NAME:
-            where = raw[:_MAX_NAME].decode(errors="backslashreplace")
-            yield _problem(f"'{path}' has a file '{where}', which a medium cannot have", again)
-            break
-    for place in ("images", "EFI/BOOT", "boot/grub2", "isolinux"):
-        if blocked := _blocked(root, medium.spelled(root, place)):
-            yield _problem(f"'{path}' has '{blocked}', which is no directory", again)
-    for where in (found.kernel, found.initrd):
-        file = root.get_file(where)
-        if file is not None and file.size > _MEMORY:
-            yield _problem(
-                f"'{path}' has a '{where}' of {format_size(file.size)}, which no machine loads",
-                again,
-            )
-    where = {"grub": medium.CORE_IMAGE, "isolinux": _ISOLINUX}.get(found.style, "")
-    loader = root.get_file(where) if where else None
-    least, most = _LOADER_SIZES
-    if loader is not None and not least <= loader.size <= most:
-        yield _problem(f"'{path}' has a '{where}' of {loader.size} bytes, which is none", again)
-    for program in found.esp:
-        if not _PROGRAM.fullmatch(program):
-            yield _problem(f"'{path}' has a file {program!r} in its EFI image", again)
-    if sum(len(word) + 1 for word in found.arguments) > _MAX_ARGUMENTS:
-        yield _problem(f"the menu of '{path}' has more arguments than a kernel takes", again)
-
-
-def _label(path: Path, old: str, new: str) -> Iterator[Problem]:
-    try:
-        check_label(new)
-    except UsageError as error:
-        if new == old:
-            yield Problem(
-                code="label",
-                message=f"{error.message}; it is that of '{path}'",
-                hint="name another one",
-                setting="label",
-            )
-
-
-def _blocked(root: Directory, place: str) -> str | None:
-    """Return the part of a path that is there and no directory."""
-    names = place.split("/")
-    for count in range(1, len(names) + 1):
-        node: Node | None = root.get("/".join(names[:count]))
-        if node is not None and not isinstance(node, Directory):
-            return "/".join(names[:count])
-    return None
 
 
 def _esp(found: Vendor, root: Directory) -> tuple[dict[str, File], tuple[str, ...]]:
@@ -323,12 +230,16 @@ def _bios(found: Vendor, root: Directory, code: bytes) -> BiosLoader | None:
     if found.style == "grub":
         assert found.bios_core is not None
         return BiosLoader(kind="grub", path=medium.CORE_IMAGE, image=found.bios_core, code=code)
-    image = root.get_file(_ISOLINUX)
+    image = root.get_file(remasterable.ISOLINUX)
     if found.style != "isolinux" or image is None:
         return None
     programs = (name for name in syslinux.PROGRAMS if root.get_file(f"isolinux/{name}"))
     return BiosLoader(
-        kind="isolinux", path=_ISOLINUX, image=image, code=code, menu=next(programs, None)
+        kind="isolinux",
+        path=remasterable.ISOLINUX,
+        image=image,
+        code=code,
+        menu=next(programs, None),
     )
 
 
@@ -344,12 +255,3 @@ def _tree(files: dict[str, File]) -> Directory:
     for path, file in files.items():
         root.add(path, file)
     return root
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d{1,4}(?:\.\d{1,4})?", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
-
-
-def _problem(message: str, hint: str, setting: str = "installer") -> Problem:
-    return Problem(code="installer", message=message, hint=hint, setting=setting)

@@ -121,26 +121,7 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
             arguments=arguments(choices, "rd.live.check", modes[0][1], "quiet"),
         )
     )
-    trouble = [
-        Entry(title="Install with basic graphics", arguments=arguments(choices, "nomodeset", ask)),
-        Entry(title="Install in text mode", arguments=arguments(choices, "inst.text", ask)),
-        Entry(
-            title="Install over the serial line",
-            arguments=arguments(choices, f"console={choices.console}", "inst.text", ask),
-        ),
-        *(
-            [Entry(title="Install in FIPS mode", arguments=arguments(choices, "fips=1", ask))]
-            if choices.fips
-            else []
-        ),
-        Entry(title="Rescue an installed system", arguments=arguments(choices, "inst.rescue")),
-    ]
-    trouble.append(
-        Entry(title="Start from the first disk", command="chainloader (hd0)+1")
-        if bios
-        else Entry(title="Firmware settings", command="fwsetup")
-    )
-    entries.append(Submenu(title="Troubleshooting", entries=tuple(trouble)))
+    entries.append(Submenu(title="Troubleshooting", entries=_trouble(choices, ask, bios=bios)))
     if choices.unattended:
         erasing = [
             Entry(
@@ -161,6 +142,30 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
                 f"'{text}' cannot stand in a boot menu", setting=_origin(choices, text)
             )
     return menu
+
+
+def _trouble(choices: Choices, ask: str, *, bios: bool) -> tuple[Entry, ...]:
+    """Return what helps where the plain entries do not; ``ask`` is the argument for the mode."""
+    trouble = [
+        Entry(title="Install with basic graphics", arguments=arguments(choices, "nomodeset", ask)),
+        Entry(title="Install in text mode", arguments=arguments(choices, "inst.text", ask)),
+        Entry(
+            title="Install over the serial line",
+            arguments=arguments(choices, f"console={choices.console}", "inst.text", ask),
+        ),
+        *(
+            [Entry(title="Install in FIPS mode", arguments=arguments(choices, "fips=1", ask))]
+            if choices.fips
+            else []
+        ),
+        Entry(title="Rescue an installed system", arguments=arguments(choices, "inst.rescue")),
+    ]
+    trouble.append(
+        Entry(title="Start from the first disk", command="chainloader (hd0)+1")
+        if bios
+        else Entry(title="Firmware settings", command="fwsetup")
+    )
+    return tuple(trouble)
 
 
 def check_length(menu: Menu, most: int) -> None:
