@@ -26,18 +26,9 @@ from diskgen.reference import parse
 from diskgen.tree import Directory, regular
 from diskgen.units import MIB
 
+from .fixtures.dying import DIES, Dead
 from .fixtures.oci import bootable
 from .fixtures.program import ROOT
-
-DIES = "#!/bin/sh\nkill -TERM $$\n"
-
-
-class Dead(subprocess.Popen[bytes]):
-    """A child that has ended, and was not waited for, when its handle is given."""
-
-    def __init__(self, *argv: Any, **options: Any) -> None:
-        super().__init__(*argv, **options)
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.fixture
@@ -146,7 +137,7 @@ SCRIPT = """
 import sys
 from diskgen import run
 from diskgen.__main__ import main
-from tests.test_children import DIES, Dead
+from tests.fixtures.dying import DIES, Dead
 run.subprocess.Popen = Dead
 run.own_module = lambda module: (["/bin/sh", "-c", DIES], {})
 sys.exit(main())

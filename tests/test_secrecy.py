@@ -16,10 +16,10 @@ from diskgen.terminal import visible
 from diskgen.workspace import Workspace
 
 from .fixtures import installers
+from .fixtures.installers import by
 from .fixtures.oci import bootable
 from .fixtures.program import Program
 from .fixtures.registry import Registry
-from .iso.assembly.test_iso_refused import by
 
 HASH = "$6$salt$" + "a" * 86
 DIGEST = "sha256:" + "0" * 64

@@ -11,7 +11,7 @@ import sid
 
 from diskgen.ostree import composefs
 from tests.fixtures.composefs_trees import dump, tree
-from tests.ostree.test_composefs import SEEDS
+from tests.oracles.mkcomposefs import SEEDS
 
 pytestmark = pytest.mark.root
 

@@ -12,11 +12,12 @@ import pytest
 from diskgen.arch import MACHINES
 from diskgen.bootloader import grub, grub_bios, grub_config
 from diskgen.bootloader.grub_config import Menu
-from diskgen.bootloader.loader import ForDisk
 from diskgen.errors import SourceError
 from diskgen.layout import Content, Role, make_layout
 from diskgen.tree import Directory, read, regular
 from diskgen.units import MIB
+
+from ..fixtures.loaders import for_disk, signed
 
 X86 = MACHINES["x86_64"]
 KINDS: tuple[dict[str, Menu], ...] = (
@@ -27,17 +28,6 @@ KINDS: tuple[dict[str, Menu], ...] = (
 )
 
 
-def signed(*marks: bytes) -> bytes:
-    """Return as much of a PE binary as a signature check looks at."""
-    data = bytearray(1024)
-    data[:2] = b"MZ"
-    struct.pack_into("<I", data, 0x3C, 0x80)
-    data[0x80:0x84] = b"PE\0\0"
-    struct.pack_into("<H", data, 0x80 + 24, 0x20B)
-    struct.pack_into("<II", data, 0x80 + 24 + 112 + 4 * 8, 900, 100)
-    return bytes(data) + b"".join(b"\0" + mark + b"\0" for mark in marks)
-
-
 def debian(grub_binary: bytes, *, shim: bytes | None) -> Directory:
     root = Directory()
     root.add("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", regular(grub_binary))
@@ -45,10 +35,6 @@ def debian(grub_binary: bytes, *, shim: bytes | None) -> Directory:
         root.add("usr/lib/shim/shimx64.efi.signed", regular(shim))
         root.add("usr/lib/shim/mmx64.efi.signed", regular(b"mok"))
     return root
-
-
-def for_disk(*, name_uuid: bool = True) -> ForDisk:
-    return ForDisk(title="Title", boot_uuid="1234", timestamp=1748781015, name_uuid=name_uuid)
 
 
 def ways(facts: grub.GrubFacts) -> dict[str, bool]:

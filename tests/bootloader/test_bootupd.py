@@ -14,7 +14,7 @@ from diskgen.bootloader.bootupd import read_payload
 from diskgen.errors import SourceError
 from diskgen.tree import Directory, File, read, regular
 
-from .test_bootloader import for_disk, signed
+from ..fixtures.loaders import for_disk, signed
 
 X86 = MACHINES["x86_64"]
 META = {

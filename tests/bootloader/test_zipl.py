@@ -18,7 +18,7 @@ from diskgen.errors import SourceError, VerifyError
 from diskgen.tree import Data, Directory, File, Packed, regular
 from diskgen.units import MIB
 
-from ..disk.test_ext4 import OFFSET, WHEN, empty
+from ..fixtures.ext4_disks import OFFSET, WHEN, empty
 from ..oracles.bootmap import load
 
 STAGE3 = bytes(range(256)) * 60

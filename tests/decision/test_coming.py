@@ -14,7 +14,7 @@ from diskgen.install import package_mode
 from diskgen.kickstart import recipe
 from diskgen.tree import Directory, regular
 
-from .test_setup import DISK, GOOD, medium, tree
+from ..fixtures.systems import DISK, GOOD, medium, tree
 
 PACKAGES = "url --url=https://q.io/x\n%packages\n@core\n%end\n"
 

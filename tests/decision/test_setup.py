@@ -18,8 +18,6 @@ from diskgen.decision.system import System, Tree, excerpt, of_excerpt
 from diskgen.errors import DiskgenError, HostError, PreflightError, UsageError
 from diskgen.install import __main__ as installer
 from diskgen.install import image_mode, payload
-from diskgen.install.disks import Disk
-from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
 from diskgen.install.target import Installed, Target
 from diskgen.iso.assembly import contents
@@ -33,55 +31,11 @@ from diskgen.units import GIB
 from ..fixtures import installers
 from ..fixtures.oci import TarBuilder
 from ..fixtures.program import Program
+from ..fixtures.systems import DISK, FILES, GOOD, LINKS, medium, tree
 
 DIGEST = "sha256:" + "1" * 64
 IMAGE = "ostreecontainer --transport=oci --url=/x\n"
-PROGRAMS = ("sh", "bash", "useradd", "usermod", "groupadd", "chpasswd", "getent", "systemctl",
-            "firewall-offline-cmd")  # fmt: skip
-FILES = {
-    **{f"usr/bin/{name}": b"" for name in PROGRAMS},
-    "usr/bin/python3.11": b"",
-    "usr/lib/systemd/system/sshd.service": b"",
-    "usr/lib/systemd/system/getty@.service": b"",
-    "etc/init.d/old": b"",
-    "usr/share/zoneinfo/Europe/Berlin": b"",
-    "usr/lib/kbd/keymaps/xkb/de-nodeadkeys.map.gz": b"",
-    "usr/share/X11/xkb/symbols/fr": b"",
-    "usr/lib/locale/de_DE.utf8/LC_TIME": b"",
-    "usr/lib/firewalld/services/ssh.xml": b"",
-    "etc/passwd": b"root:x:0:0::/root:/bin/sh\n",
-    "etc/group": "root:x:0:\nusers:x:100:\nÄ\n".encode("latin-1"),
-    "usr/lib/passwd": b"core:x:970:970::/var/home/core:/bin/sh\n",
-    "usr/lib/group": b"wheel:x:10:\ncore:x:970:\n",
-}
-LINKS = {
-    "bin": "usr/bin", "sbin": "usr/bin", "usr/bin/python3": "python3.11",
-    "usr/bin/alternative": "/etc/alternatives/x", "etc/alternatives/x": "/usr/bin/sh",
-    "etc/systemd/system/masked.service": "/dev/null",
-    "etc/systemd/system/dbus.service": "/usr/lib/systemd/system/sshd.service",
-    "usr/bin/broken": "nowhere",
-}  # fmt: skip
-# Of each row what passes and what does not: kickstart, what is said; a warning where it begins so.
-GOOD = {
-    "programs": ["user --name=ann --password=x --groups=wheel,new\nservices --enabled=sshd",
-                 "sshkey --username=root 'ssh-ed25519 AAAA x'\nfirewall --enabled"],
-    "units": ["services --enabled=sshd,getty@tty1.service,old,dbus --disabled=sshd.service"],
-    "accounts": ["user --name=core --uid=970", "user --name=a --uid=2000\nuser --name=b --uid=2001",
-                 "user --name=ann --homedir=/var/lib/ann"],
-    "groups": ["group --name=ann --gid=3000\nuser --name=ann", "user --name=ann --gid=100",
-               "group --name=wheel", "group --name=wheel --gid=10", "user --name=core"],
-    "shells": ["user --name=a --shell=/bin/bash", "user --name=a --shell=/bin/alternative"],
-    "scripts": ["%post\nx\n%end", "%post --interpreter=/usr/bin/python3 --erroronfail\nx\n%end",
-                "%post --nochroot --interpreter=/none\nx\n%end"],
-    "firewall": ["firewall --enabled --service=ssh --port=80:tcp,6000-6010:udp",
-                 "firewall --disabled"],
-    "passwords": [f"rootpw --iscrypted {text}" for text in
-                  ("$6$salt$hash", "$y$j9T$salt$hash", "'!!'", "'!$6$salt$hash'", "ab1234567890.")],
-    "hostname": ["network --hostname=a-b.example.org"],
-    "zone": ["timezone Europe/Berlin", "timezone UTC"],
-    "keymap": ["keyboard us", "keyboard de-nodeadkeys", "keyboard --xlayouts='fr (oss)'"],
-    "locale": ["lang de_DE.UTF-8", "lang C.UTF-8", "lang POSIX"],
-}  # fmt: skip
+# Of each row what does not pass: kickstart, what is said; a warning where it begins so.
 BAD = {
     "units": [("services --enabled=nope", "the unit 'nope' is to be enabled, and the image has"),
               ("services --enabled=masked", "'masked' is to be enabled, and the image masks it"),
@@ -108,16 +62,6 @@ BAD = {
     "locale": [("lang tlh_KL.UTF-8", "warning: the system has no language 'tlh_KL.UTF-8'")],
 }  # fmt: skip
 KINDS = ("tree", "commit", "excerpt", "target")
-
-
-def tree(*, etc: str = "etc") -> Directory:
-    root = Directory()
-    for path, data in FILES.items():
-        root.add(path.replace("etc/", f"{etc}/", 1) if path[:4] == "etc/" else path, regular(data))
-    for path, target in LINKS.items():
-        root.add(path.replace("etc/", f"{etc}/", 1) if path[:4] == "etc/" else path,
-                 symlink(target))  # fmt: skip
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -223,16 +167,6 @@ def test_an_excerpt_does_not_judge_what_it_does_not_note() -> None:
     lines = "user --name=a --shell=/opt/fish\n%post --interpreter=/opt/x --erroronfail\nx\n%end"
     assert said(lines, system) == []
     assert [row for row, _text in said(lines, Tree(tree()))] == ["shells", "scripts"]
-
-
-DISK = Disk(name="vda", path=Path("/nowhere/vda"), size=20 * GIB, sector_size=512, model="",
-            partitions=())  # fmt: skip
-
-
-def medium(noted: dict[str, object] | None) -> Medium:
-    return Medium(product="", reference="q.io/a:1", signature=None, signed=False,
-                  no_encryption=False, payload="embedded", modes=("image",),
-                  kickstart_version="F44", packages=None, device=None, noted=noted)  # fmt: skip
 
 
 @pytest.mark.parametrize("lines", [case[0] for cases in BAD.values() for case in cases

@@ -15,9 +15,8 @@ from diskgen.ostree.facts import TreeFacts, examine
 from diskgen.ostree.installconfig import KEYS
 from diskgen.reference import parse
 
-from ..fixtures.ostree_samples import LABELS, f
+from ..fixtures.ostree_samples import LABELS, f, merged
 from ..fixtures.program import ROOT
-from ..ostree.test_dropins import merged
 
 TARGET = parse("registry.example/os:1")
 X86 = MACHINES["x86_64"]

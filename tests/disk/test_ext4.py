@@ -27,16 +27,13 @@ import pytest
 from diskgen.disk import ext4
 from diskgen.disk.ext4 import extents, superblock
 from diskgen.disk.ext4.crc32c import crc32c
-from diskgen.disk.ext4.mkfs import make_empty
 from diskgen.errors import HostError, SourceError, UsageError, VerifyError
 from diskgen.tree import Content, Data, Directory, File, Packed, read, regular, symlink
 from diskgen.units import GIB, MIB
 
+from ..fixtures.ext4_disks import OFFSET, SIZE, WHEN, empty
 from ..fixtures.program import ROOT
 
-OFFSET = MIB
-SIZE = 480 * MIB
-WHEN = 1_700_000_000
 BLOCK = 4096
 LABEL = (b"security.selinux", b"system_u:object_r:usr_t:s0\0")
 CAPABILITY = (b"security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
@@ -53,17 +50,6 @@ STORED = {
     ACCESS: struct.pack("<IHHHHIHHHHHH", 1, 1, 7, 2, 5, 70000, 4, 4, 16, 5, 32, 0),
     DEFAULT: struct.pack("<IHHHHHHIHHHH", 1, 1, 7, 4, 5, 8, 6, 1234, 16, 7, 32, 5),
 }
-
-
-def empty(disk: Path, size: int = SIZE, **options: Any) -> Path:
-    """Make a disk file with an empty filesystem at OFFSET."""
-    disk.unlink(missing_ok=True)
-    with disk.open("wb") as file:
-        file.truncate(OFFSET + size)
-    seeds = {"uuid": uuid.UUID(int=7), "hash_seed": uuid.UUID(int=0x0123456789ABCDEF << 60)}
-    given = {"label": "root", "timestamp": WHEN, **seeds, **options}
-    make_empty(disk, offset=OFFSET, size=size, **given)
-    return disk
 
 
 def fill(disk: Path, root: Directory, size: int = SIZE, **options: Any) -> ext4.Usage:

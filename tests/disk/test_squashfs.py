@@ -14,7 +14,7 @@ from diskgen.disk import squashfs
 from diskgen.errors import SourceError, ToolError
 from diskgen.tree import BLOCK, Directory, File, Packed, read, regular, symlink
 
-from .test_tarball import sample
+from ..fixtures.sample_tree import sample
 
 WHEN = 1_790_000_000
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import random
 import stat
 import subprocess
 import tarfile
@@ -14,46 +13,9 @@ import pytest
 
 from diskgen.disk import tarball
 from diskgen.errors import HostError, SourceError
-from diskgen.tree import BLOCK, Data, Directory, File, Packed, read, regular, symlink
+from diskgen.tree import BLOCK, Data, Directory, File, Packed, read
 
-CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
-
-
-def sample(place: Path) -> Directory:
-    pack = place / "pack"
-    data = random.Random(4).randbytes(5 * BLOCK)
-    pack.write_bytes(data)
-    root = Directory(mode=stat.S_IFDIR | 0o751, uid=3, mtime_ns=5_000_000_001)
-    nodes: dict[str, File | Directory] = {
-        "plain": regular(b"plain", xattrs=((b"user.\xfe", b"\0\xff\n="),)),
-        "capable": regular(b"x", mode=0o755, xattrs=((b"security.capability", CAPABILITY),)),
-        "suid": File(mode=stat.S_IFREG | 0o4755, uid=7, gid=4_000_000_000, content=Data(b"s")),
-        "packed": File(
-            mode=stat.S_IFREG | 0o600,
-            content=Packed(pack, BLOCK + 5, ((0, BLOCK + 5, BLOCK),)),
-            mtime_ns=1_700_000_000_123_456_789,
-        ),
-        "sparse": File(
-            mode=stat.S_IFREG | 0o644,
-            content=Packed(pack, 9 << 30, ((BLOCK, BLOCK, 0), (4 << 30, 2 * BLOCK, 3 * BLOCK))),
-        ),
-        "hole": File(mode=stat.S_IFREG | 0o644, content=Packed(pack, 100_000, ())),
-        "old": File(mode=stat.S_IFREG | 0o644, content=Data(b""), mtime_ns=-3 * 10**9 + 1),
-        "link": symlink("plain"),
-        "far": symlink(b"\xff" * 300),
-        "fifo": File(mode=stat.S_IFIFO | 0o600),
-        "null": File(mode=stat.S_IFCHR | 0o666, rdev=(1, 3)),
-        f"deep/{'n' * 255}/{'m' * 255}": regular(b"deep"),
-        "größe": regular(b"name"),
-        "sticky": Directory(mode=stat.S_IFDIR | 0o1777, mtime_ns=7),
-    }
-    for path, node in nodes.items():
-        root.add(path, node)
-    root.add(b"gr\xf6\xdfe", regular(b"latin"))
-    shared = regular(b"one inode")
-    root.add("z/1", shared)
-    root.add("a/2", shared)
-    return root
+from ..fixtures.sample_tree import sample
 
 
 def archive(root: Directory) -> bytes:

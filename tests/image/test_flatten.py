@@ -15,8 +15,8 @@ from diskgen.errors import SourceError
 from diskgen.image.flatten import flatten
 from diskgen.tree import Directory, File, read
 
+from ..fixtures.layers import indexed
 from ..fixtures.oci import Layout, TarBuilder
-from .test_layers import indexed
 
 Fill = Callable[[TarBuilder], None]
 

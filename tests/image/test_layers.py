@@ -16,33 +16,12 @@ from hypothesis import strategies as st
 
 from diskgen.errors import SourceError
 from diskgen.gvariant import file_header
-from diskgen.image.index import Entry, Kind, LayerIndex, load
+from diskgen.image.index import Entry, Kind, LayerIndex
 from diskgen.image.worker import read_layer
 from diskgen.tree import read
 
+from ..fixtures.layers import ignore, indexed
 from ..fixtures.oci import TarBuilder
-
-
-def ignore(_consumed: int, _produced: int) -> None:
-    """Take progress and do nothing."""
-
-
-def indexed(place: Path, tar: bytes, blob: bytes | None = None) -> LayerIndex:
-    """Read a layer as a worker does; return its index as it comes back from the cache."""
-    blob = gzip.compress(tar, 1) if blob is None else blob
-    place.mkdir(parents=True, exist_ok=True)
-    path = place / "blob"
-    path.write_bytes(blob)
-    diff_id = f"sha256:{hashlib.sha256(tar).hexdigest()}"
-    job = {
-        "directory": str(place), "diff_id": diff_id, "blob": str(path), "size": len(blob),
-        "digest": f"sha256:{hashlib.sha256(blob).hexdigest()}",
-    }  # fmt: skip
-    read_layer(job, ignore)
-    name = diff_id.removeprefix("sha256:")
-    found = load(place / f"{name}.idx", place / f"{name}.pack", diff_id)
-    assert found is not None
-    return found
 
 
 def sample(dialect: int) -> bytes:

@@ -7,21 +7,12 @@ import pytest
 from diskgen.image.index import Entry
 from diskgen.ostree.facts import UnfitError, examine
 from diskgen.ostree.installconfig import read_config
-from diskgen.ostree.layertree import layer_tree
-from diskgen.ostree.merge import merge
-from diskgen.tree import Directory
 
-from ..fixtures.ostree_samples import LABELS, bootable, d, f, layer, s
+from ..fixtures.ostree_samples import LABELS, d, f, merged, s
 
 INSTALL = "usr/lib/bootc/install"
 KARGS = "usr/lib/bootc/kargs.d"
 BOUND = "usr/lib/bootc/bound-images.d"
-
-
-def merged(*entries: Entry) -> Directory:
-    tree, _warnings = layer_tree(layer(*bootable(), *entries))
-    result, _warnings = merge([tree])
-    return result
 
 
 def install(name: str, karg: str) -> Entry:

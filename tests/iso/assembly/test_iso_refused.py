@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ...fixtures import installers
+from ...fixtures.installers import by
 from ...fixtures.oci import Layout, TarBuilder, bootable_tar
 from ...fixtures.program import Program
 
@@ -44,10 +45,6 @@ def refused(program: Program, status: int, *words: str | Path, **env: str) -> st
     assert done.stderr.startswith("error: ")
     assert program.left_behind() == before
     return done.stderr
-
-
-def by(layouts: Path, name: str = "os", installer: str = "anaconda") -> tuple[str, ...]:
-    return (f"oci:{layouts / name}", "--installer", f"oci:{layouts / installer}")
 
 
 CONTAINERS = {
