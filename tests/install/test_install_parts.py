@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -19,23 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diskgen.arch import MACHINES
-from diskgen.errors import HostError, SourceError, ToolError, UsageError, VerifyError
-from diskgen.events import Notice, StepFinished, StepProgress, StepStarted, discard
+from diskgen.errors import HostError, ToolError, UsageError
+from diskgen.events import Notice, StepFinished, StepProgress, StepStarted
 from diskgen.install import __main__ as installer
-from diskgen.install import dialogue, disks, image_mode, medium, origin, partitioning
+from diskgen.install import dialogue, disks, image_mode, medium, partitioning
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
 from diskgen.install.identity import set_up
 from diskgen.install.medium import Medium
 from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log
-from diskgen.iso.mastering import mediacheck
-from diskgen.iso.mastering.master import Medium as Tree
-from diskgen.iso.mastering.master import master
-from diskgen.iso.runtimes import elf
 from diskgen.kickstart.recipe import Account, Recipe, parse
 from diskgen.layout import Content, make_layout
-from diskgen.tree import Directory, regular, symlink
 from diskgen.units import GIB, MIB
 
 from ..fixtures.terminals import Typist, doing
@@ -555,281 +546,10 @@ def test_the_log_stays_in_the_system(target: Target, outside: Path) -> None:
 # Programs and their libraries
 
 
-def real(path: str) -> Path:
-    return Path(path).resolve()
-
-
-PROGRAMS = [path for path in ("/bin/sh", "/bin/mount", "/sbin/blkid", "/bin/kmod", sys.executable)
-            if Path(path).exists()]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", PROGRAMS)
-def test_what_a_program_needs(path: str) -> None:
-    found = elf.needs(real(path).read_bytes())
-    assert found is not None
-    said = subprocess.run(["readelf", "-dl", "-W", real(path)], check=True, capture_output=True,
-                          text=True).stdout  # fmt: skip
-    libraries = [line.partition("[")[2].rstrip("]") for line in said.splitlines()
-                 if "(NEEDED)" in line]  # fmt: skip
-    assert list(found.libraries) == libraries
-    assert f"program interpreter: {found.interpreter}]" in said
-
-
-def host_tree(*paths: str) -> Directory:
-    """Return the host's programs and directories of libraries, as far as links of them go."""
-    root = Directory()
-    for name in ("bin", "sbin", "lib", "lib64"):
-        if Path("/", name).is_symlink():
-            root.add(name, symlink(os.fspath(Path("/", name).readlink())))
-    names = {*paths}
-    for path in paths:
-        said = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout
-        names |= {word for word in said.split() if word.startswith("/")}
-    for name in names:
-        place = real(str(Path(name).parent)) / Path(name).name
-        while place.is_symlink():
-            root.add(str(place), symlink(os.fspath(place.readlink())))
-            place = real(str(place.parent)) / place.readlink()
-        root.add(str(place.resolve()), regular(place.read_bytes(), mode=0o755))
-    return root
-
-
-def test_all_libraries_are_found() -> None:
-    paths = ("/bin/sh", "/bin/mount", "/sbin/blkid")
-    found = elf.closure(host_tree(*paths), tuple(path.lstrip("/") for path in paths))
-    for path in paths:
-        assert path.lstrip("/") in found
-        said = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout
-        wanted = {Path(word).name for word in said.split() if word.startswith("/")}
-        assert wanted <= {Path(name).name for name in found}
-
-
-def test_a_library_that_is_missing() -> None:
-    root = host_tree("/bin/mount")
-    for path, _node in list(root.walk()):
-        if b"libmount" in path:
-            folder = root.get_dir(path.rpartition(b"/")[0])
-            assert folder is not None
-            del folder.entries[path.rpartition(b"/")[2]]
-    with pytest.raises(SourceError, match=r"'/bin/mount' of the image needs 'libmount\.so\.1'"):
-        elf.closure(root, ("bin/mount",))
-    with pytest.raises(SourceError, match="the image has no '/bin/none'"):
-        elf.closure(root, ("bin/none",))
-
-
-def test_scripts_need_nothing() -> None:
-    assert elf.needs(b"#!/bin/sh\n") is None
-    assert elf.needs(b"") is None
-
-
-def test_damaged_programs() -> None:
-    """Cut anywhere, or with numbers changed: an answer or an error, never anything else."""
-    data = real("/bin/mount").read_bytes()
-    dice = random.Random(1)
-    for size in [4, 5, 6, 16, 63, 64, 100, *(dice.randrange(64, len(data)) for _ in range(60))]:
-        _look(data[:size])
-    for _ in range(300):
-        damaged = bytearray(data)
-        for _ in range(dice.randrange(1, 6)):
-            damaged[dice.randrange(1024)] = dice.choice((0, 1, 0x7F, 0xFF, dice.randrange(256)))
-        _look(bytes(damaged))
-    huge = bytearray(data)
-    struct.pack_into("<Q", huge, 32, 2**63)  # place of the program headers
-    _look(bytes(huge))
-
-
-def _look(data: bytes) -> None:
-    root = Directory()
-    root.add("bin/x", regular(data))
-    with suppress(SourceError):
-        elf.closure(root, ("bin/x",))
-
-
 # The medium's own checksum
 
 
-@pytest.fixture(scope="module")
-def summed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("summed")
-    root = Directory()
-    root.add("noise", regular(random.Random(7).randbytes(5 * MIB)))
-    master(place / "x.iso", Tree(root=root, label="X", timestamp=1_790_000_000, application="T"))
-    return place / "x.iso"
-
-
-def copied(source: Path, place: Path) -> Path:
-    return Path(shutil.copyfile(source, place / "copy.iso"))
-
-
-def judged(iso: Path) -> bool:
-    return subprocess.run(["checkisomd5", iso], check=False, capture_output=True).returncode == 0
-
-
-@pytest.mark.parametrize("whose", ["ours", "theirs"])
-def test_a_good_medium(summed: Path, tmp_path: Path, whose: str) -> None:
-    iso = copied(summed, tmp_path)
-    if whose == "ours":
-        mediacheck.implant(iso)
-    else:
-        subprocess.run(["implantisomd5", iso], check=True, capture_output=True)
-    mediacheck.verify(iso)
-    assert judged(iso)
-    with iso.open("ab") as file:  # a stick is longer than what was written on it
-        file.write(bytes(MIB))
-    mediacheck.verify(iso)
-
-
-@pytest.mark.parametrize("at", [0, 32768 + 40, 2 * MIB, -100 * 2048])
-def test_one_wrong_byte(summed: Path, tmp_path: Path, at: int) -> None:
-    iso = copied(summed, tmp_path)
-    mediacheck.implant(iso)
-    data = bytearray(iso.read_bytes())
-    data[at] ^= 1
-    iso.write_bytes(data)
-    assert not judged(iso)
-    with pytest.raises(VerifyError, match="is not as it was made") as caught:
-        mediacheck.verify(iso)
-    assert caught.value.hint
-
-
-def test_no_checksum_and_no_medium(summed: Path, tmp_path: Path) -> None:
-    with pytest.raises(VerifyError, match="has no checksum"):
-        mediacheck.verify(summed)
-    short = copied(summed, tmp_path)
-    mediacheck.implant(short)
-    os.truncate(short, 2 * MIB)
-    with pytest.raises(VerifyError, match="is not as it was made"):
-        mediacheck.verify(short)
-    (tmp_path / "empty").touch()
-    with pytest.raises(VerifyError, match="is no ISO 9660 image"):
-        mediacheck.verify(tmp_path / "empty")
-
-
 # Where updates come from
-
-
-WANTED = "ostree-unverified-registry:quay.io/a/os:1"
-
-
-def judged_origin(tmp_path: Path, text: str, wanted: str = WANTED) -> tuple[str, list[Notice]]:
-    path = tmp_path / "x.origin"
-    path.write_text(text)
-    said: list[Notice] = []
-
-    def emit(event: object) -> None:
-        assert isinstance(event, Notice)
-        said.append(event)
-
-    return origin.judge(path, wanted, emit), said
-
-
-def test_the_origin_is_as_it_was_written(tmp_path: Path) -> None:
-    assert judged_origin(tmp_path, f"[origin]\ncontainer-image-reference={WANTED}\n") == (
-        "quay.io/a/os:1", [],
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "ostree-unverified-registry:quay.io/b/os:2",
-        "ostree-image-signed:docker://quay.io/b/os:2",
-        "ostree-image-signed:registry:quay.io/b/os:2",
-        "ostree-unverified-image:docker://quay.io/b/os:2",
-        "ostree-unverified-image:registry:quay.io/b/os:2",
-        "ostree-remote-registry:fedora:quay.io/b/os:2",
-        "ostree-remote-image:fedora:docker://quay.io/b/os:2",
-    ],
-)
-def test_a_script_may_choose_another_registry(tmp_path: Path, reference: str) -> None:
-    name, said = judged_origin(tmp_path, f"[origin]\ncontainer-image-reference = {reference}\n")
-    assert name == "quay.io/b/os:2"
-    (note,) = said
-    assert reference in note.message
-    assert WANTED in note.message
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found", "same"),
-    [
-        ("image-signed:docker://", "image-signed:registry:", True),
-        ("remote-registry:a:", "remote-image:a:docker://", True),
-        ("image-signed:docker://", "unverified-registry:", False),
-        ("image-signed:docker://", "remote-registry:a:", False),
-        ("remote-registry:a:", "remote-registry:b:", False),
-        ("remote-registry:a:", "unverified-image:docker://", False),
-    ],
-)
-def test_a_script_does_not_choose_another_rule(
-    tmp_path: Path, wanted: str, found: str, same: bool
-) -> None:
-    text = f"[origin]\ncontainer-image-reference=ostree-{found}quay.io/b/os:2\n"
-    wish = f"ostree-{wanted}quay.io/a/os:1"
-    if same:
-        assert judged_origin(tmp_path, text, wish)[0] == "quay.io/b/os:2"
-        return
-    with pytest.raises(VerifyError, match="would not verify its updates by the rule of") as caught:
-        judged_origin(tmp_path, text, wish)
-    assert found in caught.value.message
-
-
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "ostree-unverified-image:oci:/run/install/repo/diskgen/container",
-        "ostree-unverified-image:containers-storage:x",
-        "ostree-image-signed:oci-archive:/x",
-        "ostree-unverified-registry:/run/install/repo",
-        "ostree-unverified-registry:Quay.io/UPPER",
-        "ostree-unverified-registry:",
-        "quay.io/a/os:1",
-        "",
-    ],
-)
-def test_an_origin_that_is_no_registry(tmp_path: Path, reference: str) -> None:
-    with pytest.raises(VerifyError, match="would not update from") as caught:
-        judged_origin(tmp_path, f"[origin]\ncontainer-image-reference={reference}\n")
-    assert f"its origin says '{reference}'" in caught.value.message
-    assert WANTED in caught.value.message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"[DEFAULT]\ncontainer-image-reference={WANTED}\n[origin]\n",
-        f"[origin]\nContainer-Image-Reference={WANTED}\n",
-        f"[origin]\ncontainer-image-reference: {WANTED}\n",
-    ],
-)
-def test_an_origin_is_read_as_glib_reads_it(tmp_path: Path, text: str) -> None:
-    with pytest.raises(VerifyError, match="has no 'container-image-reference'"):
-        judged_origin(tmp_path, text)
-
-
-@pytest.mark.parametrize("kind", ["pipe", "link", "directory"])
-def test_an_origin_that_is_no_file(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "x.origin"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "link":  # it would be another file on the machine itself
-        (tmp_path / "elsewhere").write_text(f"[origin]\ncontainer-image-reference={WANTED}\n")
-        path.symlink_to(tmp_path / "elsewhere")
-    else:
-        path.mkdir()
-    with pytest.raises(VerifyError, match="has no 'container-image-reference'"):
-        origin.judge(path, WANTED, lambda _event: None)
-
-
-@pytest.mark.parametrize("text", ["", "[origin]\n", "[other]\ncontainer-image-reference=x\n",
-                                  "container-image-reference=x\n", "[origin\n"])  # fmt: skip
-def test_an_origin_that_says_nothing(tmp_path: Path, text: str) -> None:
-    with pytest.raises(VerifyError, match="does not know where its updates come from"):
-        judged_origin(tmp_path, text)
-    (tmp_path / "x.origin").write_bytes(b"\xff")
-    with pytest.raises(VerifyError, match=r"x\.origin"):
-        origin.judge(tmp_path / "x.origin", WANTED, discard)
-    with pytest.raises(VerifyError, match=r"none\.origin"):
-        origin.judge(tmp_path / "none.origin", WANTED, discard)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"product": 1, "modes": 1}'])
