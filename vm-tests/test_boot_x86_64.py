@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import described
 import pytest
 from conftest import GUEST_HOST
 from guest import boot, guest
@@ -34,10 +35,11 @@ def target(served: Registry) -> str:
 
 @pytest.fixture(scope="module")
 def disk(diskgen: Program, reference: str, target: str) -> Path:
-    """A qcow2 that an ordinary user made."""
+    """A qcow2 that an ordinary user made, of a machine that is described."""
     printed = diskgen(
         "qcow2", reference, "-o", diskgen.place / "os.qcow2", "--target-imgref", target,
         "--tls-verify=false", "--karg", "systemd.show_status=1",
+        "--config", described.write(diskgen.place),
     )  # fmt: skip
     return Path(printed.strip())
 
@@ -53,7 +55,7 @@ def test_it_boots(
     plan = json.loads(
         diskgen(
             "plan", "qcow2", reference, "--tls-verify=false", "--target-imgref", target, "--json",
-            "--karg", "systemd.show_status=1",
+            "--karg", "systemd.show_status=1", "--config", diskgen.place / "machine.toml",
         )
     )  # fmt: skip
     nonce = secrets.token_hex(8)
@@ -74,6 +76,7 @@ def test_it_boots(
     checks = {key: value for key, value in proof.items() if key.startswith("check-")}
     assert len(checks) == 14
     assert set(checks.values()) == {"ok"}, checks
+    described.check(proof)
 
 
 @pytest.mark.parametrize("firmware", ["uefi", pytest.param("bios", marks=pytest.mark.extended)])
@@ -109,6 +112,8 @@ def test_day_2(
     assert after["rollback"] == "ok"
     assert again["version"] == "1"
     assert again["booted"] == before["booted"]
+    for proof in (before, after, again):  # an update and the way back keep what was given
+        described.check(proof)
     assert again["deployments"] == "2"
     # What the disk was built from is in its repository, under the names the tools look for:
     # only the new layer and the new config went over the wire.
@@ -125,6 +130,7 @@ def test_nothing_special_is_used(
     output = diskgen.place / "denied.qcow2"
     diskgen(
         "qcow2", reference, "-o", output, "--target-imgref", target, "--tls-verify=false",
-        "--karg", "systemd.show_status=1", wrap=[sys.executable, HERE / "denied.py"],
+        "--karg", "systemd.show_status=1", "--config", diskgen.place / "machine.toml",
+        wrap=[sys.executable, HERE / "denied.py"],
     )  # fmt: skip
     assert output.read_bytes() == disk.read_bytes()
