@@ -225,5 +225,5 @@ def test_a_firewall_takes_the_words_that_anaconda_gives(tmp_path: Path) -> None:
     written = contents.write(request, SETTINGS, "F44", ROOTS, anaconda=False)
     problems, _warnings = contents.unsuited(request, written, "F44", Tree(Directory()))
     (problem,) = [problem for problem in problems if problem.code == "programs"]
-    assert "the image has no 'firewall-offline-cmd'" in problem.message
+    assert "has no 'firewall-offline-cmd'" in problem.message
     assert problem.setting == "kickstart"
