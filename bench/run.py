@@ -133,6 +133,8 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
         Case("gzip -dc", ["sh", "-c", 'gzip -dc "$@" >/dev/null', "-", *blobs], cold, ours=False,
              note="of the layers alone"),
         Case("diskgen raw, cold", build("raw", first), cold, ours=True),
+        Case("diskgen raw, cold, xfs", build("raw", first, "--rootfs", "xfs"), cold, ours=True,
+             note="the same with a root filesystem of type xfs"),
         Case("diskgen raw, one layer changed", build("raw", changed), warm, ours=True,
              note="60 of 1500 MB"),
         Case("diskgen raw, nothing changed", build("raw", first), warm, ours=True),
