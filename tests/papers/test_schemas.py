@@ -191,7 +191,10 @@ def test_every_error_has_its_kind_and_status_in_the_schema() -> None:
     declared = schema("events")["$defs"]["error"]["properties"]
     classes = list(DiskgenError.__subclasses__())
     classes += [inner for outer in classes for inner in outer.__subclasses__()]
-    ours = [kind for kind in classes if kind.__module__.startswith("diskgen.")]
+    ours = [  # the installer on a medium has statuses of its own, and writes no events
+        kind for kind in classes
+        if kind.__module__.startswith("diskgen.") and ".install." not in kind.__module__
+    ]  # fmt: skip
     public = {kind.__name__ for kind in ours if kind.__module__ == "diskgen.errors"}
     assert public == set(declared["kind"]["enum"])
     assert {kind.exit_status for kind in ours} == set(declared["exit_status"]["enum"])
