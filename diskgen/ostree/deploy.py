@@ -51,6 +51,7 @@ class Sysroot:
 
     root: Directory
     boot: Directory  # empty where /boot is on the root filesystem
+    stateroot: str
     commit: str  # hex
     boot_checksum: str  # hex; names the kernel's directory
     ostree_karg: str
@@ -90,10 +91,12 @@ def deploy(
     if separate:
         boot = Directory()
     entry_text = entry(facts.kernel, facts.title, f"ostree/{stateroot}-{bootcsum}", options)
-    _fill_boot(boot, facts, bootcsum, entry_text, None if separate else objects)
+    folder = boot.make_dirs(f"ostree/{stateroot}-{bootcsum}")
+    _fill_boot(boot, folder, facts, entry_text, None if separate else objects)
     return Sysroot(
         root=root,
         boot=boot if separate else Directory(),
+        stateroot=stateroot,
         commit=commit,
         boot_checksum=bootcsum,
         ostree_karg=karg,
@@ -113,7 +116,7 @@ def _root(
     bootcsum: str,
 ) -> Directory:
     """Return the physical root: the repository, the stateroot with its deployment, links to it."""
-    stateroot = facts.config.stateroot
+    stateroot = request.stateroot
     root = Directory()
     root.add(
         "ostree/repo",
@@ -171,15 +174,14 @@ def _refs(
 
 
 def _fill_boot(
-    boot: Directory, facts: TreeFacts, bootcsum: str, text: bytes, objects: ObjectSet | None
+    boot: Directory, folder: Directory, facts: TreeFacts, text: bytes, objects: ObjectSet | None
 ) -> None:
-    """Add the kernel and the entry that starts it; ``objects`` share the kernel's inode."""
+    """Add the kernel in its folder and its entry; ``objects`` share the kernel's inode."""
     boot.add("boot", symlink("."))
     boot.add("loader", symlink("loader.1"))
     boot.add(f"loader.1/entries/{ENTRY}", regular(text))
     boot.make_dirs("efi")
-    folder = f"ostree/{facts.config.stateroot}-{bootcsum}"
-    _kernel(boot.make_dirs(folder), facts.kernel, objects)
+    _kernel(folder, facts.kernel, objects)
 
 
 def _add_base(objects: ObjectSet, base: Base) -> str:

@@ -34,7 +34,7 @@ def provision(
 
     With ``strict`` they are errors. Raises BlueprintError as ``apply`` does.
     """
-    place = f"ostree/deploy/{tree.config.stateroot}"
+    place = f"ostree/deploy/{sysroot.stateroot}"
     deployment = sysroot.root.get_dir(f"{place}/deploy/{sysroot.commit}.0")
     var = sysroot.root.get_dir(f"{place}/var")
     assert deployment is not None

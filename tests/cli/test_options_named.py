@@ -142,7 +142,7 @@ def test_options_are_found_however_they_are_given() -> None:
         ("image.complaints.ROWS", "tls-verify", False),  # a row's field
         ("cli.booting._keys", "user-key", False),  # a variable
         ("cli.request.access_of", "registries-d", False),  # a loop
-        ("iso.assembly.remaster._problem", "installer", False),  # a default
+        ("iso.assembly.remasterable._problem", "installer", False),  # a default
         ("link._error", "network", False),  # a constant
     }  # fmt: skip
 
