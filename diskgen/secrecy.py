@@ -1,7 +1,7 @@
 """Who may read what is written: everything is its owner's alone until it is published.
 
 An output gets the mode that the caller's umask gives, unless it carries what not everybody could
-read before: password hashes, credentials, a kickstart that others cannot read.
+read before: password hashes, credentials, a kickstart or files that others cannot read.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def secrets(request: IsoRequest | Request) -> tuple[str, ...]:
     if any(user.password or user.plain for user in request.customizations.users):
         found.append("password hashes")
     if isinstance(request, Request):
+        if any(not file.mode & stat.S_IROTH for file in request.customizations.files):
+            found.append("files that not everybody may read")
         return tuple(found)
     if request.kickstart is not None:
         with suppress(OSError):  # told where it is read

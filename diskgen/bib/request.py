@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -176,7 +177,7 @@ def _owner(text: str | None) -> tuple[int, int] | None:
         return None
     user, _colon, group = text.partition(":")
     ids = [part or "-1" for part in (user, group)]
-    if not user or not all(part == "-1" or (part.isascii() and part.isdigit()) for part in ids):
+    if not user or not all(part == "-1" or re.fullmatch("[0-9]{1,10}", part) for part in ids):
         raise UsageError(f"'{text}' is no owner", hint="write it as UID:GID", setting="chown")
     number = (int(ids[0]), int(ids[1]))
     if max(number) >= 2**32 - 1:

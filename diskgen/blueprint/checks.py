@@ -59,10 +59,15 @@ def faults(wanted: Customizations) -> Iterator[Fault]:
 
 def path_fault(path: str) -> str | None:
     """Return why no file can be written at a path; None: one can."""
-    if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
+    # normpath leaves two slashes at the beginning: POSIX gives them a meaning of their own.
+    if not path.startswith("/") or path.startswith("//") or path == "/" or (
+        posixpath.normpath(path) != path
+    ):  # fmt: skip
         return "name it from the root on, without '.' and '..'"
     if any(not char.isprintable() for char in path):
         return "use characters that can be shown"
+    if any(len(name.encode()) > 255 for name in path.split("/")):
+        return "a name in it has more than 255 bytes"
     if path in _TAKEN:
         return "it is written by what is said of accounts, and of the disk"
     return None
@@ -98,7 +103,7 @@ def _users(wanted: Customizations) -> Iterator[Fault]:
         for key in user.keys:
             if (fault := key_fault(key)) is not None:
                 option = "root-key" if user.name == ROOT else "user-key"
-                message = f"'{key}' is no public key: {fault}"
+                message = f"'{key[:40]}' is no public key: {fault}"
                 yield _fault(f"{place}.key", message, "name the .pub file", option)
         yield from _fields(place, user)
 
@@ -247,6 +252,8 @@ def _others(wanted: Customizations) -> Iterator[Fault]:
 
 
 def _is_address(text: str) -> bool:
+    if "%" in text:  # the name of a device behind it may be anything
+        return False
     try:
         ip_address(text)
     except ValueError:
@@ -255,6 +262,8 @@ def _is_address(text: str) -> bool:
 
 
 def _is_network(text: str) -> bool:
+    if "%" in text:
+        return False
     try:
         ip_network(text, strict=False)
     except ValueError:

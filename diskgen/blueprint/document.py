@@ -75,6 +75,9 @@ class Document:
         for name, value in table.items():
             path = f"{prefix}.{name}" if prefix else name
             plain = plain_path(path)
+            if re.search(r"[.\[\]]", name):  # a quoted key is one name, and no path
+                self._unknown(path)
+                continue
             key = _BY_PATH.get(plain)
             if key is not None:
                 yield from self._leaf(path, key, value)
@@ -126,7 +129,9 @@ def _top(path: str) -> str:
 
 def _shown(path: str, value: Any) -> str:  # noqa: ANN401
     """Return a value as messages have it; a password is in none."""
-    return "…" if "password" in path.rpartition(".")[2] else str(value)[:80]
+    if "password" in path.rpartition(".")[2]:
+        return "…"
+    return str(value)[:80].encode(errors="replace").decode()
 
 
 def _broken(name: str, reason: str) -> Problem:
@@ -138,6 +143,8 @@ def _text(value: object) -> str:
         raise _ValueRefused("it has to be a text")
     if "\0" in value:
         raise _ValueRefused("it has a NUL character")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise _ValueRefused("it has half of a character (a surrogate)")
     return value
 
 
@@ -177,7 +184,7 @@ def _mode(value: object) -> int:
 
 def _owner(value: object) -> str | int:
     if isinstance(value, str):
-        return int(value) if value.isascii() and value.isdigit() else _text(value)
+        return int(value) if re.fullmatch(r"[0-9]{1,10}", value) else _text(value)
     return _number(value)
 
 

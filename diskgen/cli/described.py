@@ -67,6 +67,6 @@ def added(text: str) -> AddedFile:
     return AddedFile(
         path=match["path"],
         data=data,
-        user=int(owner) if owner.isascii() and owner.isdigit() else owner,
+        user=int(owner) if re.fullmatch(r"[0-9]{1,10}", owner) else owner,
         mode=int(match["mode"] or "644", 8),
     )

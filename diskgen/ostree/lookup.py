@@ -16,7 +16,8 @@ def find(root: Directory, path: str | bytes) -> Node | None:
 
     A commit keeps ``etc`` as ``usr/etc``; here it is ``etc``, as it is in a container's root.
     """
-    todo = (path.encode() if isinstance(path, str) else path).split(b"/")[::-1]
+    raw = path.encode(errors="surrogateescape") if isinstance(path, str) else path
+    todo = raw.split(b"/")[::-1]
     place: list[bytes] = []
     links = 0
     while todo:

@@ -80,6 +80,11 @@ class Accounts:
                 f"the account '{user.name}' is one that the image makes at boot for itself",
                 "give it another name",
             )
+        if user.name == ROOT:
+            raise RefusalError(
+                "root is to be changed, and the image has no line for it in '/etc/passwd'",
+                "have the image's build make one",
+            )
         groups = self._joined(user)
         uid = self._user_number(user)
         gid = self._primary(user, uid)
@@ -157,8 +162,8 @@ class Accounts:
             line[3] = str(self._existing(user.gid, name))
         line[4] = line[4] if user.comment is None else user.comment
         line[6] = user.shell or line[6]
-        if not self._has_shadow and user.password is not None:
-            line[1] = user.password
+        if user.password is not None:  # as chpasswd: what passwd says of one counts before shadow
+            line[1] = "x" if self._has_shadow else user.password
         adopted = False
         if line != self._line("passwd", name):
             adopted = name not in self._tables["passwd"]

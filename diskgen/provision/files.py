@@ -71,8 +71,9 @@ class Files:
         old = folder.entries.get(name)
         if isinstance(old, Directory):
             raise RefusalError(f"'/{path.lstrip('/')}' is a directory on this machine")
-        if mode is None and old is not None and old.is_regular:
-            mode, uid, gid = old.mode, old.uid, old.gid
+        there = self.find(path)  # behind a link, too: what it says is written in the link's place
+        if mode is None and isinstance(there, File) and there.is_regular:
+            mode, uid, gid = there.mode, there.uid, there.gid
         kind = stat.S_IFREG | stat.S_IMODE(0o644 if mode is None else mode)
         folder.entries[name] = File(mode=kind, uid=uid, gid=gid, content=Data(raw))
 

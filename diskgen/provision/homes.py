@@ -47,7 +47,9 @@ def _create(files: Files, accounts: Accounts, person: Person, warn: Callable[[st
     skeleton = accounts.defaults.useradd.get("SKEL") or _SKELETON
     source = files.directory(skeleton)
     if source is not None:
-        _copy(source, home, person, skeleton)
+        copied = Directory()  # apart, for a skeleton in which the home itself lies
+        _copy(source, copied, person, skeleton)
+        home.entries.update(copied.entries)
 
 
 def _copy(source: Directory, target: Directory, person: Person, skeleton: str) -> None:

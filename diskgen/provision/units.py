@@ -25,6 +25,7 @@ _KINDS: Final = {"WantedBy": "wants", "RequiredBy": "requires", "UpheldBy": "uph
 _FOLDERS: Final = tuple(f".{kind}".encode() for kind in _KINDS.values())
 _PRESETS: Final = "etc/systemd/system-preset/00-diskgen.preset"
 _NOWHERE: Final = NOWHERE.encode()
+_MOST_NAMES: Final = 40  # that lead to each other, as links may
 _MOST: Final = 1000  # units that one leads to by Also=
 _SPECIFIER: Final = re.compile(r"%(.)")
 
@@ -68,7 +69,7 @@ def mask(files: Files, name: str) -> None:
     files.link(f"{CONFIG}/{name}", NOWHERE)
 
 
-def find_unit(files: Files, name: str) -> Unit | None:
+def find_unit(files: Files, name: str, seen: frozenset[str] = frozenset()) -> Unit | None:
     """Return a unit, or the template that it is an instance of; None where there is none.
 
     Raises RefusalError for one that is masked.
@@ -88,11 +89,13 @@ def find_unit(files: Files, name: str) -> Unit | None:
                 )
             real = node.target.rpartition(b"/")[2].decode(errors="replace")
             if node.is_symlink and real != file:  # an alias: the other name is enabled
-                return find_unit(files, real) if real not in units_of(name) else None
+                if real in seen or real in units_of(name) or len(seen) > _MOST_NAMES:  # a circle
+                    return None
+                return find_unit(files, real, seen | {file})
             shown = "usr/lib/systemd/system" if place == "lib/systemd/system" else place
             unit = Unit(name=name, file=file, path=f"/{shown}/{file}")
             for text in (files.text(f"{place}/{file}") or "", *_drop_ins(files, file)):
-                _parse(text, unit.install)
+                _parse(text.encode(errors="surrogateescape").decode(errors="replace"), unit.install)
             return unit
     return None
 

@@ -122,7 +122,7 @@ def command(
             flash += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     flash += _credentials(vm, board, scratch)
     snapshot = "off" if vm.write else "on"
-    drive = f"if=none,id=disk,format={_format(vm)},snapshot={snapshot},file={_quoted(vm.disk)}"
+    drive = f"if=none,id=disk,format={_format(vm)},snapshot={snapshot},file={quoted(vm.disk)}"
     argv: list[str | Path] = [
         program, "-accel", chosen.name, "-machine", machine,
         "-cpu", "host" if chosen.name == "kvm" else board.cpu,
@@ -146,7 +146,7 @@ def command(
 
 
 def _medium(medium: Path, attach: str, board: Board, order: int) -> list[str | Path]:
-    drive = f"if=none,id=medium,format=raw,readonly=on,file={_quoted(medium)}"
+    drive = f"if=none,id=medium,format=raw,readonly=on,file={quoted(medium)}"
     if attach == "usb":
         stick = f"usb-storage,drive=medium,bootindex={order}"
         devices = ["-device", "qemu-xhci", "-device", stick]
@@ -187,7 +187,7 @@ def _credentials(vm: VirtualMachine, board: Board, scratch: Path) -> list[str | 
         path = scratch / f"credential-{number}"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
-        options += ["-smbios", f"type=11,path={_quoted(path)}"]
+        options += ["-smbios", f"type=11,path={quoted(path)}"]
     return options
 
 
@@ -205,8 +205,8 @@ def _board(arch: str) -> Board:
 def _flash(found: firmware.Firmware, scratch: Path) -> list[str | Path]:
     variables = scratch / "variables"
     shutil.copyfile(found.variables, variables)
-    code = f"format={found.code_format},readonly=on,file={_quoted(found.code)}"
-    state = f"format={found.variables_format},file={_quoted(variables)}"
+    code = f"format={found.code_format},readonly=on,file={quoted(found.code)}"
+    state = f"format={found.variables_format},file={quoted(variables)}"
     return ["-drive", f"if=pflash,unit=0,{code}", "-drive", f"if=pflash,unit=1,{state}"]
 
 
@@ -231,5 +231,6 @@ def _format(vm: VirtualMachine) -> str:
     return _DRIVERS[name]
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as options of QEMU have it, in which commas begin others."""
     return str(path.absolute()).replace(",", ",,")

@@ -26,7 +26,7 @@ from ..hosttools import install_command, tools_for
 from . import forward
 from .boot import relayed, terminal
 from .credentials import Access, of
-from .qemu import VirtualMachine, command
+from .qemu import VirtualMachine, command, quoted
 
 _PORT: Final = 22
 _USER: Final = "root"
@@ -103,7 +103,7 @@ def session(
         vm = replace(vm, forwards=(*vm.forwards, door), credentials=of(known))
         serial = place / "serial"
         argv, chosen = command(
-            vm, place, serial=["-chardev", f"file,id=serial,path={serial}",
+            vm, place, serial=["-chardev", f"file,id=serial,path={quoted(serial)}",
                                "-serial", "chardev:serial"],
         )  # fmt: skip
         notice(emit, f"accelerator: {chosen.name} ({chosen.reason})")
