@@ -123,7 +123,10 @@ def _item(name: bytes, value: bytes) -> Item:
     if len(value) > LARGEST:
         raise XattrError(f"'{shown}' has '{len(value)}' bytes, at most '{LARGEST}' can be")
     if name in _ACLS:
-        return Item(_ACLS[name], _ROOT, _stored_acl(shown, value))
+        stored = _stored_acl(shown, value)
+        if len(stored) > LARGEST:
+            raise XattrError(f"'{shown}' has '{len(stored)}' bytes, at most '{LARGEST}' can be")
+        return Item(_ACLS[name], _ROOT, stored)
     for prefix, flag in _SPACES:
         rest = name.removeprefix(prefix)
         if rest and rest != name and len(name) <= 255 and b"\0" not in name:

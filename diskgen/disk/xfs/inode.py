@@ -18,6 +18,7 @@ DEVICE: Final = 0  # formats of a fork
 LOCAL: Final = 1
 EXTENTS: Final = 2
 BTREE: Final = 3
+DEVICE_FORK: Final = 1  # where attributes begin in an inode of format DEVICE; nowhere else
 
 IMMUTABLE: Final = 0x8
 NEW_BITMAP: Final = 0x4

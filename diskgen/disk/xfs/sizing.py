@@ -58,4 +58,12 @@ def _usable(size: int, need: Need) -> int:
     blocks = sum(shape.length(ag) - shape.reserve(ag) - shape.first for ag in range(shape.ag_count))
     # Chunks of inodes do not reach over the end of a group; each may need an inode btree.
     lost = shape.ag_count * (CHUNK_BLOCKS + 2) + need.inodes // CHUNK // 100
-    return (blocks - shape.log_blocks - lost) * BLOCK
+    # No inodes are in the log's group.
+    elsewhere = sum(
+        shape.length(ag) - shape.reserve(ag) - shape.first - CHUNK_BLOCKS - 2
+        for ag in range(shape.ag_count)
+        if ag != shape.log_ag
+    )
+    inodes = -(-need.inodes // CHUNK) * CHUNK_BLOCKS + need.inodes // CHUNK // 100
+    missing = max(0, inodes - elsewhere)
+    return min((blocks - shape.log_blocks - lost) * BLOCK, need.bytes - missing * BLOCK)

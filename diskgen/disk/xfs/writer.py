@@ -249,7 +249,8 @@ class _Writer:
         self._fork(out, [(0, 1, linear)], number, room)
 
     def _attributes(self, out: Inode, encoded: attributes.Encoded, number: int) -> None:
-        out.fork_offset = encoded.fork_offset
+        is_device = out.format == inode.DEVICE
+        out.fork_offset = inode.DEVICE_FORK if is_device else encoded.fork_offset
         if not encoded.leaves:
             out.attribute_format, out.attributes = inode.LOCAL, encoded.inline
             return
