@@ -110,7 +110,11 @@ def _measured(
     ready = PLACE / "measured"
     if not ready.exists():
         argv: list[str | Path] = [python, "-m", "tests.worth.measure", *tests]
-        subprocess.run(argv, cwd=tree, check=False)
+        subprocess.run(
+            argv, cwd=tree, check=False
+        )  # a share below the wanted one is no matter here
+        if not (data / "data").is_file():
+            sys.exit("error: no test ran, so nothing says which tests a mutant needs")
         ready.touch()
     held = coverage.CoverageData(str(data / "data"))
     held.read()
