@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .bootloader.loader import Bootloader
 from .disk import appliance, ext4, fat, table, xfs
+from .disk.placing.population import Inspection
 from .events import Emit, step
 from .identifiers import derive_uuid
 from .layout import Filesystem, Partition, Role
@@ -133,7 +134,7 @@ def _write_ext4(
             root=tree,
             timestamp=plan.image.timestamp,
             advance=phase.advance,
-            inspection=ext4.Inspection(spare, look) if spare is not None else None,
+            inspection=Inspection(spare, look) if spare is not None else None,
         )
         if spare is None:
             look(disk)
@@ -165,7 +166,7 @@ def _write_xfs(
             sector_size=plan.layout.sector_size,
             features=features,
             advance=phase.advance,
-            inspection=ext4.Inspection(spare, xfs.check),
+            inspection=Inspection(spare, xfs.check),
         )
         phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
 

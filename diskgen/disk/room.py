@@ -12,6 +12,7 @@ from typing import Final
 from ..layout import MOST_DEPLOYMENTS
 from ..tree import Directory
 from . import ext4, fat
+from .placing.population import Need
 
 _KERNELS: Final = "ostree"  # below /boot: a directory for each kernel with its initramfs
 
@@ -24,7 +25,7 @@ def of_boot(boot: Directory) -> tuple[int, ...]:
     all_of_it = ext4.required(boot)
     kernels = ext4.required(boot.get_dir(_KERNELS) or Directory())
     needs = (
-        ext4.Need(
+        Need(
             all_of_it.bytes + more * kernels.bytes,
             all_of_it.inodes + more * kernels.inodes,
             all_of_it.content + more * kernels.content,

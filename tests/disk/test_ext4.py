@@ -242,7 +242,7 @@ from pathlib import Path
 def refuse(*_): raise OSError("no library")
 ctypes.CDLL = refuse
 from diskgen.disk import ext4
-from diskgen.disk.ext4 import crc32c
+from diskgen.disk.placing import crc32c
 assert crc32c.crc32c is crc32c.portable
 root = pickle.load(sys.stdin.buffer)
 ext4.populate(Path(sys.argv[1]), offset={OFFSET}, root=root, timestamp={WHEN})

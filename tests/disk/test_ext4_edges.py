@@ -19,7 +19,8 @@ import pytest
 
 from diskgen.disk import ext4
 from diskgen.disk.ext4 import extents, superblock
-from diskgen.disk.ext4.crc32c import crc32c
+from diskgen.disk.placing.alloc import Extent
+from diskgen.disk.placing.crc32c import crc32c
 from diskgen.errors import HostError, SourceError, UsageError, VerifyError
 from diskgen.tree import Data, Directory, File, Packed, read, regular, symlink
 from diskgen.units import MIB
@@ -284,7 +285,7 @@ def test_check_does_not_let_a_remark_pass(tmp_path: Path, monkeypatch: pytest.Mo
     """A tree that is higher than it must be: e2fsck would shorten it, and exits with 0."""
 
     def tall(
-        runs: list[extents.Extent], allocate: Callable[[], int], seed: int
+        runs: list[Extent], allocate: Callable[[], int], seed: int
     ) -> tuple[bytes, list[tuple[int, bytes]]]:
         raw, nodes = build(runs, allocate, seed)
         if len(runs) < 4:

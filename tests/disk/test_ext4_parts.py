@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskgen.disk.ext4 import crc32c, directory, dirhash, extents, inode, native, xattr
-from diskgen.disk.ext4.alloc import Allocator, FullError
+from diskgen.disk.ext4 import directory, dirhash, extents, inode, xattr
 from diskgen.disk.ext4.groups import _zeros
 from diskgen.disk.ext4.superblock import has_copy
+from diskgen.disk.placing import crc32c, native
+from diskgen.disk.placing.alloc import Allocator, Extent, FullError
 
 BLOCK = 4096
 SEED = 0x12345678
@@ -61,7 +62,7 @@ def test_hash_without_a_seed() -> None:
 
 def walk_extents(
     node: bytes, blocks: dict[int, bytes], depth: int | None = None
-) -> Iterator[extents.Extent]:
+) -> Iterator[Extent]:
     """Read an extent tree as the kernel's documentation has it, checking every header."""
     magic, entries, limit, level, _ = struct.unpack_from("<HHHHI", node)
     assert magic == 0xF30A
@@ -108,7 +109,7 @@ def test_runs_become_extents_that_cover_the_same_blocks(
         runs.append((at, length))
         at += length + gap
     allocator = Allocator(iter(runs))
-    out: list[extents.Extent] = []
+    out: list[Extent] = []
     logical = 0
     given_out: list[int] = []
     for wish in wishes:

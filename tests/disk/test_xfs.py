@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diskgen.disk import xfs
-from diskgen.disk.ext4 import Inspection, Need, Usage
 from diskgen.disk.filesystems import KINDS
+from diskgen.disk.placing.population import Inspection, Need, Usage
 from diskgen.disk.xfs import geometry
 from diskgen.disk.xfs.space import Space
 from diskgen.errors import SourceError, UsageError, VerifyError

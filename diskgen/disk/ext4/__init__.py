@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .mkfs import check, make_empty
-from .sizing import Need, minimum_size, required
-from .writer import Inspection, Usage, populate
+from .sizing import minimum_size, required
+from .writer import populate
 
 __all__ = [
     "make_empty",
@@ -12,7 +12,4 @@ __all__ = [
     "check",
     "required",
     "minimum_size",
-    "Need",
-    "Usage",
-    "Inspection",
 ]

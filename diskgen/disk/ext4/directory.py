@@ -6,9 +6,9 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from .crc32c import crc32c
+from ..placing.crc32c import crc32c
+from ..placing.native import DirectoryHash
 from .dirhash import HALF_MD4
-from .native import DirectoryHash
 from .superblock import BLOCK
 
 Entry = tuple[bytes, int, int]  # (name, inode number, file type)

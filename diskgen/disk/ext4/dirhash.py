@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from . import native
+from ..placing import native
 
 HALF_MD4: Final = 1  # s_def_hash_version: of signed characters, as x86 has them
 _MASK: Final = 0xFFFFFFFF

@@ -6,11 +6,9 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from .alloc import Run
-from .crc32c import crc32c
+from ..placing.alloc import Extent, Run, append
+from ..placing.crc32c import crc32c
 from .superblock import BLOCK
-
-Extent = tuple[int, int, int]  # (first block in the file, number of blocks, first block on disk)
 
 IN_INODE: Final = 4  # entries of 12 bytes after a header of 12 in the 60 bytes of i_block
 PER_BLOCK: Final = (BLOCK - 12) // 12
@@ -26,19 +24,7 @@ _ONE: Final = struct.Struct("<HHHHIIHHI36x")
 
 def add(extents: list[Extent], logical: int, runs: Iterable[Run]) -> int:
     """Append runs of disk blocks at block ``logical`` of a file; return the block after them."""
-    for first, blocks in runs:
-        start, count = first, blocks
-        if extents:
-            at, length, disk = extents[-1]
-            if at + length == logical and disk + length == start and length < LONGEST:
-                more = min(count, LONGEST - length)
-                extents[-1] = (at, length + more, disk)
-                logical, start, count = logical + more, start + more, count - more
-        while count:
-            length = min(count, LONGEST)
-            extents.append((logical, length, start))
-            logical, start, count = logical + length, start + length, count - length
-    return logical
+    return append(extents, logical, runs, LONGEST)
 
 
 def tree_blocks(count: int) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...errors import VerifyError
-from .crc32c import crc32c
-from .diskio import write_at
+from ..placing.crc32c import crc32c
+from ..placing.diskio import write_at
 from .superblock import BLOCK, DESCRIPTOR_SIZE, INODE_SIZE, Superblock, copies, has_copy
 
 INODE_UNINIT: Final = 0x1

@@ -7,7 +7,7 @@ import struct
 from functools import lru_cache
 from typing import Final
 
-from .crc32c import crc32c
+from ..placing.crc32c import crc32c
 from .superblock import LATEST
 
 INDEX_FLAG: Final = 0x1000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from ...tree import Directory
 from ...units import GIB, MIB, align_up
+from ..placing.content import segments
+from ..placing.population import Need
 from . import inventory
-from .content import segments
 from .directory import most_blocks
 from .extents import LONGEST, tree_blocks
 from .inventory import LOST_FOUND_BLOCKS, has_content
@@ -27,21 +27,6 @@ _JOURNALS: Final = (
     (128 * GIB, GIB), (64 * GIB, 512 * MIB), (32 * GIB, 256 * MIB), (16 * GIB, 128 * MIB),
     (2 * GIB, 64 * MIB), (GIB, 32 * MIB), (128 * MIB, 16 * MIB), (8 * MIB, 4 * MIB), (0, 0),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a tree takes of a filesystem.
-
-    ``bytes`` are all data and metadata blocks that populate allocates: exact but for fragments and
-    for how names fall into the leaves of large directories, where it is an upper bound. ``inodes``
-    counts the 11 reserved ones too, so it is what make_empty must be asked for at least.
-    ``content`` is the part that populate reports to ``advance``.
-    """
-
-    bytes: int
-    inodes: int
-    content: int
 
 
 def required(root: Directory) -> Need:

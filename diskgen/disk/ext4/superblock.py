@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...errors import VerifyError
-from .crc32c import crc32c
+from ..placing.crc32c import crc32c
+from ..placing.diskio import write_at
 from .dirhash import HALF_MD4
-from .diskio import write_at
 
 BLOCK: Final = 4096
 INODE_SIZE: Final = 256

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from ...errors import DiskgenError, HostError, UsageError, VerifyError
+from ...errors import DiskgenError, UsageError, VerifyError
 from ...tree import Directory, File, Node
 from ...units import MIB, format_size
-from . import content, directory, dirhash, extents, inode, inventory, shadow, superblock, xattr
-from .alloc import Allocator, FullError
-from .diskio import write_at
+from ..placing import content
+from ..placing.alloc import Allocator, Extent, FullError
+from ..placing.diskio import write_at
+from ..placing.mover import moving
+from ..placing.population import Inspection, Usage, ignore, inspect, onto
+from . import directory, dirhash, extents, inode, inventory, superblock, xattr
 from .groups import Groups
-from .inventory import LOST_FOUND, LOST_FOUND_BLOCKS, ROOT, Inventory
-from .mover import moving
+from .inventory import LOST_FOUND, LOST_FOUND_BLOCKS, ROOT, Inventory, has_content
 from .sizing import required
 from .superblock import BLOCK, FIRST_INODE, INODE_SIZE
 
 _GATHER: Final = MIB  # metadata blocks are written together up to this size
-_HOST_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a tree took: blocks of 4096 bytes, inodes, and bytes of content moved to the disk."""
-
-    blocks: int
-    inodes: int
-    bytes_written: int
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """``look`` is called with a file that has the metadata where the disk has them.
-
-    ``shadow`` is where that file may be for the time being; not on the disk's last free bytes.
-    """
-
-    shadow: Path
-    look: Callable[[Path], None]
-
-
-def ignore(_amount: int) -> None:
-    """Report to nobody."""
 
 
 def populate(
@@ -75,42 +49,6 @@ def populate(
     with onto(disk) as fd:
         moment = min(max(timestamp, 0), superblock.LATEST)
         return _Writer(fd, offset, root, moment).write(advance, inspection)
-
-
-@contextmanager
-def onto(disk: Path) -> Iterator[int]:
-    """Open a disk for writing; what the system refuses meanwhile is said as a HostError."""
-    try:
-        with disk.open("r+b", buffering=0) as file:
-            yield file.fileno()
-    except OSError as error:
-        if error.errno in _HOST_FULL:
-            raise HostError(
-                f"no space left on this machine for '{disk}'",
-                hint="free some space, or write the output elsewhere",
-            ) from error
-        name = error.filename if error.filename is not None else disk
-        raise HostError(f"'{name}' cannot be used: {error.strerror}") from error
-
-
-def inspect(
-    fd: int,
-    inspection: Inspection,
-    whole: tuple[int, int],
-    copies: list[content.Copy],
-    *,
-    shift: int = 0,
-) -> None:
-    """Have the metadata between two bytes of the disk looked at while ``copies`` are on their way.
-
-    The file that is looked at has them at the same places, or ``shift`` bytes before.
-    """
-    taken = sorted((copy.target, copy.target + copy.length) for copy in copies)
-    try:
-        shadow.make(fd, inspection.shadow, whole, taken, shift=shift)
-        inspection.look(inspection.shadow)
-    finally:
-        inspection.shadow.unlink(missing_ok=True)
 
 
 class _Writer:
@@ -143,7 +81,12 @@ class _Writer:
                 setting="disk-size",
             )
         try:
-            placed = content.place(enumerate(found.nodes, FIRST_INODE), self._alloc, self._offset)
+            files = (
+                (number, node)
+                for number, node in enumerate(found.nodes, FIRST_INODE)
+                if isinstance(node, File) and has_content(node)
+            )
+            placed = content.place(files, self._alloc, self._offset, extents.LONGEST)
         except FullError:
             raise self._too_small() from None
         copies = [move for move in placed.moves if isinstance(move, content.Copy)]
@@ -170,7 +113,7 @@ class _Writer:
             setting="disk-size",
         )
 
-    def _write_metadata(self, found: Inventory, placed: dict[int, list[extents.Extent]]) -> None:
+    def _write_metadata(self, found: Inventory, placed: dict[int, list[Extent]]) -> None:
         """Write everything but contents; the superblock comes last."""
         per_group = self._super.inodes_per_group
         last_group = (found.end - 2) // per_group
@@ -222,7 +165,7 @@ class _Writer:
         found: Inventory,
         number: int,
         node: Node,
-        placed: dict[int, list[extents.Extent]],
+        placed: dict[int, list[Extent]],
     ) -> bytearray:
         """Return the bytes of an inode, and queue what else belongs to it."""
         blocks = 0
@@ -270,7 +213,7 @@ class _Writer:
 
     def _directory(
         self, found: Inventory, number: int, node: Directory
-    ) -> tuple[int, int, list[extents.Extent]]:
+    ) -> tuple[int, int, list[Extent]]:
         """Queue a directory's blocks; return its size, link count and extents."""
         contents = found.entries(node)
         kinds, numbers = inode.FILE_TYPES, found.numbers

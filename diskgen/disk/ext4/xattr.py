@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from ...tree import Xattrs
-from .crc32c import crc32c
+from ..placing.crc32c import crc32c
 from .superblock import BLOCK
 
 MAX_SHARING: Final = 1024  # inodes per block; the kernel takes more for damage

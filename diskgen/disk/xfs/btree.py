@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from ..placing.alloc import Extent
 from .checksum import seal
 from .geometry import BLOCK, Geometry, daddr
 
@@ -31,7 +32,7 @@ INODES_IN_LEAF: Final = (BLOCK - _SHORT_HEADER) // _INODE_RECORD.size
 INODE_POINTERS: Final = (BLOCK - _SHORT_HEADER) // 8
 _EXTENTS: Final = (BLOCK - _LONG_HEADER) // 16
 
-Extent = tuple[int, int, int]  # (first block in the file, number of blocks, first linear block)
+
 LONGEST: Final = (1 << 21) - 1  # blocks of one extent
 Put = Callable[[int, bytes], None]  # linear block, contents
 

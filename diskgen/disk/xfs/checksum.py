@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ext4.crc32c import crc32c
+from ..placing.crc32c import crc32c
 
 _MASK = 0xFFFFFFFF
 

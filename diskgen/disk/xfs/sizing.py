@@ -6,8 +6,8 @@ from typing import Final
 
 from ...tree import Directory
 from ...units import MIB, align_up
-from ..ext4 import content
-from ..ext4.sizing import Need
+from ..placing import content
+from ..placing.population import Need
 from . import attributes, directory, geometry, inventory
 from .btree import LONGEST, fork_blocks
 from .geometry import BLOCK, CHUNK, CHUNK_BLOCKS

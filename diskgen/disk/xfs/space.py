@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..ext4.alloc import Allocator, FullError, Run
+from ..placing.alloc import Allocator, FullError, Run
 from . import btree
 from .geometry import CHUNK, CHUNK_BLOCKS, PER_BLOCK, Geometry
 from .headers import Group
@@ -46,19 +46,11 @@ class Space:
         percent = -(-self.chunks * CHUNK_BLOCKS * 100 // self.geometry.blocks)
         return min(100, max(_USUAL_PERCENT, percent + 1))
 
-    def number(self, slot: int) -> int:
-        """Return the inode number of a slot."""
-        for region in self.regions:
-            if slot < region.slot + region.chunks * CHUNK:
-                linear = region.ag * self.geometry.ag_blocks + region.block
-                return self.geometry.inode(linear) + slot - region.slot
-        raise AssertionError(slot)
-
     def numbers(self) -> list[int]:
         """Return the inode numbers of all slots."""
         out: list[int] = []
         for region in self.regions:
-            first = self.number(region.slot)
+            first = self.geometry.inode(region.ag * self.geometry.ag_blocks + region.block)
             out += range(first, first + region.chunks * CHUNK)
         return out
 

@@ -11,18 +11,18 @@ from uuid import UUID
 from ...errors import DiskgenError, UsageError
 from ...tree import Directory, File
 from ...units import format_size
-from ..ext4 import content
-from ..ext4.alloc import FullError
-from ..ext4.diskio import write_at
-from ..ext4.mover import moving
-from ..ext4.writer import Inspection, Usage, ignore, inspect, onto
+from ..placing import content
+from ..placing.alloc import FullError
+from ..placing.diskio import write_at
+from ..placing.mover import moving
+from ..placing.population import Inspection, Usage, ignore, inspect, onto
 from . import attributes, btree, directory, geometry, headers, inode, inventory
 from .checksum import seal
 from .features import Features
 from .geometry import BLOCK, CHUNK, INODE_SIZE, Geometry, daddr
 from .inode import Inode
 from .inventory import Inventory
-from .sizing import required
+from .sizing import minimum_size, required
 from .space import Region, Space
 
 _GATHER: Final = 256  # blocks of metadata that are written together
@@ -76,8 +76,6 @@ def populate(
 
 
 def _too_small(root: Directory, size: int) -> DiskgenError:
-    from .sizing import minimum_size
-
     least = minimum_size(required(root))
     return UsageError(
         f"the filesystem of '{format_size(size)}' is too small for the image: "
@@ -119,7 +117,7 @@ class _Writer:
             for slot, node in enumerate(self._found.nodes)
             if isinstance(node, File) and node.is_regular
         )
-        placed = content.place(files, self._alloc, self._offset)
+        placed = content.place(files, self._alloc, self._offset, btree.LONGEST)
         copies = [move for move in placed.moves if isinstance(move, content.Copy)]
         others = [move for move in placed.moves if not isinstance(move, content.Copy)]
         with moving(self._fd, copies) as long, moving(self._fd, others) as short:
@@ -194,13 +192,12 @@ class _Writer:
         self, out: Inode, extents: list[tuple[int, int, int]], number: int, room: int
     ) -> None:
         """Put extents of (block in the file, number of blocks, linear block) into the data fork."""
-        runs = btree.joined(extents)
         out.data, more = btree.fork(
-            runs, room, self._shape, self._alloc.one, self._put, self._identity, number
+            extents, room, self._shape, self._alloc.one, self._put, self._identity, number
         )
         out.format = inode.BTREE if more else inode.EXTENTS
-        out.extents = len(runs)
-        out.blocks += sum(count for _, count, _ in runs) + more
+        out.extents = len(extents)
+        out.blocks += sum(count for _, count, _ in extents) + more
 
     def _take(self, blocks: list[int]) -> tuple[dict[int, int], list[tuple[int, int, int]]]:
         """Return the places of logical blocks (ascending), and the extents that they make."""
@@ -209,7 +206,7 @@ class _Writer:
         for start, count in self._alloc.take(len(blocks)):
             for linear in range(start, start + count):
                 places[next(wanted)] = linear
-        return places, [(logical, 1, linear) for logical, linear in places.items()]
+        return places, btree.joined([(logical, 1, linear) for logical, linear in places.items()])
 
     def _directory(self, out: Inode, number: int, node: Directory, room: int) -> None:
         slots, numbers, kinds = self._found.slots, self._numbers, inode.FILE_TYPES
@@ -257,17 +254,15 @@ class _Writer:
         places, extents = self._take(list(range(encoded.blocks)))
         for logical, raw in attributes.build(encoded, places.__getitem__, self._identity, number):
             self._put(places[logical], raw)
-        runs = btree.joined(extents)
-        out.attributes = b"".join(btree.pack_extent(run, self._shape) for run in runs)
-        out.attribute_extents = len(runs)
+        out.attributes = b"".join(btree.pack_extent(extent, self._shape) for extent in extents)
+        out.attribute_extents = len(extents)
         out.blocks += encoded.blocks
 
     def _write_headers(self) -> None:
         """Write what depends on all the rest; the superblock of the first group comes last."""
         shape, identity = self._shape, self._identity
         groups = self._space.groups()
-        for region in self._space.regions:
-            self._write_inode_tree(region, groups[region.ag])
+        trees = {region.ag: region.tree for region in self._space.regions}
         at = shape.log_start * BLOCK
         write_at(self._fd, [headers.log_record(shape, identity)], self._offset + at)
         sector = headers.superblock(
@@ -282,20 +277,17 @@ class _Writer:
         for group in reversed(groups):
             start = group.number * shape.ag_blocks
             first = start + shape.header_blocks
-            by_block = [run_record(run) for run in group.free]
-            by_count = [run_record(run) for run in sorted(group.free, key=lambda r: (r[1], r[0]))]
-            trees = [(btree.BY_BLOCK, by_block), (btree.BY_COUNT, by_count)]
-            for place, (magic, records) in enumerate(trees, first):
+            chunks = self._records(group.number)
+            by_count = sorted(group.free, key=lambda run: (run[1], run[0]))
+            for place, magic, records in (
+                (first, btree.BY_BLOCK, [_run_record(run) for run in group.free]),
+                (first + 1, btree.BY_COUNT, [_run_record(run) for run in by_count]),
+                (first + 3, btree.FREE_INODES, [chunk.pack() for chunk in chunks if chunk.free]),
+                (first + 4, btree.REFERENCES, []),
+            ):
                 raw = btree.short_leaf(magic, place, records, identity, group.number)
                 self._put(place, raw)
-            if not group.inodes:
-                raw = btree.short_leaf(btree.INODES, first + 2, [], identity, group.number)
-                self._put(first + 2, raw)
-            free = [r.pack() for r in self._records(group.number) if r.free]
-            rest = [(btree.FREE_INODES, free), (btree.REFERENCES, [])]
-            for place, (magic, records) in enumerate(rest, first + 3):
-                raw = btree.short_leaf(magic, place, records, identity, group.number)
-                self._put(place, raw)
+            self._write_inode_tree(chunks, trees.get(group.number, []), group)
             self._flush()
             sectors = [
                 sector,
@@ -318,11 +310,13 @@ class _Writer:
                 out.append(btree.InodeRecord(first + chunk * CHUNK, free))
         return out
 
-    def _write_inode_tree(self, region: Region, group: headers.Group) -> None:
-        start = region.ag * self._shape.ag_blocks
+    def _write_inode_tree(
+        self, records: list[btree.InodeRecord], others: list[int], group: headers.Group
+    ) -> None:
+        start = group.number * self._shape.ag_blocks
         root = self._shape.header_blocks + 2
         levels, blocks = btree.inode_tree(
-            self._records(region.ag), root, region.tree, self._identity, region.ag, start
+            records, root, others, self._identity, group.number, start
         )
         group.inode_levels, group.inode_blocks = levels, len(blocks)
         for place, raw in blocks:
@@ -341,6 +335,6 @@ class _Writer:
         self._pending = []
 
 
-def run_record(run: tuple[int, int]) -> bytes:
+def _run_record(run: tuple[int, int]) -> bytes:
     """Return the record of a free run: its first block and its length."""
     return run[0].to_bytes(4, "big") + run[1].to_bytes(4, "big")

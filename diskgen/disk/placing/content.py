@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from ...packsums import PackSums
-from ...tree import Data, File, Node, Packed
+from ...tree import BLOCK, Data, File, Packed
 from ...units import MIB
-from .alloc import Allocator
-from .extents import Extent, add
-from .inventory import has_content
-from .superblock import BLOCK
+from .alloc import Allocator, Extent, append
 
 Segment = tuple[int, int, int]  # (first block in the file, number of blocks, offset in pack or -1)
 _HOLE: Final = -1
@@ -81,19 +78,19 @@ def segments(node: File) -> list[Segment]:
     return out
 
 
-def place(nodes: Iterable[tuple[int, Node]], allocator: Allocator, offset: int) -> Placed:
-    """Give blocks to all contents among (inode number, node); ``offset`` is the filesystem's.
+def place(
+    files: Iterable[tuple[int, File]], allocator: Allocator, offset: int, longest: int
+) -> Placed:
+    """Give blocks to the contents of (number, file); ``offset`` is the filesystem's.
 
+    ``longest`` are the blocks that an extent may have.
     What lies together in a pack comes to lie together on the disk, so that it moves in one piece.
     Contents in memory come first. Raises FullError.
     """
     memory: list[tuple[int, File]] = []
     packed: list[tuple[int, int, int, File]] = []
     order: dict[Path, int] = {}  # by first appearance: where the cache lies must not matter
-    for number, node in nodes:
-        if not has_content(node):
-            continue
-        assert isinstance(node, File)
+    for number, node in files:
         content = node.content
         if isinstance(content, Packed):
             first = content.extents[0][2] if content.extents else 0
@@ -103,13 +100,13 @@ def place(nodes: Iterable[tuple[int, Node]], allocator: Allocator, offset: int) 
     packed.sort(key=lambda item: item[:3])
     out = Placed()
     for number, node in memory:
-        out.extents[number] = _place_memory(node, allocator, offset, out.moves)
+        out.extents[number] = _place_memory(node, allocator, offset, longest, out.moves)
     for _, _, number, node in packed:
         assert isinstance(node.content, Packed)
         extents: list[Extent] = []
         for logical, count, source in segments(node):
             runs = allocator.take(count)
-            add(extents, logical, runs)
+            append(extents, logical, runs, longest)
             at = source
             for start, blocks in runs:
                 if source == _HOLE:
@@ -145,12 +142,14 @@ def _copy(moves: list[Move], content: Packed, source: int, target: int, length: 
         moves.append(Copy(content.pack, source, target, length, content.sums))
 
 
-def _place_memory(node: File, allocator: Allocator, offset: int, moves: list[Move]) -> list[Extent]:
+def _place_memory(
+    node: File, allocator: Allocator, offset: int, longest: int, moves: list[Move]
+) -> list[Extent]:
     content = _content(node)
     assert isinstance(content, Data)
     extents: list[Extent] = []
     runs = allocator.take(_blocks(content.size))
-    add(extents, 0, runs)
+    append(extents, 0, runs, longest)
     for (start, blocks), piece in zip(runs, _cut(content.data, runs), strict=True):
         target, length = offset + start * BLOCK, blocks * BLOCK
         last = moves[-1] if moves else None

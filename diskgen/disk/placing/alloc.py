@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 Run = tuple[int, int]  # (first block, number of blocks)
+Extent = tuple[int, int, int]  # (first block in the file, number of blocks, first block on disk)
 
 
 class FullError(Exception):
@@ -45,3 +46,23 @@ class Allocator:
     def one(self) -> int:
         """Return one block. Raises FullError."""
         return self.take(1)[0][0]
+
+
+def append(extents: list[Extent], logical: int, runs: Iterable[Run], longest: int) -> int:
+    """Append runs of disk blocks at block ``logical`` of a file; return the block after them.
+
+    No extent is longer than ``longest`` blocks.
+    """
+    for first, blocks in runs:
+        start, count = first, blocks
+        if extents:
+            at, length, disk = extents[-1]
+            if at + length == logical and disk + length == start and length < longest:
+                more = min(count, longest - length)
+                extents[-1] = (at, length + more, disk)
+                logical, start, count = logical + more, start + more, count - more
+        while count:
+            length = min(count, longest)
+            extents.append((logical, length, start))
+            logical, start, count = logical + length, start + length, count - length
+    return logical

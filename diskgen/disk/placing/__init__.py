@@ -1,0 +1,1 @@
+"""What every filesystem of ours is written by: blocks handed out, contents moved, limits asked."""
