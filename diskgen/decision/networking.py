@@ -5,7 +5,9 @@ Formats: nm-settings-keyfile(5), systemd.network(5), interfaces(5).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from ..identifiers import derive_uuid
@@ -16,6 +18,27 @@ MANAGER: Final = "NetworkManager.service"
 NETWORKD: Final = "systemd-networkd.service"
 IFUPDOWN: Final = "networking.service"
 NONE: Final = "the system has no NetworkManager and no other service for its network"
+
+
+# Of ifupdown, interfaces(5): its file, the directory of others, and what each has at first.
+INTERFACES: Final = "etc/network/interfaces"
+LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
+SOURCE: Final = f"source /{INTERFACES}.d/*\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """How a service's files of devices are called and read."""
+
+    folder: str
+    start: str  # of a file's name
+    suffix: str
+    text: Callable[[Link], str]
+    mode: int = 0o644
+
+    def path(self, link: Link, folder: str = "") -> str:
+        """Return the file of a device, in the usual folder or in another one."""
+        return f"{folder or self.folder}/{self.start}{ident(link)}{self.suffix}"
 
 
 def service_of(system: System) -> str | None:
@@ -176,3 +199,22 @@ def _sections(sections: Sequence[tuple[str, Sequence[tuple[str, object]]]]) -> I
 
 def _no(wanted: bool) -> str | None:
     return None if wanted else "no"
+
+
+WRITTEN: Final[Mapping[str, Written]] = MappingProxyType(
+    {
+        MANAGER: Written(
+            folder="etc/NetworkManager/system-connections",
+            start="diskgen-",
+            suffix=".nmconnection",
+            text=keyfile,
+            mode=0o600,  # it reads no others
+        ),
+        NETWORKD: Written(
+            folder="etc/systemd/network",
+            start="10-diskgen-",
+            suffix=".network",
+            text=networkd,
+        ),
+    }
+)

@@ -14,13 +14,16 @@ from typing import Final
 
 from ..decision.networking import (
     IFUPDOWN,
+    INTERFACES,
+    LOOPBACK,
     MANAGER,
     NETWORKD,
     NONE,
+    SOURCE,
+    WRITTEN,
+    Written,
     ident,
     interfaces,
-    keyfile,
-    networkd,
     service_of,
 )
 from ..link import Link, is_mac
@@ -29,10 +32,7 @@ from .network import Device, devices
 from .target import Installed, Target
 
 _UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-_INTERFACES: Final = "etc/network/interfaces"
-_SOURCE: Final = "source /etc/network/interfaces.d/*\n"
 _SOURCED: Final = re.compile(r"^\s*source(-directory)?\s.*\binterfaces\.d\b", re.MULTILINE)
-_LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
 _RESOLVED: Final = "systemd-resolved.service"
 _PATIENCE_SECONDS: Final = 15.0  # for a cable to be noticed
 _PAUSE_SECONDS: Final = 0.5
@@ -40,36 +40,21 @@ _PAUSE_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Service:
-    """What brings a network up: its unit, and where its files lie."""
+    """What brings this machine's network up while it installs: files for this boot alone."""
 
     unit: str
-    place: str
-    running: str  # the place of files for this boot alone
-    suffix: str
-    mode: int
-    text: Callable[[Link], str]
+    running: str  # their folder
     reload: tuple[str, ...]
 
 
 _NETWORKD: Final = _Service(
-    unit=NETWORKD,
-    place="etc/systemd/network/10-diskgen-",
-    running="run/systemd/network/10-diskgen-",
-    suffix=".network",
-    mode=0o644,
-    text=networkd,
-    reload=("networkctl", "reload"),
+    unit=NETWORKD, running="run/systemd/network", reload=("networkctl", "reload")
 )
 _MANAGER: Final = _Service(
     unit=MANAGER,
-    place="etc/NetworkManager/system-connections/diskgen-",
-    running="run/NetworkManager/system-connections/diskgen-",
-    suffix=".nmconnection",
-    mode=0o600,  # it reads no others
-    text=keyfile,
+    running="run/NetworkManager/system-connections",
     reload=("nmcli", "connection", "reload"),
 )
-_SERVICES: Final = {_MANAGER.unit: _MANAGER, _NETWORKD.unit: _NETWORKD}
 
 
 def found(links: Sequence[Link], *, patience: float = _PATIENCE_SECONDS) -> tuple[Device, ...]:
@@ -101,11 +86,11 @@ def start(links: Sequence[Link], warn: Callable[[str], None]) -> None:
             continue
         if run(["systemctl", "start", service.unit], ok=range(256)).status:
             continue
-        prefix = here.place(service.running)
-        for path in prefix.parent.glob(f"{prefix.name}*"):
+        written = WRITTEN[service.unit]
+        for path in here.place(service.running).glob(f"{written.start}*"):
             path.unlink()  # of what was known before
         for link in active:
-            _write(here, service, service.running, link)
+            _write(here, written, link, service.running)
         run(service.reload, ok=range(256))
         if service is _MANAGER:
             for link in active:
@@ -125,12 +110,12 @@ def write(
     if not links:
         return
     unit = service_of(Installed(target))
-    chosen = _SERVICES.get(unit or "")
+    written = WRITTEN.get(unit or "")
     if unit == IFUPDOWN:
         _write_interfaces(target, links, found, warn)
-    elif chosen is not None:
+    elif written is not None:
         for link in links:
-            _write(target, chosen, chosen.place, link)
+            _write(target, written, link)
     else:
         warn(f"{NONE}: " + ", ".join(str(link.device) for link in links) + " will not be set up")
     if unit in (IFUPDOWN, NETWORKD):  # NetworkManager does it itself
@@ -144,9 +129,8 @@ def _has_unit(target: Target, unit: str) -> bool:
     return any(target.place(f"{place}/{unit}").is_file() for place in _UNITS)
 
 
-def _write(target: Target, service: _Service, place: str, link: Link) -> None:
-    path = f"{place}{ident(link)}{service.suffix}"
-    target.write(path, service.text(link), mode=service.mode)
+def _write(target: Target, written: Written, link: Link, folder: str = "") -> None:
+    target.write(written.path(link, folder), written.text(link), mode=written.mode)
 
 
 def _write_interfaces(
@@ -159,12 +143,12 @@ def _write_interfaces(
         if name is None:
             warn(f"the system knows devices by their names, and '{link.device}' is not here")
             continue
-        target.write(f"etc/network/interfaces.d/{name}", interfaces(link, name))
-    path = target.place(_INTERFACES)
-    text = path.read_text(errors="replace") if path.is_file() else _LOOPBACK
+        target.write(f"{INTERFACES}.d/{name}", interfaces(link, name))
+    path = target.place(INTERFACES)
+    text = path.read_text(errors="replace") if path.is_file() else LOOPBACK
     if not _SOURCED.search(text):
         ended = text if text.endswith("\n") or not text else f"{text}\n"
-        target.write(_INTERFACES, ended + _SOURCE)
+        target.write(INTERFACES, ended + SOURCE)
 
 
 def _write_servers(target: Target, links: Sequence[Link]) -> None:
