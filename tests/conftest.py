@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .fixtures.program import Program, installed
+from .fixtures.program import Program, installed, placed
 from .fixtures.registry import Registry, registry
 
 
@@ -24,14 +24,8 @@ def program_path() -> Iterator[Path]:
 @pytest.fixture
 def diskgen(program_path: Path) -> Iterator[Program]:
     """The program with an empty directory and an empty cache of its own."""
-    place = Path(tempfile.mkdtemp(prefix="diskgen-test-", dir="/var/tmp"))
-    place.chmod(0o755)
-    program = Program(program_path, place)
-    program.own(place)
-    program.home.mkdir()
-    program.own(program.home)
-    yield program
-    shutil.rmtree(place)
+    with placed(program_path, "diskgen-test-") as program:
+        yield program
 
 
 @pytest.fixture

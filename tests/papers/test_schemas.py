@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from diskgen.place import PLACES
 
 from ..fixtures import installers
 from ..fixtures.oci import TarBuilder, bootable
-from ..fixtures.program import Program
+from ..fixtures.program import Program, placed
 from ..oracles.schemas import NAMES, check, objects, schema
 
 ITEM = "additionalProperties"
@@ -31,23 +29,17 @@ TARGET = ("--target-imgref", "quay.io/tiny/os:1")
 @pytest.fixture(scope="module")
 def made(program_path: Path) -> Iterator[tuple[Program, Path]]:
     """The program and images, for all tests: the second run of each costs little."""
-    place = Path(tempfile.mkdtemp(prefix="diskgen-schemas-", dir="/var/tmp"))
-    place.chmod(0o755)
-    program = Program(program_path, place)
-    program.own(place)
-    program.home.mkdir()
-    program.own(program.home)
     people = TarBuilder()
     people.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n")
-    layouts = place / "images"
-    layouts.mkdir()
-    for arch in ("x86_64", "aarch64", "s390x"):
-        bootable(layouts / arch, people.finish(), arch=arch)
-    installers.machine(layouts / "own", installers.own_runtime(), installers.accounts())
-    installers.machine(layouts / "os", installers.bootupd(), installers.accounts())
-    installers.installer(layouts / "anaconda", installers.anaconda())
-    yield program, layouts
-    shutil.rmtree(place)
+    with placed(program_path, "diskgen-schemas-") as program:
+        layouts = program.place / "images"
+        layouts.mkdir()
+        for arch in ("x86_64", "aarch64", "s390x"):
+            bootable(layouts / arch, people.finish(), arch=arch)
+        installers.machine(layouts / "own", installers.own_runtime(), installers.accounts())
+        installers.machine(layouts / "os", installers.bootupd(), installers.accounts())
+        installers.installer(layouts / "anaconda", installers.anaconda())
+        yield program, layouts
 
 
 def values(name: str) -> list[Any]:

@@ -7,10 +7,8 @@ import hashlib
 import json
 import lzma
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from ...fixtures import installers
 from ...fixtures.installers import RELEASE
 from ...fixtures.oci import TarBuilder
 from ...fixtures.package_sources import deb
-from ...fixtures.program import Program
+from ...fixtures.program import Program, placed
 from ...fixtures.registry import Registry
 from ...oracles import golden
 
@@ -59,14 +57,8 @@ class Made:
 
 @pytest.fixture(scope="module")
 def program(program_path: Path) -> Iterator[Program]:
-    place = Path(tempfile.mkdtemp(prefix="diskgen-media-", dir="/var/tmp"))
-    place.chmod(0o755)
-    made = Program(program_path, place)
-    made.own(place)
-    made.home.mkdir()
-    made.own(made.home)
-    yield made
-    shutil.rmtree(place)
+    with placed(program_path, "diskgen-media-") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
