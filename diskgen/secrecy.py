@@ -47,7 +47,7 @@ def output_mode(*, secret: bool) -> int:
 
 
 def secrets(request: IsoRequest | Request) -> tuple[str, ...]:
-    """Return what of a medium is not for everybody's eyes, in words; usually nothing."""
+    """Return what of an output is not for everybody's eyes, in words; usually nothing."""
     found = []
     if any(user.password or user.plain for user in request.customizations.users):
         found.append("password hashes")

@@ -74,7 +74,6 @@ class Workspace:
                 self._publish(partial, output, secret=secret)
             undo.pop_all()
 
-    @whole
     def publish(self, partial: Path, *, secret: bool = False) -> Path:
         """Make a finished partial file the output. Raises UsageError when there is one now.
 
@@ -82,7 +81,7 @@ class Workspace:
 
         Nothing is flushed to the medium: what a power cut takes can be built again.
         """
-        self._publish(partial, self._output, secret=secret)
+        self.publish_all([(partial, self._output)], secret=secret)
         return self._output
 
     def _publish(self, partial: Path, output: Path, *, secret: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from .. import described
 from ..arch import machine
 from ..blueprint.model import Customizations
+from ..cli.values import host_arch
 from ..config import AccessOptions, IsoRequest, Output, Request
 from ..errors import UsageError
 from ..events import Emit, notice
@@ -69,7 +70,7 @@ def job_of(arguments: Arguments, cache: Path, emit: Emit) -> Job:
     types = types_of(arguments)
     output = Path(arguments.text("output") or ".")
     building = arguments.command == BUILD
-    row = machine(arguments.text("target-arch") or _host())
+    row = machine(arguments.text("target-arch") or host_arch())
     access = AccessOptions(tls_verify=None if arguments.switch("tls-verify") else False)
     for flag in FLAGS:
         if flag.ignored and flag.name in arguments.given:
@@ -133,12 +134,6 @@ def _described(arguments: Arguments, *, medium: bool) -> Customizations:
             )
         name = there[0] if there else None
     return Customizations() if name is None else described.load(name, medium=medium)
-
-
-def _host() -> str:
-    from ..cli.values import host_arch
-
-    return host_arch()
 
 
 def _payload(arguments: Arguments, types: tuple[Type, ...]) -> str | None:

@@ -69,12 +69,15 @@ def _key(
     )  # fmt: skip
 
 
+OF_PACKAGES: Final = "of systems that are made of packages"
+
+
 def _other(path: str, *, top: bool = False) -> Key:
     """Return a key of other kinds of images, which a container image has no use for."""
     return Key(
         path=path if top else f"{TOP}.{path}",
         kind=Kind.ANY,
-        text="of systems that are made of packages",
+        text=OF_PACKAGES,
         disk=Use.WARNED,
         medium=Use.WARNED,
     )

@@ -1,11 +1,11 @@
-"""The table of keys as the man page has it: groff's man(7), made anew by ``python -m`` this."""
+"""The table of keys as the man page has it, in groff's man(7)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from .keys import KEYS, TOP, Key, Kind, Use
+from .keys import KEYS, OF_PACKAGES, TOP, Key, Kind, Use
 
 BEGIN: Final = ".SS Keys\n"
 _WORDS: Final = {Use.DONE: "", Use.IDLE: "ignored", Use.WARNED: "left out, with a warning",
@@ -18,7 +18,7 @@ def section() -> str:
 
 
 def _lines() -> Iterator[str]:
-    others = [key for key in KEYS if _is_other(key)]
+    others = [key for key in KEYS if key.text == OF_PACKAGES]
     for key in KEYS:
         if key in others:
             continue
@@ -29,10 +29,6 @@ def _lines() -> Iterator[str]:
         yield f".TP\n.B {name}{kind}\n{text[0].upper()}{text[1:]}.\n"
     names = ", ".join(key.path.removeprefix(f"{TOP}.") for key in others).replace("-", "\\-")
     yield f".PP\nOf systems that are made of packages, and left out with a warning: {names}.\n"
-
-
-def _is_other(key: Key) -> bool:
-    return key.text.startswith("of systems")
 
 
 def _taken(key: Key) -> str:

@@ -15,6 +15,7 @@ from ..units import GIB, MIB, parse_size
 from ..vm import boot as machine_boot
 from ..vm import credentials, forward, media, ssh
 from ..vm.qemu import VirtualMachine
+from .users import text_of
 from .values import host_arch
 
 _EMPTY_DISK: Final = 20 * GIB  # sparse, beside a medium
@@ -73,10 +74,7 @@ def _access(args: argparse.Namespace) -> credentials.Access:
 def _keys(path: Path) -> list[str]:
     """Return the keys of a file, one a line, as authorized_keys has them. Raises UsageError."""
     setting = "user-key"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' cannot be read: {error}", setting=setting) from error
+    lines = text_of(path, setting).splitlines()
     keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not keys or "PRIVATE" in keys[0]:
         raise UsageError(

@@ -36,20 +36,25 @@ def options() -> str:
 
 def renewed(page: str) -> str:
     """Return a man page with its options as the table has them now. Raises ValueError."""
-    before, begin, rest = page.partition(_BEGIN)
-    _old, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise ValueError("the page has no marks around its options")
-    return f"{before}{begin}{options()}{end}{after}"
+    return between(page, _BEGIN, _END, options())
+
+
+def between(page: str, begin: str, end: str, made: str) -> str:
+    """Return a page with what stands between two marks made anew. Raises ValueError."""
+    before, found, rest = page.partition(begin)
+    _old, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError("the page has no marks around what is made")
+    return f"{before}{begin}{made}{end}{after}"
 
 
 def _heading(option: Option) -> str:
-    value = f"\\f[I]{_escaped(option.value)}\\f[R]" if option.metavar else _escaped(option.value)
+    value = f"\\f[I]{escaped(option.value)}\\f[R]" if option.metavar else escaped(option.value)
     if option.positional:
         return value
     if option.takes is Takes.MAYBE:
         value = f"[{value}]"
-    flags = ", ".join(f"\\f[B]{_escaped(flag)}\\f[R]" for flag in option.flags)
+    flags = ", ".join(f"\\f[B]{escaped(flag)}\\f[R]" for flag in option.flags)
     return f"{flags} {value}".rstrip()
 
 
@@ -57,10 +62,13 @@ def _paragraphs(text: str) -> Iterator[str]:
     for number, paragraph in enumerate(text.split("\n\n")):
         if number:
             yield ".IP"
-        for line in textwrap.wrap(
-            _roff(paragraph), _WIDTH, break_long_words=False, break_on_hyphens=False
-        ):
-            yield f"\\&{line}" if line.startswith((".", "'")) else line
+        yield from filled(_roff(paragraph))
+
+
+def filled(text: str) -> Iterator[str]:
+    """Yield a text of roff in lines, none of which is a request."""
+    for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield f"\\&{line}" if line.startswith((".", "'")) else line
 
 
 def _roff(text: str) -> str:
@@ -69,12 +77,12 @@ def _roff(text: str) -> str:
     for match in _MARKED.finditer(text):
         made += _plain(text[end : match.start()])
         typed, standing = match.groups()
-        made += f"\\f[B]{_escaped(typed)}\\f[R]" if typed else f"\\f[I]{_escaped(standing)}\\f[R]"
+        made += f"\\f[B]{escaped(typed)}\\f[R]" if typed else f"\\f[I]{escaped(standing)}\\f[R]"
         end = match.end()
     return made + _plain(text[end:])
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return words to type, whose dashes people copy."""
     return text.replace("\\", "\\e").replace("-", "\\-")
 

@@ -9,7 +9,7 @@ from typing import Final
 from .command import COMMANDS
 from .option import Option, Takes
 from .remarks import entries, manual_of
-from .table import OPTIONS, SECTIONS
+from .table import SECTIONS
 
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>|$])")
 _TYPED: Final = re.compile(r"(`[^`]+`|\*[^*]+\*)")
@@ -29,12 +29,11 @@ def _commands() -> Iterator[str]:
 
 
 def _options() -> Iterator[str]:
-    has_files = any(row.name == "config" for row in OPTIONS)
     for section in SECTIONS:
         yield from (f"## {section.heading}", "")
         for option, commands in entries(section):
             text = manual_of(option, commands)
-            if option.key is not None and has_files:
+            if option.key is not None:
                 text += f" In a configuration file: `{option.key}`."
             first, *more = text.split("\n\n")
             yield from (_heading(option), f": {_marked(first)}", "")

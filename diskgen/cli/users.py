@@ -49,12 +49,17 @@ def users_of(given: Sequence[tuple[str, Any]]) -> tuple[User, ...]:
 
 def key_of(path: Path, setting: str) -> str:
     """Return a public key's line. Raises UsageError that names the option it comes from."""
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' cannot be read: {error}", setting=setting) from error
+    text = text_of(path, setting).strip()
     if "\n" in text or "PRIVATE" in text:
         raise UsageError(
             f"'{path}' is not one public key", hint="name the .pub file", setting=setting
         )
     return text
+
+
+def text_of(path: Path, setting: str) -> str:
+    """Return what is in a file with keys. Raises UsageError that names the option."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' cannot be read: {error}", setting=setting) from error

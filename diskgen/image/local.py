@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -49,11 +49,10 @@ def find(ref: ImageRef, access: AccessOptions, emit: Emit) -> ImageRef:
     """
     if not ref.bare or ref.domain not in (None, LOCAL):
         return ref
-    for name in _candidates(ref, access):
-        stored = ImageRef(_STORAGE, name)
-        if _there(stored, access):
-            notice(emit, f"'{ref.name}' is in podman's storage, and taken from there: '{stored}'")
-            return stored
+    stored = _first(_candidates(ref, access), access)
+    if stored is not None:
+        notice(emit, f"'{ref.name}' is in podman's storage, and taken from there: '{stored}'")
+        return stored
     if ref.domain == LOCAL:
         raise NotFound(
             f"'{ref.name}' does not exist in podman's storage of this user",
@@ -72,12 +71,13 @@ def stored(ref: ImageRef, access: AccessOptions) -> ImageRef | None:
     if not ref.bare:
         return None
     names = [*_candidates(ref, access)] if ref.domain in (None, LOCAL) else [ref.name]
-    for storage in ("", *_of_host()):
-        for name in names:
-            found = ImageRef(_STORAGE, f"{storage}{name}")
-            if _there(found, access):
-                return found
-    return None
+    return _first((f"{storage}{name}" for storage in ("", *_of_host()) for name in names), access)
+
+
+def _first(names: Iterable[str], access: AccessOptions) -> ImageRef | None:
+    """Return the first of some names that podman's storage has."""
+    refs = (ImageRef(_STORAGE, name) for name in names)
+    return next((ref for ref in refs if _there(ref, access)), None)
 
 
 def _of_host() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ..budgets import DOCUMENT_BYTES
@@ -16,30 +17,8 @@ def find(root: Directory, path: str | bytes) -> Node | None:
 
     A commit keeps ``etc`` as ``usr/etc``; here it is ``etc``, as it is in a container's root.
     """
-    raw = path.encode(errors="surrogateescape") if isinstance(path, str) else path
-    todo = raw.split(b"/")[::-1]
-    place: list[bytes] = []
-    links = 0
-    while todo:
-        name = todo.pop()
-        if name in (b"", b"."):
-            continue
-        if name == b"..":
-            del place[-1:]
-            continue
-        node = _node(root, [*place, name])
-        if isinstance(node, File) and node.is_symlink:
-            links += 1
-            if links > _MAX_LINKS:
-                return None
-            if node.target.startswith(b"/"):
-                place.clear()
-            todo += node.target.split(b"/")[::-1]
-        elif node is None or (todo and isinstance(node, File)):
-            return None
-        else:
-            place.append(name)
-    return _node(root, place)
+    place = _followed(path, lambda names: _node(root, names), missing=False)
+    return _node(root, place) if place is not None else None
 
 
 def resolve(root: Directory, path: str | bytes) -> list[bytes] | None:
@@ -48,7 +27,19 @@ def resolve(root: Directory, path: str | bytes) -> list[bytes] | None:
     Links are followed within the root, the last one too. None for links in a circle, and for what
     would lie below a file. ``root`` is a machine's, whose /etc is in its place.
     """
-    todo = (path.encode() if isinstance(path, str) else path).split(b"/")[::-1]
+    return _followed(path, lambda names: root.get(b"/".join(names)), missing=True)
+
+
+def _followed(
+    path: str | bytes, at: Callable[[list[bytes]], Node | None], *, missing: bool
+) -> list[bytes] | None:
+    """Return the names on a path without symlinks; None where it leads nowhere.
+
+    ``at`` returns what has some names, ``missing`` allows for what is not there.
+    """
+    raw = path.encode(errors="surrogateescape") if isinstance(path, str) else path
+    todo = raw.split(b"/")[::-1]
+    goes_on = _has_names if missing else bool
     place: list[bytes] = []
     links = 0
     while todo:
@@ -58,7 +49,7 @@ def resolve(root: Directory, path: str | bytes) -> list[bytes] | None:
         if name == b"..":
             del place[-1:]
             continue
-        node = root.get(b"/".join([*place, name]))
+        node = at([*place, name])
         if isinstance(node, File) and node.is_symlink:
             links += 1
             if links > _MAX_LINKS:
@@ -66,11 +57,15 @@ def resolve(root: Directory, path: str | bytes) -> list[bytes] | None:
             if node.target.startswith(b"/"):
                 place.clear()
             todo += node.target.split(b"/")[::-1]
-        elif isinstance(node, File) and any(part not in (b"", b".") for part in todo):
+        elif (isinstance(node, File) and goes_on(todo)) or (node is None and not missing):
             return None
         else:
             place.append(name)
     return place
+
+
+def _has_names(parts: list[bytes]) -> bool:
+    return any(part not in (b"", b".") for part in parts)
 
 
 def find_link(root: Directory, path: str) -> str | None:
