@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diskgen import run
+from diskgen.vm import stall
 from diskgen.vm.qemu import BOARDS, VirtualMachine, command
 
 _PROOF = re.compile(r"DISKGEN-PROOF ([\w-]+)=(.*?)\r?$", re.MULTILINE)
@@ -24,6 +25,10 @@ _DEATHS = (
 
 class GuestError(AssertionError):
     """The guest ended, panicked or fell silent before it said what was expected."""
+
+
+class StalledError(AssertionError):
+    """The emulator lost the guest's timers: pytest runs such a test again (see conftest)."""
 
 
 class Guest:
@@ -54,6 +59,8 @@ class Guest:
         deadline = time.monotonic() + seconds
         while text not in (log := self.log[self._from :]):
             dead = [word for word in _DEATHS if word in log]
+            if stall.seen(log):
+                raise StalledError(f"{stall.MEANING}:\n{log[-3000:]}")
             if dead:
                 raise GuestError(f"the guest said '{dead[0]}':\n{log[-3000:]}")
             if self._child.poll() is not None:

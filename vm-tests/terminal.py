@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from guest import StalledError
+
 from diskgen import run
+from diskgen.vm import stall
 from diskgen.vm.qemu import VirtualMachine, command
 
 _DEATHS = ("Kernel panic", "grub rescue>", "Security Violation", "this shell is the initramfs's",
@@ -33,6 +36,8 @@ class Terminal:
         while (at := self.log.find(text, self._from)) < 0:
             said = self.log[self._from :]
             dead = [word for word in deaths if word in said]
+            if stall.seen(self.log):
+                raise StalledError(f"{stall.MEANING}:\n{self.log[-4000:]}")
             assert not dead, f"the machine said '{dead[0]}':\n{self.log[-4000:]}"
             assert self._child.poll() is None or self._read(), (
                 f"QEMU ended before '{text}':\n{self.log[-4000:]}"
@@ -61,6 +66,8 @@ class Terminal:
         """Wait until the machine has ended; return QEMU's status."""
         deadline = time.monotonic() + seconds
         while self._child.poll() is None:
+            if stall.seen(self.log):
+                raise StalledError(f"{stall.MEANING}:\n{self.log[-4000:]}")
             assert time.monotonic() < deadline, f"no end:\n{self.log[-4000:]}"
             self._read()
         assert self._child.returncode is not None

@@ -23,7 +23,7 @@ from ..budgets import BOOT_SECONDS
 from ..errors import GuestError, HostError, UsageError
 from ..events import Emit, notice
 from ..hosttools import install_command, tools_for
-from . import forward
+from . import forward, stall
 from .boot import relayed, terminal
 from .credentials import Access, of
 from .qemu import VirtualMachine, command, quoted
@@ -66,12 +66,15 @@ class Machine:
     child: run.Child
     serial: Path
 
-    def last_words(self) -> str:
+    def said(self) -> str:
         try:
-            text = self.serial.read_text(encoding="utf-8", errors="replace")
+            return self.serial.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return "\n".join(line for line in text[-_LAST_WORDS:].splitlines() if line.strip())
+
+    def last_words(self) -> str:
+        text = self.said()[-_LAST_WORDS:]
+        return "\n".join(line for line in text.splitlines() if line.strip())
 
     def lost(self, what: str, hint: str | None = None) -> GuestError:
         """Return the error for a machine that nobody can get into; its last words are in it."""
@@ -152,6 +155,10 @@ def _wait(machine: Machine, login: Login, emit: Emit, deadline: float) -> None:
                     hint="keys are handed over by systemd 252 and newer; and sshd must take root",
                     said=said,
                 )
+        if stall.seen(machine.said()):
+            raise machine.lost(
+                stall.MEANING, "the host was too busy to emulate them: start the machine again"
+            )
         if time.monotonic() > deadline:
             raise machine.lost(
                 f"nobody could log in by ssh within the time given{f' ({said})' if said else ''}",

@@ -105,6 +105,7 @@ def test_a_shell_reads_standard_input(diskgen: Program, disk: Path) -> None:
         ("dies", 7, ["the machine ended with status 3", "qemu: no such thing"]),
         ("deaf ends", 7, ["the machine ended with status 4", "last words"]),
         ("deaf", 7, ["nobody could log in by ssh", "--timeout SECONDS", "last words"]),
+        ("deaf stalled", 7, ["timers stand still", "start the machine again", "5254 jiffies"]),
         ("mute", 7, ["nobody could log in by ssh"]),
         ("denied", 7, ["does not let 'root' in", "Permission denied (publickey)"]),
         ("nologin", 7, ["'root' cannot log in", "currently not available"]),
