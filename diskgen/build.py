@@ -82,7 +82,7 @@ def results(artifacts: Sequence[Artifact]) -> dict[str, Any]:
 
     The keys are a contract, ``version`` counts its changes. Raises OSError.
     """
-    outputs = []
+    outputs: list[dict[str, object]] = []
     for artifact in artifacts:
         with artifact.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

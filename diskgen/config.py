@@ -107,7 +107,7 @@ class Request(ArtifactRequest):
     sector_size: int = 512  # bytes
     root_filesystem: str | None = None  # None: as the image says, else ext4
     stateroot: str | None = None  # None: as the image says
-    sizes: Mapping[str, int] = field(default_factory=dict)  # of partitions by role, bytes
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])  # of partitions by role, bytes
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's consoles where the image names none

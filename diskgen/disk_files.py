@@ -23,7 +23,7 @@ def write_files(
     Raises OSError.
     """
     readers, takers = _parted(request)
-    finished = []
+    finished: list[tuple[Path, Path]] = []
     for number, output in enumerate((*readers, *takers)):
         source = disk
         if output in takers[:-1]:

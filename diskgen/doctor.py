@@ -57,7 +57,7 @@ def examine(machine: Machine) -> tuple[Finding, ...]:
 def to_text(findings: tuple[Finding, ...]) -> str:
     """Return the report for people; the last line says whether builds work."""
     width = max(len(finding.name) for finding in findings)
-    lines = []
+    lines: list[str] = []
     for finding in findings:
         mark = "ok     " if finding.found else "MISSING" if finding.needed else "absent "
         lines.append(f"{mark} {finding.name:<{width}}  {finding.version or '-'}  {finding.purpose}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -86,7 +86,7 @@ class Step:
 @contextmanager
 def step(
     emit: Emit, name: str, title: str, *, total: int | None = None, unit: Unit = "items"
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """Report a phase from its start to its end, also when it fails.
 
     ``name`` is the stable word for programs (``fetch``), ``title`` the sentence for people.

@@ -29,7 +29,7 @@ def _framed(body: bytes, ends: Sequence[int]) -> bytes:
 def array(elements: Iterable[bytes], *, alignment: int = 1) -> bytes:
     """Serialise an array of variable-size elements, each aligned to ``alignment``."""
     body = bytearray()
-    ends = []
+    ends: list[int] = []
     for element in elements:
         body += bytes(-len(body) % alignment)
         body += element
@@ -43,7 +43,7 @@ def pack(*members: tuple[bytes, int, bool]) -> bytes:
     Framing offsets are stored for every variable-size member but the last, in reverse order.
     """
     body = bytearray()
-    ends = []
+    ends: list[int] = []
     for index, (data, alignment, fixed) in enumerate(members):
         body += bytes(-len(body) % alignment)
         body += data
@@ -63,7 +63,7 @@ def unpack_array(data: bytes) -> list[bytes]:
     first = int.from_bytes(data[-width:], "little")  # where the offsets begin
     if first > len(data) - width or (len(data) - first) % width:
         raise ValueError("an array's framing offsets are broken")
-    elements = []
+    elements: list[bytes] = []
     start = 0
     for at in range(first, len(data), width):
         end = int.from_bytes(data[at : at + width], "little")
@@ -84,7 +84,7 @@ def unpack(data: bytes, *members: tuple[int, int] | None) -> list[bytes]:
     counted = [number for number in variable if number != len(members) - 1]
     limit = len(data) - width * len(counted)
     offsets = len(data)
-    found = []
+    found: list[bytes] = []
     at = 0
     for number, member in enumerate(members):
         if member is not None:
@@ -111,7 +111,7 @@ def unpack_vardict(data: bytes) -> dict[str, bytes]:
     first = int.from_bytes(data[-width:], "little")
     if first > len(data) - width or (len(data) - first) % width:
         raise ValueError("a dictionary's framing offsets are broken")
-    found = {}
+    found: dict[str, bytes] = {}
     start = 0
     for at in range(first, len(data), width):
         start += -start % 8
@@ -141,7 +141,7 @@ def _width(size: int) -> int:
 
 def unpack_xattrs(data: bytes) -> Xattrs:
     """Return the extended attributes of an ``a(ayay)``. Raises ValueError."""
-    found = []
+    found: list[tuple[bytes, bytes]] = []
     for element in unpack_array(data):
         name, value = unpack(element, None, None)
         if not name.endswith(b"\0") or len(name) < 2 or b"\0" in name[:-1]:

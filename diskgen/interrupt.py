@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
@@ -72,7 +72,7 @@ def _raise(number: int) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Generator[None]:
     """Turn the signals that ask us to stop into Interrupted while the block runs.
 
     For the main thread only. It is raised once; further signals do not disturb the unwinding.

@@ -136,7 +136,7 @@ def specs(
     machine: Machine, root: Filesystem = Filesystem.EXT4, sector_size: int = BIOS_SECTOR
 ) -> tuple[_Spec, ...]:
     """Return the default table of an architecture, root last."""
-    table = []
+    table: list[_Spec] = []
     if machine.bios_grub and sector_size == BIOS_SECTOR:
         table.append(
             _Spec(
@@ -313,7 +313,7 @@ def check_sizes(sizes: Mapping[Role, int], content: Content, *, setting: str | N
 def _place(
     table: Sequence[_Spec], seed: str, given: Mapping[str, UUID], end: int
 ) -> tuple[Partition, ...]:
-    partitions = []
+    partitions: list[Partition] = []
     at = GRAIN
     for number, spec in enumerate(table, 1):
         length = spec.size or end - at

@@ -38,7 +38,9 @@ class Payload:
     title: str
     timestamp: int
     platform: str = ""  # of an index
-    release: Mapping[str, str] = field(default_factory=dict)  # os-release, where it was read
+    release: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # os-release, where it was read
     graphical: bool = False
     tree: facts.TreeFacts | None = None
     bootupd: bool = True  # False: it is known that there is no data for it

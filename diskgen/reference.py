@@ -180,7 +180,7 @@ def escape_ref(text: str) -> str:
     Rule of ostree-ext's ``refescape``: ASCII letters, digits and ``-`` stay, ``_`` doubles, ``/``
     stays between letters or digits and something, all else becomes ``_HEX_`` of its code point.
     """
-    out = []
+    out: list[str] = []
     previous_alnum = False
     for index, char in enumerate(text):
         alnum = char.isascii() and char.isalnum()

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ def running(
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
     idle: float | None = budgets.IDLE_SECONDS.limit,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Generator[subprocess.Popen[bytes]]:
     """Start a program and give its handle; when the block is left, the program has ended.
 
     Leaving by an exception (an interrupt included) ends the program's whole process group. One that
@@ -151,7 +151,7 @@ def running(
 
 
 @contextmanager
-def together() -> Iterator[Callable[..., Child]]:
+def together() -> Generator[Callable[..., Child]]:
     """Give a function like ``running`` whose programs all have ended when the block is left."""
     with ExitStack() as stack:
 

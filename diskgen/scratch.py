@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ _STATISTICS: Final = Path("/proc/stat")
 
 @contextmanager
 @whole
-def directory(parent: Path | None = None) -> Iterator[Path]:
+def directory(parent: Path | None = None) -> Generator[Path]:
     """Give a new directory that is ours alone, in ``parent`` or where the system has such.
 
     What killed runs left in the same place is removed first. Raises HostError without a place

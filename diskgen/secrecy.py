@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -22,7 +22,7 @@ _umask: int | None = None  # the caller's, while the process has another one
 
 
 @contextmanager
-def private() -> Iterator[None]:
+def private() -> Generator[None]:
     """Let what this process and its children write while the block runs be its owner's alone."""
     global _umask
     before, known = os.umask(_NOBODY_ELSE), _umask
@@ -48,7 +48,7 @@ def output_mode(*, secret: bool) -> int:
 
 def secrets(request: IsoRequest | Request) -> tuple[str, ...]:
     """Return what of an output is not for everybody's eyes, in words; usually nothing."""
-    found = []
+    found: list[str] = []
     if any(user.password or user.plain for user in request.customizations.users):
         found.append("password hashes")
     if isinstance(request, Request):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -21,7 +21,7 @@ JSON_VERSION: Final = 1
 
 
 @contextmanager
-def renderer(mode: str, stream: TextIO | None = None) -> Iterator[Emit]:
+def renderer(mode: str, stream: TextIO | None = None) -> Generator[Emit]:
     """Give the function that shows events in the wanted way while the block runs.
 
     ``auto`` is a live display on a terminal and plain lines everywhere else (``TERM=dumb`` and
@@ -73,7 +73,7 @@ def describe(
     ``flag_of`` gives what is typed for a setting, None for one that cannot be given.
     """
     red, bold, reset = ("\033[31m", "\033[1m", "\033[0m") if color else ("", "", "")
-    lines = []
+    lines: list[str] = []
     reasons: list[tuple[list[str], str | None, str | None]]
     if isinstance(error, PreflightError):
         reasons = [([problem.message], problem.hint, problem.setting) for problem in error.problems]

@@ -62,7 +62,7 @@ class Watchdog:
 
 def _progress(session: int) -> object:
     """Return what differs when a session got on; None while it need not, or the kernel does."""
-    found = []
+    found: list[tuple[str, tuple[bytes, ...] | tuple[str, str]]] = []
     for name, fields in _processes():
         if fields[_SESSION] != str(session) or fields[_STATE] in _ENDED:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -124,7 +124,7 @@ def _remove_same(path: Path, inode: int) -> None:
 
 
 @contextmanager
-def neutral(path: Path) -> Iterator[Path]:
+def neutral(path: Path) -> Generator[Path]:
     """Give a name of an existing file or directory in which no program sees anything but a name.
 
     ``?``, ``;``, ``@@``, ``:`` and ``,`` in paths are the beginning of options for one program or
@@ -143,7 +143,7 @@ def neutral(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def writing(place: Path) -> Generator[None]:
     """Turn a full disk while the block writes below ``place`` into words."""
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def _paths(request: Request | IsoRequest) -> list[Path]:
 
 
 @contextmanager
-def _directories(job: Job) -> Iterator[None]:
+def _directories(job: Job) -> Generator[None]:
     """Have the directories of all outputs; those that were made go again where the block fails."""
     made: list[Path] = []
     try:

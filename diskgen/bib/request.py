@@ -44,7 +44,7 @@ def types_of(arguments: Arguments) -> tuple[Type, ...]:
         for value in arguments.given.get("type", [arguments.text("type") or ""])
         for name in value.split(",")
     ]
-    types = []
+    types: list[Type] = []
     for name in dict.fromkeys(names):
         made = TYPES.get(name)
         if made is None:

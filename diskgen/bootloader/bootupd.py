@@ -45,7 +45,7 @@ class Payload:
 
 def read_payload(root: Directory) -> Payload | None:
     """Return an image's payload, None where it has none. Raises SourceError for a broken one."""
-    components = {}
+    components: dict[str, dict[str, Any]] = {}
     for name in ("EFI", "BIOS"):
         text = text_at(root, f"{_UPDATES}/{name}.json")
         if text is not None:

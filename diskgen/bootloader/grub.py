@@ -127,7 +127,7 @@ def esp_files(facts: GrubFacts, boot_uuid: str, *, name_uuid: bool = True) -> di
     """
     if not facts.esp:
         return {}
-    files = {}
+    files: dict[str, bytes] = {}
     for path, file in facts.esp.items():
         assert file.content is not None
         files[f"EFI/{path}"] = read(file.content)

@@ -164,7 +164,7 @@ def embed(disk: Path, layout: Layout, facts: GrubFacts, core: bytes) -> None:
 
 
 def _files(modules: Directory) -> dict[str, bytes]:
-    found = {}
+    found: dict[str, bytes] = {}
     for raw, node in modules.entries.items():
         name = raw.decode(errors="replace")
         if (

@@ -22,7 +22,7 @@ class Grub:
     machine: Machine
     name: str = "GRUB"
     hook: str = "none"  # its menu reads the entries themselves
-    etc: Mapping[str, bytes] = field(default_factory=dict)
+    etc: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
     @property
     def ways(self) -> tuple[Way, ...]:

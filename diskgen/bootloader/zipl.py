@@ -84,7 +84,7 @@ def boot_map(
     out = _Map(place, sector_size)
     stage = out.add(stage3)
     dummies = {size: out.add(bytes(size)) for _address, size in (_HEAP, _STACK)}
-    tables = []
+    tables: list[bytes] = []
     for program in programs:
         components = [(_HEAP[0], dummies[_HEAP[1]]), (_STACK[0], dummies[_STACK[1]])]
         components.append((_STAGE3, stage))
@@ -149,7 +149,7 @@ class _Map:
 
     def pointers(self, runs: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return block pointers to a place."""
-        found = []
+        found: list[bytes] = []
         for begin, length in runs:
             first, count = begin // self._sector, -(-length // self._sector)
             while count:

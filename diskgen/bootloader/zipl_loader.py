@@ -147,7 +147,7 @@ def _head(content: Content) -> bytes:
 def _entries(boot: Directory) -> list[dict[str, str]]:
     """Return the keys of the boot loader entries, the newest one first; paths are below /boot."""
     folder = boot.get_dir(_ENTRIES)
-    found = []
+    found: list[dict[str, str]] = []
     for name in sorted(folder.entries if folder is not None else (), reverse=True):
         file = folder.get_file(name) if folder is not None else None
         if file is None or file.content is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def print_path(path: Path) -> None:
 
 
 @contextmanager
-def _reader_may_leave() -> Iterator[None]:
+def _reader_may_leave() -> Generator[None]:
     try:
         yield
     except BrokenPipeError:

@@ -65,7 +65,7 @@ def refuse(recipe: Recipe, system: System, warn: Callable[[str], None]) -> None:
 
     ``warn`` is told what is passed over.
     """
-    problems = []
+    problems: list[Problem] = []
     for row, finding in check(recipe, system):
         if finding.fatal:
             problems.append(Problem(code=row.name, message=finding.message, hint=finding.hint))

@@ -83,7 +83,7 @@ def _fill(image: str, files: Mapping[str, bytes], timestamp: int) -> None:
         for number, paths in enumerate(_copies(files)):
             place = top / str(number)
             place.mkdir()
-            sources = []
+            sources: list[Path] = []
             for path in paths:
                 source = place / path.rpartition("/")[2]
                 source.write_bytes(files[path])
@@ -140,7 +140,7 @@ def _stamp(file: BinaryIO, at: int, size: int, date: int, clock: int) -> list[in
     """Set the times in a piece of a directory; return the first clusters of directories in it."""
     file.seek(at)
     block = bytearray(file.read(size))
-    found = []
+    found: list[int] = []
     for entry in range(0, size, _ENTRY):
         first, attributes = block[entry], block[entry + 11]
         if first == 0:

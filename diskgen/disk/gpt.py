@@ -99,7 +99,7 @@ def parse_first(read_at: ReadAt, size: int, *, sector_size: int = 512) -> Table:
 
 
 def _table(primary: _Header, entries: bytes, sector_size: int, size: int) -> Table:
-    found = []
+    found: list[Entry] = []
     for number in range(1, primary.entry_count + 1):
         raw = entries[(number - 1) * primary.entry_size :][: _ENTRY.size]
         kind, unique, first, last, attributes, name = _ENTRY.unpack(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -59,7 +59,7 @@ def _write(disk: Path, layout: Layout) -> None:
 
 
 @contextmanager
-def _sectors(size: int) -> Iterator[None]:
+def _sectors(size: int) -> Generator[None]:
     """Make libparted take a plain file's sectors for this large (``libparted/arch/linux.c``)."""
     os.environ[_SECTOR_SIZE] = str(size)
     try:

@@ -54,7 +54,7 @@ def made_of(
 
     def batch(at: int, length: int) -> list[tuple[int, Made]]:
         data = memoryview(os.pread(source, length, at))
-        out = []
+        out: list[tuple[int, Made]] = []
         for offset in range(0, length, unit):
             piece = bytes(data[offset : offset + unit])
             if piece.count(0) != len(piece):

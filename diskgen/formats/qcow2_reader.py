@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -107,7 +107,7 @@ class Qcow2File:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Qcow2File]:
+def opened(path: Path) -> Generator[Qcow2File]:
     """Open a qcow2 file for reading. Raises SourceError for a file that is none."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -174,7 +174,7 @@ def format_of(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Disk]:
+def opened(path: Path) -> Generator[Disk]:
     """Open a disk of any format that is known. Raises SourceError."""
     with _file(path) as fd:
         name, _at, _mark, opener = _row(fd)
@@ -186,7 +186,7 @@ def _row(fd: int) -> tuple[str, int, bytes, _Opener]:
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[int]:
+def _file(path: Path) -> Generator[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -6,17 +6,9 @@ diskgen itself always has isal; the runtime of an installer may do without.
 from __future__ import annotations
 
 import zlib
-from typing import Final, Protocol, cast
-
-DAMAGE: type[Exception] = zlib.error  # what is raised for data that is none
-_QUICK = False
-try:
-    from isal import igzip_lib
-
-    _QUICK = True
-    DAMAGE = cast("type[Exception]", igzip_lib.error)  # declared as a plain object
-except ImportError:
-    pass
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
 
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to say that the header is gzip's
 
@@ -55,8 +47,13 @@ class _Plain:
         return self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
 
 
-def member() -> Member:
-    """Return what inflates the next member of a gzip file; it raises DAMAGE."""
-    if not _QUICK:
-        return _Plain()
-    return cast("Member", igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+def _fastest() -> tuple[Callable[[], Member], type[Exception]]:
+    try:
+        from isal import igzip_lib
+    except ImportError:
+        return _Plain, zlib.error
+    return partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP), igzip_lib.error
+
+
+# What makes the inflater of a gzip file's next member, and what that raises for data that is none.
+member, DAMAGE = _fastest()

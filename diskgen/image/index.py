@@ -203,7 +203,7 @@ def _parts(facts: dict[str, Any], body: memoryview) -> tuple[list[array[int]], l
             column.byteswap()
         columns.append(column)
         at = end
-    texts = []
+    texts: list[bytes] = []
     for length in facts["texts"]:
         texts.append(bytes(body[at : at + length]))
         at += length
@@ -238,7 +238,7 @@ def _attributes(
     sets: list[Xattrs] = []
     at = number = 0
     for count in counts:
-        texts = []
+        texts: list[bytes] = []
         for length in lengths[number : number + 2 * count]:
             texts.append(blob[at : at + length])
             at += length

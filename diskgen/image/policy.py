@@ -138,7 +138,7 @@ def moved(
             return [walked(each) for each in value]
         if not isinstance(value, dict):
             return value
-        made = {}
+        made: dict[str, Any] = {}
         for key, each in value.items():
             if not _FILES.fullmatch(key):
                 made[key] = walked(each)

@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Store:
         )  # fmt: skip
 
     @contextmanager
-    def session(self) -> Iterator[Store]:
+    def session(self) -> Generator[Store]:
         """Use the cache: it exists and nothing is pruned from it while the block runs.
 
         What is written meanwhile, inside it or elsewhere, is readable by its owner alone.
@@ -73,7 +73,7 @@ class Store:
             yield self
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         try:
             rooms = (*self._entry_rooms, self._scratch)
             for path in rooms:
@@ -98,7 +98,7 @@ class Store:
 
     @contextmanager
     @whole
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> Generator[Path]:
         """Give a private directory on the cache's filesystem, removed when the block is left."""
         with scratch.directory(self._scratch) as path:
             yield path

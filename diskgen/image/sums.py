@@ -10,7 +10,7 @@ import hashlib
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +89,7 @@ def _of_pack(
 
 
 @contextmanager
-def _mapped(pack: Path) -> Iterator[tuple[mmap.mmap | bytes, int]]:
+def _mapped(pack: Path) -> Generator[tuple[mmap.mmap | bytes, int]]:
     """Give a pack's bytes, and its descriptor."""
     with pack.open("rb") as opened:
         if not os.fstat(opened.fileno()).st_size:  # nothing but holes

@@ -270,7 +270,7 @@ def _decimal(
 
 
 def _records(data: bytes, refuse: Callable[[str], SourceError]) -> dict[str, bytes]:
-    records = {}
+    records: dict[str, bytes] = {}
     at = count = 0
     while at < len(data) and data[at] != 0:
         space = data.find(b" ", at, at + 20)
@@ -297,7 +297,7 @@ def _records(data: bytes, refuse: Callable[[str], SourceError]) -> dict[str, byt
 
 
 def _xattrs(pax: dict[str, bytes], path: bytes, refuse: Callable[[str], SourceError]) -> Xattrs:
-    found = {}
+    found: dict[bytes, bytes] = {}
     for key, value in pax.items():
         if key.startswith("SCHILY.xattr."):
             found[key[13:].encode()] = value

@@ -103,7 +103,7 @@ def _read(
 
         writer = PackWriter(fd, lambda _size: report())
         stream = Stream(_reported(reader, report))
-        rows = []
+        rows: list[Entry] = []
         counts = Counts(refuse)
         for header in entries(stream, refuse):
             header.xattrs = counts.add(header.path, header.target, header.xattrs)

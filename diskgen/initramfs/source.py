@@ -40,7 +40,7 @@ class Raw:
 
     def exactly(self, count: int) -> bytes:
         """Return so many bytes; fewer at the end only."""
-        parts = []
+        parts: list[bytes] = []
         while count > 0 and (data := self.take(count)):
             parts.append(data)
             count -= len(data)

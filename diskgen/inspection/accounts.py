@@ -23,7 +23,7 @@ def accounts(root: Reader, deployment: Node, var: Node | None) -> list[dict[str,
     passwords = {
         words[0]: _password(words[1]) for words in _lines(root, deployment, "etc/shadow", 2)
     }
-    found = []
+    found: list[dict[str, object]] = []
     for words in _lines(root, deployment, "etc/passwd", _FIELDS):
         name, uid, home, shell = words[0], words[2], words[5], words[6]
         if not (uid.isdecimal() and len(uid) < 10 and (int(uid) == 0 or int(uid) in _PEOPLE)):

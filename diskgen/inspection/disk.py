@@ -74,7 +74,7 @@ def _outline(disk: Disk, table: gpt.Table, partitions: Sequence[Partition]) -> d
 
 
 def _partitions(disk: Disk, table: gpt.Table, *, look: bool) -> list[Partition]:
-    found = []
+    found: list[Partition] = []
     for entry in table.entries:
         inside = entry.size > 0 and entry.start + entry.size <= disk.size
         content = filesystems.look(disk, entry.start, entry.size) if look and inside else None

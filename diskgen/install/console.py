@@ -10,10 +10,10 @@ import os
 import select
 import termios
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..events import Event, Notice, StepFinished, StepProgress, StepStarted
 from ..terminal import page, visible
@@ -103,9 +103,9 @@ class Consoles:
         raise EOFError("there is no console")
 
     @contextmanager
-    def _echo(self, *, on: bool) -> Iterator[None]:
+    def _echo(self, *, on: bool) -> Generator[None]:
         """Let what is typed be shown, or not; lines are edited by the terminal."""
-        before = {}
+        before: dict[int, list[Any]] = {}
         for fd in self._open:
             with suppress(termios.error):
                 before[fd] = termios.tcgetattr(fd)

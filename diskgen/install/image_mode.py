@@ -10,7 +10,7 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,7 +287,7 @@ def _scratch_begin(disk: Disk) -> int:
 
 
 @contextmanager
-def _scratch_space(disk: Disk) -> Iterator[Path]:
+def _scratch_space(disk: Disk) -> Generator[Path]:
     """Give a directory on the second half of a disk, which is nothing else's meanwhile."""
     begin = _scratch_begin(disk)
     size = align_down(size_of(disk.path) - begin - _TAIL, MIB)

@@ -7,7 +7,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -96,7 +96,7 @@ def read() -> Medium:
 
 
 @contextmanager
-def _understood(name: str) -> Iterator[None]:
+def _understood(name: str) -> Generator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -124,7 +124,7 @@ def holds(url: str, place: Path = REPOSITORY) -> bool:
 
 def words() -> Mapping[str, str]:
     """Return the kernel arguments of ours; the last of a name counts."""
-    found = {}
+    found: dict[str, str] = {}
     for word in cmdline().split():
         name, _equals, value = word.partition("=")
         if name.startswith(("inst.", "diskgen.", "rd.live.")):

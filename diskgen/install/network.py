@@ -25,7 +25,7 @@ class Device:
 
 def devices(place: Path = _CLASS) -> tuple[Device, ...]:
     """Return the Ethernet hardware of this machine, by name."""
-    found = []
+    found: list[Device] = []
     for path in sorted(place.iterdir()) if place.is_dir() else ():
         if _read(path / "type") != _ETHERNET or not (path / "device").exists():
             continue

@@ -59,7 +59,7 @@ def _mounted(layout: Layout) -> list[tuple[str, Partition]]:
 
 def fstab(layout: Layout) -> str:
     """Return a line for each partition that is mounted (the fstab of util-linux)."""
-    lines = []
+    lines: list[str] = []
     for part in layout.partitions:
         if part.mountpoint is None:
             continue

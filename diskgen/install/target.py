@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +122,7 @@ class Installed:
 
 
 @contextmanager
-def mounts() -> Iterator[Mounts]:
+def mounts() -> Generator[Mounts]:
     """Give something that mounts; everything is unmounted when the block is left."""
     made = Mounts()
     try:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pykickstart.errors import KickstartError
 from pykickstart.parser import KickstartParser, PutBackIterator
-from pykickstart.sections import NullSection, PackageSection
+from pykickstart.sections import NullSection, PackageSection, Section
 from pykickstart.version import makeVersion
 
 from ..config import KICKSTART_VERSIONS
@@ -128,14 +128,14 @@ def parse(
     raise UsageError(f"'{name}'{where}: {message}", hint=hint, setting=setting)
 
 
-class _Lines(PutBackIterator):  # type: ignore[misc]
+class _Lines(PutBackIterator):
     """Lines of a file, with the number of the one that was read last."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__(lines)
         self.number = 0
 
-    def next(self) -> Any:  # noqa: ANN401
+    def next(self) -> str:
         line = super().next()
         self.number += 1
         return line
@@ -145,7 +145,7 @@ class _Lines(PutBackIterator):  # type: ignore[misc]
         self.number -= 1
 
 
-class _Parser(KickstartParser):  # type: ignore[misc]
+class _Parser(KickstartParser):
     """pykickstart's parser, which also tells what it steps over."""
 
     def __init__(self, handler: Any, *, followIncludes: bool) -> None:  # noqa: ANN401, N803
@@ -183,13 +183,13 @@ class _Parser(KickstartParser):  # type: ignore[misc]
         words = line.split(maxsplit=1)  # every line comes by here
         if words[:1] == [FETCHED]:
             self.hidden.append((self.lines.number, line.strip()))
-        return bool(super()._isBlankOrComment(line))
+        return super()._isBlankOrComment(line)
 
 
-def _counted(section: type, parser: _Parser) -> type:
+def _counted(section: type[Section], parser: _Parser) -> type[Section]:
     """Return a kind of section that tells the parser where it begins."""
 
-    class Counted(section):  # type: ignore[misc]
+    class Counted(section):  # type: ignore[misc, valid-type]
         def handleHeader(self, lineno: int, args: list[str]) -> None:  # noqa: N802
             parser.sections.append((lineno, args[0]))
             super().handleHeader(lineno, args)

@@ -39,7 +39,7 @@ class PackageSource:
 
     url: str | None
     kind: str = "url"
-    repositories: Mapping[str, str] = field(default_factory=dict)
+    repositories: Mapping[str, str] = field(default_factory=dict[str, str])
     names: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     missing_allowed: bool = False
@@ -83,7 +83,7 @@ class Storage:
     disks: tuple[str, ...] = ()
     erase: bool = False
     filesystem: str | None = None
-    sizes: Mapping[Role, int] = field(default_factory=dict)  # bytes
+    sizes: Mapping[Role, int] = field(default_factory=dict[Role, int])  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,9 @@ class Recipe:
     links: tuple[Link, ...] = ()
     enabled: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
-    groups: Mapping[str, int | None] = field(default_factory=dict)  # their numbers, where given
+    groups: Mapping[str, int | None] = field(
+        default_factory=dict[str, int | None]
+    )  # their numbers, where given
     selinux: str | None = None
     firewall: tuple[str, ...] = ()  # arguments of firewall-offline-cmd(1)
     after: tuple[Script, ...] = ()

@@ -286,7 +286,7 @@ def _xattr_area(inode: _Inode, table: dict[Pair, int], base: int) -> bytes:
 def _entries(entries: list[tuple[bytes, _Inode]]) -> bytes:
     """Return directory entries with their names behind them."""
     at = 12 * len(entries)
-    heads = []
+    heads: list[bytes] = []
     for name, inode in entries:
         kind = _TYPES[stat.S_IFMT(inode.mode)]
         heads.append(struct.pack("<QHBB", inode.position // _SLOT, at, kind, 0))

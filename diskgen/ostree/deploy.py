@@ -42,7 +42,7 @@ class DeployRequest:
     boot_uuid: str | None  # of the filesystem at /boot; None: /boot is on the root filesystem
     boot_spec: str | None = None  # what fstab(5) names it by, empty: no line; None: by boot_uuid
     bootloader: str = "none"  # what ostree calls at updates; see ostree.repo-config(5)
-    etc: Mapping[str, bytes] = field(default_factory=dict)  # files to add to /etc
+    etc: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # files to add to /etc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

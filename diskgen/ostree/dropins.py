@@ -31,7 +31,7 @@ def drop_ins(root: Directory, places: Iterable[str], suffix: bytes = b"") -> Dro
     Names that do not end in ``suffix``, or begin with a dot, are nobody's.
     """
     chosen: dict[bytes, bytes] = {}
-    warnings = []
+    warnings: list[str] = []
     for place in places:
         folder = find_dir(root, place)
         for name, node in sorted(folder.entries.items()) if folder is not None else ():

@@ -167,7 +167,7 @@ def _text(root: Directory, path: str) -> str:
 
 def parse_os_release(text: str) -> dict[str, str]:
     """Return the assignments of an os-release(5), unquoted."""
-    values = {}
+    values: dict[str, str] = {}
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
         if not equals or key.startswith("#"):
@@ -252,7 +252,7 @@ def _doubts(root: Directory) -> Iterator[str]:
 
 def _bound_images(root: Directory) -> list[str]:
     """Return the names of the images that are to be there whenever this one is."""
-    names = []
+    names: list[str] = []
     for path in drop_ins(root, (_BOUND,)).paths:
         image = re.search(r"^\s*Image\s*=\s*(\S+)", find_text(root, path) or "", re.MULTILINE)
         name = path.rpartition(b"/")[2].decode(errors="backslashreplace")

@@ -101,7 +101,9 @@ class InstallConfig:
     root_mount_spec: str | None = None  # what root= and boot= name; empty: they are left out
     boot_mount_spec: str | None = None
     enforce_signatures: bool = False
-    said: Mapping[str, Any] = field(default_factory=dict)  # all that counts, by the dotted name
+    said: Mapping[str, Any] = field(
+        default_factory=dict[str, Any]
+    )  # all that counts, by the dotted name
     warnings: tuple[str, ...] = ()
 
 

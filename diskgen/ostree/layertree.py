@@ -34,7 +34,7 @@ def layer_tree(index: LayerIndex, *, only_usr: bool = False) -> tuple[Directory,
     for entry in _without_objects(index):
         builder.add(entry)
     builder.link()
-    warnings = []
+    warnings: list[str] = []
     if builder.dropped:
         first = f"'/{_show(builder.dropped[0])}'"
         warnings.append(

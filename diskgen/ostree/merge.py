@@ -42,7 +42,7 @@ def _overlay(target: Directory, layer: Directory, path: bytes, ignored: list[byt
     entries = layer.entries
     if isinstance(entries.get(_OPAQUE), File):
         target.entries.clear()
-    folders = []
+    folders: list[tuple[bytes, Directory]] = []
     # In the order libostree takes them: names sorted, directories after everything else.
     for name in sorted(entries):
         node = entries[name]

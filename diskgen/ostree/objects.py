@@ -32,8 +32,8 @@ class ObjectSet:
         Every file must carry its checksum. Equal files of several trees become one object: the
         first inode stands for all.
         """
-        files = []
-        folders = []
+        files: list[bytes] = []
+        folders: list[bytes] = []
         for name in sorted(root.entries):
             node = root.entries[name]
             if isinstance(node, Directory):

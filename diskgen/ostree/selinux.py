@@ -58,7 +58,7 @@ def read_policy(root: Directory) -> Policy | None:
     binary = find_dir(root, f"etc/selinux/{name}/policy")
     if binary is None or not any(entry.startswith(b"policy.") for entry in binary.entries):
         return None
-    files = {}
+    files: dict[str, bytes] = {}
     for suffix in _SUFFIXES:
         path = f"etc/selinux/{name}/contexts/files/file_contexts{suffix}"
         node = find(root, path)
@@ -108,7 +108,7 @@ def _lookup(policy: Policy, rules: Path, files: Sequence[Path]) -> list[bytes]:
     outputs = [path.with_suffix(f"{path.suffix}.labels") for path in files]
     errors = [path.with_suffix(f"{path.suffix}.errors") for path in files]
     with run.together() as start:
-        children = []
+        children: list[run.Child] = []
         for path, output, error in zip(files, outputs, errors, strict=True):
             with path.open("rb") as stdin, output.open("wb") as stdout, error.open("wb") as stderr:
                 children.append(

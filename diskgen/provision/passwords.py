@@ -32,5 +32,5 @@ def _crypted(user: User, digest: str) -> User:
 
     seed = hashlib.sha256(f"diskgen password\0{digest}\0{user.name}".encode())
     salt = base64.b64encode(seed.digest(), altchars=b"./").decode()[:_SALT]
-    made: str = sha512_crypt.using(salt=salt, rounds=_ROUNDS).hash(user.plain)
+    made = sha512_crypt.using(salt=salt, rounds=_ROUNDS).hash(user.plain)
     return replace(user, password=made, plain=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -46,7 +46,7 @@ def boot(vm: VirtualMachine, emit: Emit) -> int:
 
 
 @contextmanager
-def relayed(child: run.Child) -> Iterator[None]:
+def relayed(child: run.Child) -> Generator[None]:
     """Show what QEMU itself complains of; the machine's serial line is not touched."""
 
     def relay() -> None:
@@ -61,7 +61,7 @@ def relayed(child: run.Child) -> Iterator[None]:
 
 
 @contextmanager
-def terminal() -> Iterator[None]:
+def terminal() -> Generator[None]:
     """Give the terminal back as it was, whatever happens to QEMU."""
     if not sys.stdin.isatty():
         yield

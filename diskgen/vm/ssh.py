@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -193,7 +193,7 @@ def _ssh(argv: Sequence[str | Path]) -> int:
 
 
 @contextmanager
-def _resized(tell: Callable[[], None]) -> Iterator[None]:
+def _resized(tell: Callable[[], None]) -> Generator[None]:
     """Pass on that the terminal has another size: children of ours are in sessions of their own."""
     if not sys.stdin.isatty():
         yield

@@ -101,7 +101,7 @@ def indexed(
         return b"".join([_root(number, parent, table, 0, seed), *leaves])
     parts = [hashes[at : at + _NODE_LIMIT] for at in range(0, len(hashes), _NODE_LIMIT)]
     table = [(part[0], 1 + at) for at, part in enumerate(parts)]
-    nodes = []
+    nodes: list[bytes] = []
     block = 1 + len(parts)
     for part in parts:
         inner = [(value, block + at) for at, value in enumerate(part)]

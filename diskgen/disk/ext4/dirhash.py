@@ -48,7 +48,7 @@ def _words(rest: bytes) -> list[int]:
     pad |= pad << 8
     pad |= pad << 16
     chunk = rest[:32]
-    out = []
+    out: list[int] = []
     for at in range(0, len(chunk), 4):
         word = pad
         for byte in chunk[at : at + 4]:

@@ -49,10 +49,10 @@ def build(
         one = _ONE.pack(MAGIC, 1, 4, 0, 0, logical, length, start >> 32, start & 0xFFFFFFFF)
         return one, []
     level = [(at, _LEAF.pack(at, n, disk >> 32, disk & 0xFFFFFFFF)) for at, n, disk in extents]
-    nodes = []
+    nodes: list[tuple[int, bytes]] = []
     depth = 0
     while len(level) > IN_INODE:
-        above = []
+        above: list[tuple[int, bytes]] = []
         for first in range(0, len(level), PER_BLOCK):
             children = level[first : first + PER_BLOCK]
             body = _HEADER.pack(MAGIC, len(children), PER_BLOCK, depth, 0)
@@ -72,7 +72,7 @@ def in_inode(i_block: bytes) -> list[Extent]:
     _, entries, _, depth, _ = _HEADER.unpack_from(i_block)
     if depth:
         raise ValueError("the extent tree has other nodes")
-    out = []
+    out: list[Extent] = []
     for number in range(entries):
         at, length, high, low = _LEAF.unpack_from(i_block, 12 + 12 * number)
         out.append((at, length, high << 32 | low))

@@ -217,7 +217,7 @@ class _Writer:
         """Queue a directory's blocks; return its size, link count and extents."""
         contents = found.entries(node)
         kinds, numbers = inode.FILE_TYPES, found.numbers
-        entries = []
+        entries: list[tuple[bytes, int, int]] = []
         links = 2
         for name in sorted(contents):
             child = contents[name]

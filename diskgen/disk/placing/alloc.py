@@ -29,7 +29,7 @@ class Allocator:
             self.mark += count
             self._left -= count
             return [(start, count)] if count else []
-        out = []
+        out: list[tuple[int, int]] = []
         while count:
             if not self._left:
                 try:

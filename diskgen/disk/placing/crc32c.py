@@ -10,7 +10,7 @@ _POLYNOMIAL: Final = 0x82F63B78  # Castagnoli, bits reversed (RFC 3720, appendix
 
 
 def _table() -> tuple[int, ...]:
-    out = []
+    out: list[int] = []
     for value in range(256):
         crc = value
         for _ in range(8):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -118,7 +118,7 @@ class Mover:
 
 
 @contextmanager
-def moving(disk: int, moves: Sequence[Move]) -> Iterator[Mover]:
+def moving(disk: int, moves: Sequence[Move]) -> Generator[Mover]:
     """Do moves meanwhile; when the block is left, nothing writes any more."""
     mover = Mover(disk, moves)
     mover.start()
@@ -142,7 +142,7 @@ def _by_pack(moves: Sequence[Move]) -> Iterator[tuple[Path | None, list[Move]]]:
 
 
 @contextmanager
-def _opened(pack: Path | None) -> Iterator[int]:
+def _opened(pack: Path | None) -> Generator[int]:
     if pack is None:
         yield -1
         return

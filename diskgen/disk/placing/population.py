@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def ignore(_amount: int) -> None:
 
 
 @contextmanager
-def onto(disk: Path) -> Iterator[int]:
+def onto(disk: Path) -> Generator[int]:
     """Open a disk for writing; what the system refuses meanwhile is said as a HostError."""
     try:
         with disk.open("r+b", buffering=0) as file:

@@ -169,7 +169,7 @@ def build(
     encoded: Encoded, place: Callable[[int], int], identity: UUID, owner: int
 ) -> list[tuple[int, bytes]]:
     """Return (logical block, contents) of all blocks of the fork; ``place`` says where they go."""
-    out = []
+    out: list[tuple[int, bytes]] = []
     count = len(encoded.leaves)
     base = 0 if count == 1 else 1
     above = base + count
@@ -187,7 +187,7 @@ def build(
             raw[_VALUE.size : _VALUE.size + len(piece)] = piece
             out.append((at, seal(raw, 12)))
             at += 1
-    greatest = []
+    greatest: list[int] = []
     for number, items in enumerate(encoded.leaves):
         links = dabtree.siblings(number, count, base)
         raw = dabtree.head(_LEAF, links, place(base + number), identity, owner)

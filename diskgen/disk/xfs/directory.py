@@ -187,7 +187,7 @@ class _Filled:
         return out + self._free(places, identity, owner)
 
     def _free(self, places: dict[int, int], identity: UUID, owner: int) -> list[tuple[int, bytes]]:
-        out = []
+        out: list[tuple[int, bytes]] = []
         bests = self._best()
         for number, begin in enumerate(range(0, len(bests), _PER_FREE)):
             raw = bytearray(b"\xff" * BLOCK)

@@ -93,7 +93,7 @@ class Space:
     def groups(self) -> list[Group]:
         """Return what each AG comes to; to be asked when everything is allocated."""
         g = self.geometry
-        out = []
+        out: list[Group] = []
         for ag in range(g.ag_count):
             start = ag * g.ag_blocks
             group = Group(ag, g.length(ag))

@@ -299,7 +299,7 @@ class _Writer:
 
     def _records(self, ag: int) -> list[btree.InodeRecord]:
         """Return the chunks of a group; only the last of all has inodes that are not in use."""
-        out = []
+        out: list[btree.InodeRecord] = []
         for region in self._space.regions:
             if region.ag != ag:
                 continue

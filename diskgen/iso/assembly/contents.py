@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,7 +215,7 @@ def _merged(
 
 
 @contextmanager
-def errors_about(setting: str) -> Iterator[None]:
+def errors_about(setting: str) -> Generator[None]:
     """Let errors of the installer's own rules, which know no options, name the one that matters."""
     try:
         yield

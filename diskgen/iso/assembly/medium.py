@@ -59,7 +59,7 @@ class Parts:
     stage2_path: str = STAGE2
     own: bool = False  # diskgen's own installer is on it
     product_image: bytes | None = None
-    efi: Mapping[str, File] = field(default_factory=dict)  # the ESP's, by path
+    efi: Mapping[str, File] = field(default_factory=dict[str, File])  # the ESP's, by path
     menus: tuple[str, ...] = ()  # paths of grub.cfg for UEFI
     verb: str = ""  # what follows "linux" and "initrd" in them
     bios: BiosLoader | None = None
@@ -190,7 +190,7 @@ def _add_mainframe(root: Directory, parts: Parts) -> None:
     boot = mainframe.boot_image(kernel, initrd, lines["cdboot"][1])
     root.add(_CDBOOT, regular(boot))
     root.add("images/initrd.addrsize", regular(mainframe.addresses(len(initrd))))
-    files = {}
+    files: dict[str, str] = {}
     for name, (title, line) in lines.items():
         prm = f"images/{name}.prm"
         files[prm] = mainframe.parameters(line)

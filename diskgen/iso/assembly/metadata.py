@@ -55,7 +55,7 @@ def update(root: Directory, before: Mapping[str, Content], *, unknown: frozenset
     """
     if not before:
         return
-    lines = []
+    lines: list[str] = []
     for line in _text(root).splitlines():
         path, kind = _summed(line)
         file = root.get_file(path)

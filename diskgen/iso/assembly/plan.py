@@ -46,7 +46,7 @@ class Installer:
     language: str  # of kickstarts
     identity: str = ""  # tells it from others
     label: str | None = None  # of the vendor's medium; None: by what is installed
-    release: Mapping[str, str] = field(default_factory=dict)  # os-release
+    release: Mapping[str, str] = field(default_factory=dict[str, str])  # os-release
     kargs: tuple[str, ...] = ()
     fips: bool = False  # can be started in FIPS mode
     stamped: bool = True  # Anaconda knows its name
@@ -200,7 +200,7 @@ def to_text(plan: IsoPlan) -> str:
 
 def _entries(plan: IsoPlan) -> list[str]:
     made = make(plan.choices, kernel="", initrd="", bios=bool(plan.machine.bios_grub))
-    out = []
+    out: list[str] = []
     for entry in made.entries:
         if isinstance(entry, Submenu):
             out += [f"{entry.title}: {inner.title}" for inner in entry.entries]

@@ -17,7 +17,7 @@ _SECONDS: Final = 30  # for a device to come up
 
 def up(links: Sequence[Link]) -> str:
     """Return the commands of a shell that bring up what DHCP would not."""
-    lines = []
+    lines: list[str] = []
     for name, link in _asked(links):
         words = " ".join(shlex.quote(word) for word in _words(name, link))
         lines += [f"nmcli {words}", f"nmcli --wait {_SECONDS} connection up {name}"]

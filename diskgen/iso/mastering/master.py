@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +65,7 @@ class Mastered:
     """Where files came to lie: byte offsets by path, for those of the boot catalogue."""
 
     size: int
-    places: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def master(output: Path, medium: Medium) -> Mastered:
@@ -264,7 +264,7 @@ class _Stream(io.RawIOBase):
 
 
 @contextmanager
-def _frozen(timestamp: int) -> Iterator[None]:
+def _frozen(timestamp: int) -> Generator[None]:
     """Let pycdlib know no time but this one, in UTC."""
     clock = SimpleNamespace(**{name: getattr(time, name) for name in dir(time)})
     clock.time = lambda: float(timestamp)

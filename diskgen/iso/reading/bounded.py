@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -46,7 +46,7 @@ class Bounded:
 
 
 @contextmanager
-def opened(path: Path, budget: int) -> Iterator[Bounded]:
+def opened(path: Path, budget: int) -> Generator[Bounded]:
     """Open a file or block device. An OSError in the body becomes a SourceError."""
     try:
         mode = path.stat().st_mode

@@ -76,7 +76,7 @@ def make(root: Directory, release: str, timestamp: int, ours: Directory) -> byte
 
 
 def _add_programs(tree: Directory, root: Directory) -> None:
-    paths = {}
+    paths: dict[str, str] = {}
     for name in (_SHELL, *_PROGRAMS):
         place = next((p for p in _BIN if isinstance(find(root, f"{p}/{name}"), File)), None)
         if place is None:
@@ -97,13 +97,13 @@ def _add_drivers(tree: Directory, root: Directory, release: str) -> None:
     table = folder.get_file("modules.dep") if folder is not None else None
     if folder is None or table is None or table.content is None:
         raise SourceError(f"the installer's image has no '/{place}/modules.dep'")
-    needs = {}
+    needs: dict[str, list[str]] = {}
     for line in read(table.content).decode("utf-8", "replace").splitlines():
         path, _colon, rest = line.partition(":")
         if _NAME.fullmatch(path):
             needs[path] = rest.split()
     wanted = [path for path in needs if _is_wanted(path)]
-    chosen = set()
+    chosen: set[str] = set()
     for path in wanted:
         chosen |= {path, *needs[path]}
     missing = [name for name in _ISOFS if not _has(chosen, folder, name)]

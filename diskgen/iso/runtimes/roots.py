@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,7 +16,7 @@ _NOWHERE: Final = "/dev/null"
 
 
 @contextmanager
-def changes() -> Iterator[None]:
+def changes() -> Generator[None]:
     """Turn something that is in the way into words. Raises SourceError."""
     try:
         yield

@@ -55,7 +55,7 @@ class Runtime:
     kernel: File
     initrd: File | None
     fips: bool = True  # its initramfs tests the kernel, as far as it is known
-    efi: Mapping[str, File] = field(default_factory=dict)
+    efi: Mapping[str, File] = field(default_factory=dict[str, File])
     menus: tuple[str, ...] = ()
     bios: Directory | None  # GRUB's modules for BIOS; None: does not start by BIOS
     font: File | None
@@ -98,7 +98,7 @@ def examine(
         raise UnfitError(problems)
     assert kernel is not None
     font = find(root, _MENU_FONT)
-    warnings = []
+    warnings: list[str] = []
     if machine.bios_grub and bios is None:
         warnings.append(
             f"the installer's image has no '/usr/lib/grub/{machine.bios_grub}': the medium starts "

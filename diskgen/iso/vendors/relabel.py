@@ -30,7 +30,7 @@ def change(path: Path, root: Directory, old: str, new: str, replaced: Container[
     if not old:
         return
     left = re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{_names(old)})(?![A-Za-z0-9_.+-])")
-    problems = []
+    problems: list[Problem] = []
     for raw, node in root.walk():
         place = raw.decode(errors="replace")
         text = None if place in replaced or place.endswith(_NOT_TEXT) else _text(node)

@@ -1,0 +1,1 @@
+CLEARPART_TYPE_NONE: int

@@ -1,0 +1,3 @@
+class KickstartError(Exception):
+    message: str
+    lineno: int | None
