@@ -18,6 +18,7 @@ from .reference import ImageRef, check_signature
 from .units import format_size
 
 COMPRESSIONS: Final = ("zstd", "zlib", "none")
+SUBFORMATS: Final = ("stream", "sparse")  # of a vmdk
 BOUND_IMAGES: Final = ("skip",)  # what can be done about images that are bound to an image
 SECTOR_SIZES: Final = (512, 4096)
 STATEROOT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -111,7 +112,8 @@ class Request(ArtifactRequest):
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's consoles where the image names none
-    compression: str = "zstd"
+    compression: str | None = None  # of a qcow2; None: as its place has it
+    subformat: str = SUBFORMATS[0]
 
     def __post_init__(self) -> None:
         for output in self.outputs:
@@ -119,27 +121,13 @@ class Request(ArtifactRequest):
                 raise UsageError(
                     f"'{output.format}' is not a format", hint="known are: " + ", ".join(PLACES)
                 )
-        if self.compression not in COMPRESSIONS:
-            raise UsageError(
-                f"'{self.compression}' is not a compression",
-                hint="known are: " + ", ".join(COMPRESSIONS),
-                setting="compression",
-            )
-        if self.sector_size not in SECTOR_SIZES:
-            raise UsageError(
-                f"'{self.sector_size}' is not a sector size",
-                hint="known are: " + ", ".join(map(str, SECTOR_SIZES)),
-                setting="sector-size",
-            )
+        _check_known(self.compression, COMPRESSIONS, "compression", "a compression")
+        _check_known(self.subformat, SUBFORMATS, "subformat", "a subformat")
+        _check_known(self.sector_size, SECTOR_SIZES, "sector-size", "a sector size")
         for place in self.places:
             self._check_place(place)
         self._check_paths()
-        if self.root_filesystem not in (None, *ROOT_FILESYSTEMS):
-            raise UsageError(
-                f"'{self.root_filesystem}' is not a root filesystem",
-                hint="known are: " + ", ".join(ROOT_FILESYSTEMS),
-                setting="rootfs",
-            )
+        _check_known(self.root_filesystem, ROOT_FILESYSTEMS, "rootfs", "a root filesystem")
         self.check_shared()
         for setting, kargs in (("karg", self.kargs), ("karg-delete", self.karg_deletes)):
             for karg in kargs:
@@ -154,6 +142,11 @@ class Request(ArtifactRequest):
     def places(self) -> tuple[Place, ...]:
         """Where its formats go."""
         return tuple(PLACES[output.format] for output in self.outputs)
+
+    @property
+    def packing(self) -> str:
+        """How a qcow2 of the first format is compressed."""
+        return self.compression or PLACES[self.format].compression
 
     def alone(self, output: Output) -> Request:
         """Return the request of one of the formats."""
@@ -259,6 +252,15 @@ class IsoRequest(ArtifactRequest):
         """Return the images that are read: first what installs, if it is one."""
         installer = {"installer": self.installer} if isinstance(self.installer, ImageRef) else {}
         return {**installer, "source": self.source}
+
+
+def _check_known(value: object, known: tuple[object, ...], setting: str, what: str) -> None:
+    if value is not None and value not in known:
+        raise UsageError(
+            f"'{value}' is not {what}",
+            hint="known are: " + ", ".join(map(str, known)),
+            setting=setting,
+        )
 
 
 def _check_customizations(wanted: Customizations) -> None:

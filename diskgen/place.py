@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from .units import GIB, MIB
+from .units import GIB, MIB, TIB
 
 _EVERY_SECTOR: Final = (512, 4096)
 _CLOUD_ARCHITECTURES: Final = ("x86_64", "aarch64")
+_VIRTIO: Final = (("virtio_blk",), ("virtio_scsi",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Place:
     cloud: bool = False  # hands keys and accounts to machines
     converted: bool = True  # needs room for a second file beside the raw disk
     plain: bool = False  # its file is the raw disk and nothing else
+    compression: str = "zstd"  # of a qcow2 in it, unless the user wants another
     writer: str | None = None  # module of ``formats``; None: the one that is called as the format
 
 
@@ -113,6 +115,48 @@ _ROWS: Final = (
         platform="vmware",
         architectures=("x86_64",),
         drivers=(("vmw_pvscsi",),),
+    ),
+    Place(
+        format="vhdx",
+        suffix="vhdx",
+        title="Hyper-V",
+        text="make a dynamic VHDX (Hyper-V)",
+        platform="hyperv",
+        grain=MIB,
+        largest=64 * TIB,
+        architectures=_CLOUD_ARCHITECTURES,
+        drivers=(("hv_vmbus", "hv_storvsc"),),
+    ),
+    Place(
+        format="oci",
+        suffix="oci.qcow2",
+        title="Oracle Cloud",
+        text="make a qcow2 disk for Oracle Cloud Infrastructure",
+        platform="oraclecloud",
+        grain=GIB,
+        architectures=_CLOUD_ARCHITECTURES,
+        drivers=(("virtio_pci", "virtio_scsi"),),
+        cloud=True,
+        compression="zlib",
+        writer="qcow2",
+    ),
+    Place(
+        format="containerdisk",
+        suffix="containerdisk.tar",
+        title="KubeVirt",
+        text="make a container image that holds a disk, as an OCI archive (KubeVirt)",
+        platform="kubevirt",
+        drivers=_VIRTIO,
+        cloud=True,
+    ),
+    Place(
+        format="vagrant",
+        suffix="box",
+        title="Vagrant",
+        text="make a box for Vagrant's provider libvirt",
+        platform="qemu",
+        architectures=_CLOUD_ARCHITECTURES,
+        drivers=_VIRTIO,
     ),
 )
 

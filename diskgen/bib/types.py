@@ -31,6 +31,7 @@ _ROWS: Final = (
     Type(name="vhd", format="vhd", path="vpc/disk.vhd"),
     Type(name="gce", format="gce", path="gce/image.tar.gz"),
     Type(name="ova", format="ova", path="archive/image.ova"),
+    Type(name="oci", format="oci", path="qcow2/disk.qcow2"),
     Type(name="anaconda-iso", medium=True, path=_MEDIUM),
     Type(name="iso", medium=True, path=_MEDIUM),
     Type(name="bootc-installer", medium=True, payload=True, path=_MEDIUM),
@@ -40,7 +41,6 @@ _ROWS: Final = (
         "'bootc-installer' of an image with Anaconda",
     ),
     Type(name="pxe-tar-xz", refused="diskgen makes no archives for network boot"),
-    Type(name="oci", refused="diskgen makes no disks for Oracle's cloud; 'qcow2' can be imported"),
 )
 TYPES: Final[Mapping[str, Type]] = MappingProxyType({row.name: row for row in _ROWS})
 # What Podman Desktop looks for beside the name of bootc-image-builder's own: the same file.

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..arch import machine as machine_row
-from ..config import MODES, AccessOptions, IsoRequest, Output, Request, default_output
+from ..config import MODES, SUBFORMATS, AccessOptions, IsoRequest, Output, Request, default_output
 from ..errors import UsageError
 from ..iso.mastering.names import check_label
 from ..place import PLACES
@@ -40,7 +40,8 @@ def request_of(args: argparse.Namespace) -> Request:
         customizations=customizations_of(args, medium=False),
         strict=args.strict,
         console=not args.no_console,
-        compression=getattr(args, "compression", "zstd"),
+        compression=getattr(args, "compression", None),
+        subformat=getattr(args, "subformat", SUBFORMATS[0]),
         seed=args.seed,
         access=access_of(args),
         cache=args.cache_dir,

@@ -18,18 +18,17 @@ from uuid import UUID
 
 from ..config import Request
 from ..events import Emit, step
-from ..units import align_up, format_size
+from ..units import format_size
+from . import ustar
 from .pieces import data_units, in_order
 
-_BLOCK: Final = 512  # of tar
-_RECORD: Final = 20 * _BLOCK  # what an archive is filled up to
+_BLOCK: Final = ustar.BLOCK
 _PIECE: Final = 1024 * 1024  # that one thread compresses at a time
 _LEVEL: Final = 2
 _GRAIN: Final = 64 * 1024  # of the map: shorter holes are sent as zeros
 _MEMBER: Final = b"disk.raw"
 _IN_HEADER: Final = 4  # extents of the map in the header
 _IN_EXTENSION: Final = 21  # and in each block behind it
-_SMALL: Final = 8**11  # sizes from here on are base 256
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time, unknown system
 _FINAL_BLOCK: Final = b"\x03\0"  # of deflate, empty
 
@@ -107,8 +106,7 @@ def _pieces(source: int, size: int, extents: Extents) -> Iterator[tuple[int, Cal
     if batch:
         yield held, partial(_read, source, tuple(batch))
     written = len(head) + sum(length for _at, length in extents)
-    end = align_up(align_up(written, _BLOCK) + 2 * _BLOCK, _RECORD) - written
-    yield 0, lambda: bytes(end)
+    yield 0, lambda: ustar.ending(written)
 
 
 def _read(source: int, extents: Extents) -> bytes:
@@ -127,16 +125,14 @@ def header(size: int, extents: Extents) -> bytes:
     put(0, _MEMBER)
     put(100, b"0000644\0")
     put(108, b"0000000\0" * 2)  # user and group
-    put(124, _number(sum(length for _at, length in extents)))
-    put(136, _number(0))  # time
-    put(148, b" " * 8)
+    put(124, ustar.number(sum(length for _at, length in extents)))
+    put(136, ustar.number(0))  # time
     put(156, b"S")
     put(257, b"ustar  \0")
     put(386, _map(first))
     put(482, bytes([bool(rest)]))
-    put(483, _number(size))
-    put(148, b"%06o\0 " % sum(fields))
-    blocks = [bytes(fields)]
+    put(483, ustar.number(size))
+    blocks = [ustar.summed(fields)]
     while rest:
         part, rest = rest[:_IN_EXTENSION], rest[_IN_EXTENSION:]
         block = _map(part).ljust(_IN_EXTENSION * 24, b"\0") + bytes([bool(rest)])
@@ -145,9 +141,4 @@ def header(size: int, extents: Extents) -> bytes:
 
 
 def _map(entries: Extents) -> bytes:
-    return b"".join(_number(at) + _number(length) for at, length in entries)
-
-
-def _number(value: int) -> bytes:
-    """Return a field of 12 bytes: octal digits, or base 256 where they do not suffice."""
-    return b"%011o\0" % value if value < _SMALL else b"\x80" + value.to_bytes(11, "big")
+    return b"".join(ustar.number(at) + ustar.number(length) for at, length in entries)

@@ -17,10 +17,10 @@ from ..config import Request
 from ..errors import UsageError
 from ..events import Emit, step
 from ..units import align_up, format_size
+from . import ustar
 from .vmdk import data_bytes, stream
 
-_BLOCK: Final = 512
-_RECORD: Final = 20 * _BLOCK
+_BLOCK: Final = ustar.BLOCK
 _OVF_ROOM: Final = 16 * _BLOCK  # white space may follow the document's end
 _LARGEST: Final = 8**11 - 1  # bytes, of a member in ustar
 MEMORY: Final = 4096  # MiB
@@ -36,7 +36,7 @@ class Ova:
         Raises UsageError for a disk of more than 8 GiB when it is compressed.
         """
         assert request.output is not None
-        stem = _plain(request.output.name.removesuffix(".ova")) or "disk"
+        stem = ustar.plain(request.output.name.removesuffix(".ova")) or "disk"
         names = f"{stem}.ovf", f"{stem}.mf", f"{stem}.vmdk"
         capacity = disk.stat().st_size
         with step(emit, "convert", "Writing the OVA", unit="bytes") as phase:
@@ -48,16 +48,15 @@ class Ova:
                 sink = _Hashed(file)
                 size = stream(disk, sink, names[2], identity, phase.advance)
                 end = start + size
-                file.write(bytes(align_up(end + 2 * _BLOCK, _RECORD) - end))
+                file.write(ustar.ending(end))
                 text = envelope(stem, names[2], capacity, size).encode()
                 text = text.ljust(_OVF_ROOM, b"\n")
                 sums = hashlib.sha256(text).digest(), sink.digest()
                 manifest = _manifest(names, sums)
                 file.seek(0)
                 for name, data in ((names[0], text), (names[1], manifest)):
-                    file.write(_member(name, len(data)))
-                    file.write(data.ljust(align_up(len(data), _BLOCK), b"\0"))
-                file.write(_member(names[2], size))
+                    file.write(ustar.small_file(name, data))
+                file.write(ustar.member(names[2], size))
                 assert file.tell() == start
             phase.detail = format_size(output.stat().st_size)
 
@@ -93,33 +92,6 @@ def _manifest(names: tuple[str, str, str], sums: tuple[bytes, bytes]) -> bytes:
     """Return the manifest: a line for the description and one for the disk."""
     rows = zip((names[0], names[2]), sums, strict=True)
     return "".join(f"SHA256({name})= {value.hex()}\n" for name, value in rows).encode()
-
-
-def _member(name: str, size: int) -> bytes:
-    """Return a member's header: no time, no owner."""
-    fields = bytearray(_BLOCK)
-    encoded = name.encode()
-    assert len(encoded) <= 100
-    for at, value in (
-        (0, encoded),
-        (100, b"0000644\0"),
-        (108, b"0000000\0" * 2),  # user and group
-        (124, b"%011o\0" % size),
-        (136, b"%011o\0" % 0),  # time
-        (148, b" " * 8),
-        (156, b"0"),
-        (257, b"ustar\0" + b"00"),
-        (329, b"0000000\0" * 2),  # device
-    ):
-        fields[at : at + len(value)] = value
-    fields[148:156] = b"%06o\0 " % sum(fields)
-    return bytes(fields)
-
-
-def _plain(name: str) -> str:
-    """Return a name for members, manifest and virtual machine alike."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
-    return kept.lstrip(".-")[:80]
 
 
 def envelope(name: str, disk: str, capacity: int, size: int) -> str:

@@ -49,20 +49,35 @@ class Qcow2:
         emit: Emit,
     ) -> None:
         """Write ``output`` from a raw disk. Raises OSError where the space ends."""
-        size = disk.stat().st_size
         with step(emit, "convert", "Writing the qcow2", unit="bytes") as phase:
-            with disk.open("rb") as source, output.open("xb") as file:
-                fd = source.fileno()
-                phase.total = sum(end - start for start, end in data_units(fd, size, CLUSTER))
-                writer = _Writer(file, size, request.compression)
-                make = _maker(request.compression)
-                for number, (kind, data) in made_of(fd, size, CLUSTER, make, phase.advance):
-                    writer.add(number, kind, data)
-                writer.finish()
+            with output.open("xb") as file:
+                phase.total = data_bytes(disk)
+                pour(disk, file, request.packing, phase.advance)
             phase.detail = format_size(output.stat().st_size)
 
 
 FORMAT: Final = Qcow2()
+
+
+def data_bytes(disk: Path) -> int:
+    """Return how much of a sparse disk file will be read."""
+    with disk.open("rb") as source:
+        size = disk.stat().st_size
+        return sum(end - start for start, end in data_units(source.fileno(), size, CLUSTER))
+
+
+def pour(disk: Path, file: BinaryIO, compression: str, advance: Callable[[int], None]) -> int:
+    """Write a qcow2 of a raw disk from a file's place on, and leave the place behind it.
+
+    Returns its size in bytes. Raises OSError.
+    """
+    size = disk.stat().st_size
+    writer = _Writer(file, size, compression)
+    with disk.open("rb") as source:
+        make = _maker(compression)
+        for number, (kind, data) in made_of(source.fileno(), size, CLUSTER, make, advance):
+            writer.add(number, kind, data)
+    return writer.finish()
 
 
 class _Writer:
@@ -70,12 +85,13 @@ class _Writer:
 
     def __init__(self, file: BinaryIO, size: int, compression: str) -> None:
         self._file = file
+        self._base = file.tell()
         self._size = size
         self._compression = compression
         self._at = CLUSTER  # the header has the first
         self._refs = [1]
         self._entries: dict[int, int] = {}
-        file.seek(CLUSTER)
+        file.seek(self._base + CLUSTER)
 
     def add(self, number: int, compressed: bool, data: bytes) -> None:
         """Append one guest cluster."""
@@ -88,8 +104,8 @@ class _Writer:
         self._entries[number] = _COMPRESSED | (sectors << _SIZE_SHIFT) | self._at
         self._append(data)
 
-    def finish(self) -> None:
-        """Write mapping and reference counts, then the header."""
+    def finish(self) -> int:
+        """Write mapping and reference counts, then the header; return the size of all."""
         per_table = CLUSTER // 8
         tables = max(1, -(-self._size // (CLUSTER * per_table)))
         level1 = [0] * tables
@@ -105,8 +121,11 @@ class _Writer:
         self._append(struct.pack(f">{tables}Q", *level1))
         self._align()
         table_at, table_clusters = self._reference_counts()
-        self._file.seek(0)
+        end = self._file.tell()
+        self._file.seek(self._base)
         self._file.write(self._header(tables, level1_at, table_at, table_clusters))
+        self._file.seek(end)
+        return end - self._base
 
     def _reference_counts(self) -> tuple[int, int]:
         """Write blocks and table that also count themselves; return the table's place and size."""

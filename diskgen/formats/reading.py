@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from ..budgets import INSPECTED_BYTES, Tally
 from ..errors import SourceError
-from . import qcow2_reader, vmdk_reader
+from . import qcow2_reader, vhdx_reader, vmdk_reader
 from .vhd import FIXED, FOOTER_SIZE
 
 _PIECE: Final = 64 * 1024  # bytes that are read and kept together
@@ -154,6 +154,7 @@ _Opener = Callable[[int, Path], Source]
 _FORMATS: Final[tuple[tuple[str, int, bytes, _Opener], ...]] = (
     ("qcow2", 0, qcow2_reader.MAGIC, lambda fd, path: qcow2_reader.Qcow2File(fd, str(path))),
     ("vmdk", 0, vmdk_reader.MAGIC, lambda fd, path: vmdk_reader.VmdkFile(fd, str(path))),
+    ("vhdx", 0, vhdx_reader.MAGIC, lambda fd, path: vhdx_reader.VhdxFile(fd, str(path))),
     ("ova", 257, b"ustar", lambda fd, path: vmdk_reader.in_ova(fd, str(path))),
     ("gce", 0, b"\x1f\x8b", _archive),
     ("vhd", -FOOTER_SIZE, b"conectix", _Vhd),

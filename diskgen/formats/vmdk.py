@@ -16,20 +16,24 @@ from uuid import UUID
 from ..config import Request
 from ..events import Emit, step
 from ..units import align_up, format_size
+from . import vmdk_sparse
 from .pieces import data_units, made_of
+from .vmdk_extent import (
+    DESCRIPTOR_AT,
+    DESCRIPTOR_SECTORS,
+    GRAIN,
+    GRAIN_SECTORS,
+    HEADER,
+    SECTOR,
+    TABLE_ENTRIES,
+    TABLE_SIZE,
+    descriptor,
+)
 
-SECTOR: Final = 512
-GRAIN: Final = 64 * 1024
-_GRAIN_SECTORS: Final = GRAIN // SECTOR
-_TABLE_ENTRIES: Final = 512  # grains of one grain table
-_TABLE_SIZE: Final = _TABLE_ENTRIES * 4
-_DESCRIPTOR_AT: Final = 1
-_DESCRIPTOR_SECTORS: Final = 20
 _OVERHEAD: Final = 128  # sectors before the first grain
 _AT_END: Final = 0xFFFFFFFFFFFFFFFF  # in the first header: the directory's place is in the footer
 _FLAGS: Final = 1 | 1 << 16 | 1 << 17  # newlines to test, grains compressed, markers
 _DEFLATE: Final = 1
-_HEADER: Final = struct.Struct("<4sIIQQQQIQQQB4sH433x")
 _GRAIN_MARKER: Final = struct.Struct("<QI")
 _MARKER: Final = struct.Struct("<QII496x")
 _END_OF_STREAM, _TABLE, _DIRECTORY, _FOOTER = range(4)
@@ -42,7 +46,7 @@ class Sink(Protocol):
 
 
 class Vmdk:
-    """A streamOptimized VMDK."""
+    """A VMDK, streamOptimized or as a machine writes to it."""
 
     def write(self, disk: Path, output: Path, request: Request, identity: UUID, emit: Emit) -> None:
         """Write ``output`` from a raw disk. Raises OSError where the space ends."""
@@ -50,7 +54,8 @@ class Vmdk:
         with step(emit, "convert", "Writing the VMDK", unit="bytes") as phase:
             with output.open("xb") as file:
                 phase.total = data_bytes(disk)
-                stream(disk, file, request.output.name, identity, phase.advance)
+                write = {"stream": stream, "sparse": vmdk_sparse.write}[request.subformat]
+                write(disk, file, request.output.name, identity, phase.advance)
             phase.detail = format_size(output.stat().st_size)
 
 
@@ -82,28 +87,30 @@ class _Writer:
     def __init__(self, sink: Sink, size: int, name: str, identity: UUID) -> None:
         self._sink = sink
         self._capacity = align_up(size, SECTOR) // SECTOR
-        grains = -(-self._capacity // _GRAIN_SECTORS)
-        self._directory = [0] * -(-grains // _TABLE_ENTRIES)
+        grains = -(-self._capacity // GRAIN_SECTORS)
+        self._directory = [0] * -(-grains // TABLE_ENTRIES)
         self._table: list[int] = []
         self._current = 0  # the table that grains are added to
         self._at = 0  # sectors
         self._put(self._header(_AT_END))
-        text = descriptor(self._capacity, name, identity).encode()
-        room = _DESCRIPTOR_SECTORS * SECTOR
+        text = descriptor(
+            self._capacity, name, identity, kind="streamOptimized", access="RDONLY"
+        ).encode()
+        room = DESCRIPTOR_SECTORS * SECTOR
         assert len(text) <= room
         self._put(text.ljust(room, b"\0"))
         self._put(bytes((_OVERHEAD - self._at) * SECTOR))
 
     def add(self, number: int, packed: bytes) -> None:
         """Append one compressed grain; numbers ascend."""
-        table, entry = divmod(number, _TABLE_ENTRIES)
+        table, entry = divmod(number, TABLE_ENTRIES)
         if table != self._current:
             self._end_table()
             self._current = table
         if not self._table:
-            self._table = [0] * _TABLE_ENTRIES
+            self._table = [0] * TABLE_ENTRIES
         self._table[entry] = self._at
-        self._put(_GRAIN_MARKER.pack(number * _GRAIN_SECTORS, len(packed)) + packed)
+        self._put(_GRAIN_MARKER.pack(number * GRAIN_SECTORS, len(packed)) + packed)
 
     def finish(self) -> int:
         """Write what follows the grains; return the size of the whole stream in bytes."""
@@ -120,9 +127,9 @@ class _Writer:
     def _end_table(self) -> None:
         if not self._table:
             return
-        self._marker(_TABLE, _TABLE_SIZE)
+        self._marker(_TABLE, TABLE_SIZE)
         self._directory[self._current] = self._at
-        self._put(struct.pack(f"<{_TABLE_ENTRIES}I", *self._table))
+        self._put(struct.pack(f"<{TABLE_ENTRIES}I", *self._table))
         self._table = []
 
     def _marker(self, kind: int, size: int) -> None:
@@ -134,45 +141,11 @@ class _Writer:
         self._at += whole // SECTOR
 
     def _header(self, directory_at: int) -> bytes:
-        return _HEADER.pack(
-            b"KDMV", 3, _FLAGS, self._capacity, _GRAIN_SECTORS, _DESCRIPTOR_AT,
-            _DESCRIPTOR_SECTORS, _TABLE_ENTRIES, 0, directory_at, _OVERHEAD, 0, b"\n \r\n",
+        return HEADER.pack(
+            b"KDMV", 3, _FLAGS, self._capacity, GRAIN_SECTORS, DESCRIPTOR_AT,
+            DESCRIPTOR_SECTORS, TABLE_ENTRIES, 0, directory_at, _OVERHEAD, 0, b"\n \r\n",
             _DEFLATE,
         )  # fmt: skip
-
-
-def descriptor(capacity: int, name: str, identity: UUID) -> str:
-    """Return the text that describes the disk, ``capacity`` in sectors."""
-    # The content's identifier changes with the content; all ones means that there is no parent.
-    content = identity.int >> 96 & 0x7FFFFFFF
-    heads, sectors = 255, 63
-    lines = (
-        "# Disk DescriptorFile",
-        "version=1",
-        f"CID={content:08x}",
-        "parentCID=ffffffff",
-        'createType="streamOptimized"',
-        "",
-        "# Extent description",
-        f'RDONLY {capacity} SPARSE "{_quoted(name)}"',
-        "",
-        "# The Disk Data Base",
-        "#DDB",
-        "",
-        'ddb.adapterType = "lsilogic"',
-        f'ddb.geometry.cylinders = "{min(capacity // (heads * sectors), 65535)}"',
-        f'ddb.geometry.heads = "{heads}"',
-        f'ddb.geometry.sectors = "{sectors}"',
-        'ddb.toolsInstallType = "4"',
-        'ddb.toolsVersion = "2147483647"',  # of a guest that brings its own
-        'ddb.virtualHWVersion = "15"',
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(name: str) -> str:
-    """Return a file's name as the descriptor can hold it."""
-    return "".join(char if char.isprintable() and char != '"' else "_" for char in name)[:255]
 
 
 def _deflate(grain: bytes) -> bytes:

@@ -123,4 +123,7 @@ def in_ova(fd: int, name: str) -> VmdkFile:
         if head[:100].partition(b"\0")[0].endswith(b".vmdk"):
             return VmdkFile(fd, name, at, size)
         at += align_up(size, _SECTOR)
-    raise SourceError(f"'{name}' is an archive without a disk")
+    raise SourceError(
+        f"'{name}' is an archive without a disk of VMware's",
+        hint=f"unpack it and inspect what is in it: tar -xf '{name}'",
+    )

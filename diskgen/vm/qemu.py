@@ -20,8 +20,8 @@ from .credentials import strings
 from .forward import Forward, check
 
 # What QEMU calls the formats that it reads; to a VMDK of ours it does not write.
-_DRIVERS: Final = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vmdk": "vmdk"}
-_WRITABLE: Final = ("raw", "qcow2", "vhd")
+_DRIVERS: Final = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx", "vmdk": "vmdk"}
+_WRITABLE: Final = ("raw", "qcow2", "vhd", "vhdx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

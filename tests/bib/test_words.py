@@ -148,7 +148,11 @@ def test_every_flag_is_taken_as_its_row_says() -> None:
 
 
 def test_every_disk_type_is_a_format_of_ours() -> None:
-    assert {made.format for made in TYPES.values() if made.format} == set(PLACES)
+    assert {made.format for made in TYPES.values() if made.format} == {*PLACES} - {
+        "vhdx",
+        "containerdisk",
+        "vagrant",
+    }
     for made in TYPES.values():
         assert bool(made.path) != bool(made.refused)
         if made.refused:

@@ -194,7 +194,7 @@ def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
         (parser,) = (p for key, p in found.items() if key.endswith(prog) and
                      ("plan" in key) == ("plan" in prog))  # fmt: skip
         options[prog] = {o for action in parser._actions for o in action.option_strings}
-    output = {"-o", "--output", "--force", "--compression"}
+    output = {"-o", "--output", "--force", "--compression", "--subformat"}
     assert options[name] - options[f"plan {name}"] == output & options[name]
     own = {"--json", *(["--write-kickstart"] if name == "iso" else [])}
     assert options[f"plan {name}"] - options[name] == own

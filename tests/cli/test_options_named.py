@@ -98,6 +98,9 @@ FOREIGN = {
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip
 
+# Of which no command but one can say something wrong.
+OF_ONE = {"compression": "qcow2", "subformat": "vmdk"}
+
 
 def options() -> dict[str, set[str]]:
     """Return the options of each command, without their dashes."""
@@ -105,8 +108,8 @@ def options() -> dict[str, set[str]]:
 
 
 def commands_of(where: str, option: str) -> frozenset[str]:
-    if option == "compression":
-        return frozenset({"qcow2"})  # no other can say something wrong of it
+    if option in OF_ONE:
+        return frozenset({OF_ONE[option]})
     fitting = [name for name in WHERE if f"{where}.".startswith(f"{name}.")]
     return WHERE[max(fitting, key=len)] if fitting else ALL
 

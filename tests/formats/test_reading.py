@@ -20,12 +20,15 @@ from diskgen.units import MIB
 from ..fixtures.disks import varied
 
 SIZE = 40 * MIB
-ARCHIVES = {"gce"}
+ARCHIVES = {"gce": "tar -xzSf", "containerdisk": "tar -xf", "vagrant": "tar -xf"}
 QEMU = {
     "qcow2 of qemu-img": ["-O", "qcow2", "-c"],
     "vmdk, sparse": ["-O", "vmdk", "-o", "subformat=monolithicSparse"],
     "vmdk, for transport": ["-O", "vmdk", "-o", "subformat=streamOptimized"],
     "vhd, fixed": ["-O", "vpc", "-o", "subformat=fixed,force_size=on"],
+    "vhdx that grows": ["-O", "vhdx", "-o", "subformat=dynamic,block_size=1M"],
+    "vhdx of large blocks": ["-O", "vhdx", "-o", "subformat=dynamic,block_size=32M"],
+    "vhdx, fixed": ["-O", "vhdx", "-o", "subformat=fixed"],
 }
 
 
@@ -64,9 +67,9 @@ def test_what_we_write_we_read(raw: Path, tmp_path: Path, name: str) -> None:
         with pytest.raises(SourceError) as caught, reading.opened(path):
             pass
         assert caught.value.hint is not None
-        assert "tar -xzSf" in caught.value.hint
+        assert ARCHIVES[name] in caught.value.hint
         return
-    assert same(path, raw).format == {"ami": "raw"}.get(name, name)
+    assert same(path, raw).format == {"ami": "raw", "oci": "qcow2"}.get(name, name)
 
 
 @pytest.mark.parametrize("words", QEMU.values(), ids=QEMU.keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ...config import COMPRESSIONS
+from ...config import COMPRESSIONS, SUBFORMATS
 from ..command import BUILDS, PLANS, READERS, SEVERAL
 from ..option import Option, Takes
 
@@ -57,12 +57,23 @@ OPTIONS: Final = (
     ),
     Option(
         name="compression",
-        commands=frozenset({"qcow2", "build"}),
+        commands=frozenset({"qcow2", "oci", "containerdisk", "vagrant", "build"}),
         group=_GROUP,
         choices=COMPRESSIONS,
-        default=COMPRESSIONS[0],
+        otherwise="zstd, of oci zlib",
         help="zstd needs QEMU 5.1 to read, zlib any; none is quickest",
         manual="Of a qcow2: `zstd` (QEMU 5.1 or newer reads it), `zlib` or `none`.",
+    ),
+    Option(
+        name="subformat",
+        commands=frozenset({"vmdk", "build"}),
+        group=_GROUP,
+        choices=SUBFORMATS,
+        default=SUBFORMATS[0],
+        help="of a vmdk: stream to import it, sparse for a machine that writes to it as it is",
+        manual="Of a vmdk: `stream` (streamOptimized: compressed, to be imported by vSphere or "
+        "VirtualBox), or `sparse` (monolithicSparse: a machine of VMware Workstation or Fusion "
+        "writes to it as it is).",
     ),
     Option(
         name="json",
