@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from .budgets import DOCUMENT_BYTES, DOCUMENT_DEPTH, DOCUMENT_DIGITS, Budget
 
@@ -46,10 +46,20 @@ def load_json(data: bytes | str, limit: Budget = DOCUMENT_BYTES) -> Any:  # noqa
         raise DocumentError(f"it is no JSON: {error}") from None
 
 
+def is_table(value: object) -> TypeGuard[dict[str, Any]]:
+    """Say whether a document's value is a table, or an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Say whether a document's value is a list."""
+    return isinstance(value, list)
+
+
 def load_object(data: bytes | str, limit: Budget = DOCUMENT_BYTES) -> dict[str, Any]:
     """Return a JSON object. Raises DocumentError, also for another JSON value."""
     value = load_json(data, limit)
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise DocumentError("it is no JSON object")
     return value
 

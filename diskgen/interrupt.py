@@ -41,7 +41,7 @@ def whole(function: _Function) -> _Function:
 # entered as __enter__ returns, and the lock that Popen holds while it looks for a child's end
 # (with it, every later wait). So nothing may wait for a child without a time limit: see run.wait.
 _STANDARD: Final = (
-    (contextlib._GeneratorContextManager, ("__enter__",)),  # noqa: SLF001
+    (contextlib._GeneratorContextManager, ("__enter__",)),  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     (contextlib.ExitStack, ("enter_context",)),
     (subprocess.Popen, ("__init__", "_internal_poll", "_wait")),  # noqa: TID251
     (tempfile.TemporaryDirectory, ("__init__", "__exit__", "cleanup")),

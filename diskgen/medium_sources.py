@@ -16,6 +16,7 @@ from .disk import room
 from .documents import load_object
 from .events import Emit, step
 from .image import fetch, flatten
+from .image.manifest import labels_of
 from .image.model import Image
 from .image.store import Store
 from .initramfs.findings import Cached
@@ -94,7 +95,7 @@ def read_payload(request: IsoRequest, machine: Machine, store: Store, emit: Emit
         with step(emit, "describe", "Reading the image's description"):
             found = fetch.describe(request.source, machine, request.access)
         config = load_object(found.config, CONFIG_BYTES)
-        labels = (config.get("config") or {}).get("Labels") or {}
+        labels = labels_of(config)
         problems = list(facts.kind_problems(labels))
         if problems:
             raise facts.UnfitError(problems)

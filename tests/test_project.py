@@ -26,6 +26,7 @@ def tool(*argv: str) -> None:
         ("ruff", "check", "--no-cache", "."),
         ("ruff", "format", "--no-cache", "--check", "."),
         ("mypy", "--cache-dir=/dev/null"),
+        pytest.param(("basedpyright", "--pythonpath", sys.executable), marks=pytest.mark.extended),
         ("lint-imports", "--no-cache"),
     ],
     ids=lambda argv: argv[0] + " " + argv[1],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..documents import DocumentError, load_json, load_toml
+from ..documents import DocumentError, is_list, is_table, load_json, load_toml
 from ..errors import Problem
 from .errors import SETTING, BlueprintError
 from .keys import KEYS, TOP, Key, Kind
@@ -50,12 +50,12 @@ class Document:
             value = load_toml(text) if form == "toml" else load_json(text)
         except DocumentError as error:
             raise BlueprintError([_broken(name, str(error))]) from None
-        if not isinstance(value, dict):
+        if not is_table(value):
             raise BlueprintError([_broken(name, "it is no table of keys")])
         inner = value.get("blueprint")
-        if form == "json" and len(value) == 1 and isinstance(inner, dict):
+        if form == "json" and len(value) == 1 and is_table(inner):
             value = inner  # as osbuild wrote them before May 2024
-        self.value: dict[str, Any] = value
+        self.value = value
         self.named = tuple(self._walk(value, ""))
 
     def complain(self, path: str, message: str, hint: str | None = None) -> None:
@@ -84,7 +84,7 @@ class Document:
             elif any(known.startswith(f"{plain}[].") for known in _BY_PATH):
                 yield from self._tables(path, value)
             elif any(known.startswith(f"{plain}.") for known in _BY_PATH):
-                if isinstance(value, dict):
+                if is_table(value):
                     yield from self._walk(value, path)
                 else:
                     self.complain(path, f"'{path}' is a table of keys")
@@ -92,7 +92,7 @@ class Document:
                 self._unknown(path)
 
     def _tables(self, path: str, value: Any) -> Iterator[Named]:  # noqa: ANN401
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        if not is_list(value) or not all(is_table(item) for item in value):
             self.complain(path, f"'{path}' is a list of tables", f"write it as [[{path}]]")
             return
         for number, item in enumerate(value):
@@ -149,7 +149,7 @@ def _text(value: object) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
+    if not is_list(value):
         raise _ValueRefused("it has to be a list of texts")
     return tuple(_text(item) for item in value)
 

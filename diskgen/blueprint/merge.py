@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
 
-from .model import ROOT, AddedFile, Customizations, User
+from .model import ROOT, AddedFile, Customizations, User, is_many
 
 _Row = TypeVar("_Row")
 _OF_DOCUMENTS: Final = ("sizes", "given", "source", "overridden")
@@ -45,10 +45,10 @@ def _united(old: Any, new: Any) -> dict[str, Any]:  # noqa: ANN401 - of one of t
     made: dict[str, Any] = {}
     for each in fields(old):
         first, second = getattr(old, each.name), getattr(new, each.name)
-        if is_dataclass(first) and not isinstance(first, type):
-            made[each.name] = replace(first, **_united(first, second))
-        elif isinstance(first, tuple) and each.name not in _FIRST_COUNTS:
+        if is_many(first) and each.name not in _FIRST_COUNTS:
             made[each.name] = tuple(dict.fromkeys((*first, *second)))
+        elif is_dataclass(first) and not isinstance(first, type):
+            made[each.name] = replace(first, **_united(first, second))
         else:
             made[each.name] = first if second == each.default else second
     return made

@@ -146,3 +146,8 @@ class Customizations:
     def language(self) -> str | None:
         """The language that programs speak."""
         return self.languages[0] if self.languages else None
+
+
+def is_many(value: object) -> bool:
+    """Say whether a field's value is a list of others."""
+    return isinstance(value, tuple)

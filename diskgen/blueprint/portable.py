@@ -10,13 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import types
-from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
-from ..documents import DocumentError
+from ..documents import DocumentError, is_list, is_table
 from .checks import faults
-from .model import Customizations
+from .model import Customizations, is_many
 
 NAME: Final = "machine.json"  # of the file, in our place on a medium
 _VERSION: Final = 1
@@ -38,7 +37,7 @@ def to_json(wanted: Customizations) -> dict[str, Any]:
 
 def of_json(value: Any) -> Customizations:  # noqa: ANN401
     """Return what a file says. Raises DocumentError for what no machine can be given."""
-    if not isinstance(value, dict) or value.get("version") != _VERSION:
+    if not is_table(value) or value.get("version") != _VERSION:
         raise DocumentError(f"it has not the version {_VERSION}")
     made = _made(Customizations, value.get("customizations"), "customizations")
     assert isinstance(made, Customizations)
@@ -64,7 +63,7 @@ def _default(each: Field[Any]) -> object:
 def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, tuple):
+    if is_many(value):
         return [_plain(item) for item in value]
     return _of(value) if is_dataclass(value) else value
 
@@ -74,7 +73,7 @@ def _made(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - by the mo
     if is_dataclass(kind):
         return _table(kind, value, place)
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and is_list(value):
         return tuple(_made(inner[0], item, f"{place}[{at}]") for at, item in enumerate(value))
     if origin in (Union, types.UnionType):
         for one in inner:
@@ -91,7 +90,7 @@ def _made(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401 - by the mo
 
 
 def _table(kind: Any, value: Any, place: str) -> Any:  # noqa: ANN401
-    if not isinstance(value, Mapping):
+    if not is_table(value):
         raise DocumentError(f"'{place}' is no table")
     known = {each.name: each for each in fields(kind) if each.name not in _ELSEWHERE}
     for name in value:

@@ -33,28 +33,34 @@ class Bootloader(Protocol):
     @property
     def name(self) -> str:
         """What people call it."""
+        ...
 
     @property
     def ways(self) -> tuple[Way, ...]:
         """The ways firmware can start the disk, those that do not work included."""
+        ...
 
     @property
     def menu(self) -> str:
         """How the menu follows new deployments, in words."""
+        ...
 
     @property
     def hook(self) -> str:
         """What ostree runs after an update: ``sysroot.bootloader`` of ostree.repo-config(5)."""
+        ...
 
     @property
     def etc(self) -> Mapping[str, bytes]:
         """Files that /etc gets, by name, where the image has none."""
+        ...
 
     @property
     def tools(self) -> tuple[str, ...]:
         """The uses (``hosttools.Tool.needed_for``) that installing it has of host programs."""
+        ...
 
-    def check(self, boot: Directory, title: str, options: str) -> None:
+    def check(self, boot: Directory, title: str, options: str, /) -> None:
         """Refuse what the loader cannot carry.
 
         ``boot`` is the tree of /boot, ``options`` the kernel's whole command line.
@@ -62,11 +68,12 @@ class Bootloader(Protocol):
         Raises SourceError naming it.
         """
 
-    def esp_files(self, for_disk: ForDisk) -> dict[str, bytes]:
+    def esp_files(self, for_disk: ForDisk, /) -> dict[str, bytes]:
         """Return the ESP's files by path."""
+        ...
 
     def add_to_boot(self, boot: Directory, for_disk: ForDisk) -> None:
         """Put configuration, modules and state on the /boot tree."""
 
-    def install(self, disk: Path, layout: Layout, boot: Directory, scratch: Path) -> None:
+    def install(self, disk: Path, layout: Layout, boot: Directory, scratch: Path, /) -> None:
         """Write the loader's own places of a disk whose filesystems are finished."""

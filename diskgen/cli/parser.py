@@ -95,12 +95,12 @@ def _add_options(
     command: Command,
     each: Callable[[Option, argparse.Action], None],
 ) -> None:
-    groups: dict[str, argparse._ActionsContainer] = {"": parser}
+    groups: dict[str, Callable[..., argparse.Action]] = {"": parser.add_argument}
     for option in options_of(command.name):
         if option.group not in groups:
-            groups[option.group] = parser.add_argument_group(option.group)
+            groups[option.group] = parser.add_argument_group(option.group).add_argument
         how = {**_HOW[option.takes](option), "help": help_of(option, command)}
-        each(option, groups[option.group].add_argument(*option.flags, **how))
+        each(option, groups[option.group](*option.flags, **how))
 
 
 def _valued(option: Option) -> dict[str, Any]:

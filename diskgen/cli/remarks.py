@@ -18,7 +18,7 @@ def entries(section: Section) -> Iterator[tuple[Option, frozenset[str]]]:
         alike = [row for row in OPTIONS if _is_alike(row, option)]
         if alike[0] is not option:
             continue
-        commands: frozenset[str] = frozenset().union(*(row.commands for row in alike))
+        commands = frozenset[str]().union(*(row.commands for row in alike))
         usual = not section.commands or commands == section.commands
         yield option, frozenset() if usual else commands
 

@@ -39,7 +39,7 @@ def users_of(given: Sequence[tuple[str, Any]]) -> tuple[User, ...]:
             raise UsageError(f"{option} is given twice for '{user.name}'", setting=setting)
         done.add(setting)
         if setting == "user-groups":
-            users[-1] = replace(user, groups=tuple(filter(None, value.split(","))))
+            users[-1] = replace(user, groups=tuple(name for name in value.split(",") if name))
         elif setting == "user-key":
             users[-1] = replace(user, keys=(key_of(value, setting),))
         else:

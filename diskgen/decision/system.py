@@ -33,18 +33,22 @@ class System(Protocol):
 
     def knows(self, path: str) -> bool:
         """Say whether it tells if there is something at a path."""
+        ...
 
     def has(self, path: str) -> bool:
         """Say whether there is a file, symlinks followed."""
+        ...
 
     def names(self, path: str) -> Iterator[str]:
         """Yield the paths of all files below a directory, relative to it."""
+        ...
 
     def link(self, path: str) -> str | None:
         """Return the target of a symlink."""
 
     def table(self, name: str) -> Iterator[list[str]]:
         """Yield the lines of ``passwd`` or ``group``, of /etc and of /usr/lib, as fields."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def of_files(tree: TreeFacts, *, replaced: bool) -> Iterator[str]:
     ``replaced`` says whether the machine gets another fstab.
     """
     if tree.fstab:
-        lines = f"{len(tree.fstab)} lines" if len(tree.fstab) > 1 else "a line"
+        lines = f"{len(tree.fstab)} lines" if tree.fstab[1:] else "a line"
         fate = (
             "the machine has its own instead; mount by units of systemd"
             if replaced

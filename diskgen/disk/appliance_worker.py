@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-import guestfs
+import guestfs  # pyright: ignore[reportMissingModuleSource] - of the other Python
 
 _CACHE = "/var/tmp"  # noqa: S108 - of the appliance itself: libguestfs's own choice, whatever TMPDIR is
 _TOLD = 4096  # characters of an error

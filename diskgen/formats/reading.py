@@ -29,6 +29,7 @@ class Source(Protocol):
     @property
     def size(self) -> int:
         """The disk's bytes."""
+        ...
 
     @property
     def compression(self) -> str | None:
@@ -36,6 +37,7 @@ class Source(Protocol):
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return bytes of the disk. Raises SourceError."""
+        ...
 
 
 class Disk:

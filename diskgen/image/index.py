@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, cast
 
 from ..packsums import PackSums
 from ..tree import Content, Data, Packed, Xattrs
@@ -196,7 +196,7 @@ def _parts(facts: dict[str, Any], body: memoryview) -> tuple[list[array[int]], l
     at = 0
     columns: list[array[int]] = []
     for code, count in facts["columns"]:
-        column: array[int] = array(code)
+        column: array[int] = array(cast('Literal["q"]', code))
         end = at + count * column.itemsize
         column.frombytes(body[at:end])
         if sys.byteorder == "big":

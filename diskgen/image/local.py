@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ..config import AccessOptions, ArtifactRequest
-from ..documents import load_toml
+from ..documents import is_list, load_toml
 from ..errors import DiskgenError
 from ..events import Emit, notice
 from ..reference import LOCAL, ImageRef
@@ -106,7 +106,7 @@ def _searched(access: AccessOptions) -> list[str]:
             found = load_toml(path.read_bytes()).get("unqualified-search-registries")
         except (OSError, ValueError):
             continue
-        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+        return [name for name in found if isinstance(name, str)] if is_list(found) else []
     return []
 
 

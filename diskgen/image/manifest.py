@@ -6,12 +6,13 @@ Version 2, Schema 2".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..arch import MACHINES, Machine, find
 from ..budgets import CONFIG_BYTES, LAYERS, MANIFEST_BYTES, Budget
-from ..documents import DocumentError, load_object
+from ..documents import DocumentError, is_list, is_table, load_object
 from ..errors import SourceError
 from ..reference import is_digest
 
@@ -120,8 +121,8 @@ def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple
     value = _object(data, f"the config of '{what}'", CONFIG_BYTES)
     _check_architecture(value.get("architecture"), machine, what)
     rootfs = value.get("rootfs")
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    if not isinstance(diff_ids, list) or not all(
+    diff_ids = rootfs.get("diff_ids") if is_table(rootfs) else None
+    if not is_list(diff_ids) or not all(
         isinstance(item, str) and is_digest(item) for item in diff_ids
     ):
         raise SourceError(f"the config of '{what}' lists no valid diff_ids")
@@ -131,14 +132,21 @@ def parse_config(data: bytes, layers: int, machine: Machine, what: str) -> tuple
         )
     _text(value, "created", f"the config of '{what}'")
     inner = value.get("config")
-    if inner is not None and not isinstance(inner, dict):
+    if inner is not None and not is_table(inner):
         raise SourceError(f"the config of '{what}' is malformed")
     labels = (inner or {}).get("Labels")
     if labels is not None and not (
-        isinstance(labels, dict) and all(isinstance(item, str) for item in labels.values())
+        is_table(labels) and all(isinstance(item, str) for item in labels.values())
     ):
         raise SourceError(f"the labels of '{what}' are malformed")
     return tuple(diff_ids)
+
+
+def labels_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of an image's config that was checked."""
+    inner = config.get("config")
+    labels = inner.get("Labels") if is_table(inner) else None
+    return {str(key): str(value) for key, value in labels.items()} if is_table(labels) else {}
 
 
 def outdated(what: str) -> SourceError:
@@ -210,20 +218,20 @@ def _notes(value: dict[str, Any], what: str) -> dict[str, str]:
     found = value.get("annotations")
     if found is None:
         return {}
-    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+    if not is_table(found) or not all(isinstance(text, str) for text in found.values()):
         raise SourceError(f"the manifest of '{what}' is malformed: its 'annotations' are no texts")
     return found
 
 
 def _list(value: dict[str, Any], key: str, what: str) -> list[Any]:
     items = value.get(key)
-    if not isinstance(items, list):
+    if not is_list(items):
         raise SourceError(f"the manifest of '{what}' has no list of {key}")
     return items
 
 
 def _descriptor(value: object, what: str) -> Descriptor:
-    if isinstance(value, dict):
+    if is_table(value):
         media_type, digest, size = (value.get(k) for k in ("mediaType", "digest", "size"))
         if (
             isinstance(media_type, str)
@@ -239,11 +247,11 @@ def _descriptor(value: object, what: str) -> Descriptor:
 
 def _platform(value: object, what: str, *, oci: bool) -> Platform:
     descriptor = _descriptor(value, what)
-    assert isinstance(value, dict)
+    assert is_table(value)
     stated = value.get("platform")
-    platform, index = stated or {}, f"the index of '{what}'"
+    platform, index = stated or dict[str, Any](), f"the index of '{what}'"
     notes = _notes(value, what)
-    if not isinstance(platform, dict):
+    if not is_table(platform):
         raise SourceError(f"{index} is malformed: its 'platform' is no object")
     return Platform(
         _text(platform, "os", index),

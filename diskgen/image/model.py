@@ -10,6 +10,7 @@ from ..budgets import CONFIG_BYTES, MANIFEST_BYTES
 from ..documents import load_object
 from ..errors import SourceError
 from ..reference import ImageRef
+from .manifest import labels_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,7 @@ class Image:
 
     @property
     def labels(self) -> dict[str, str]:
-        labels = (self.config_json.get("config") or {}).get("Labels") or {}
-        return {str(key): str(value) for key, value in labels.items()}
+        return labels_of(self.config_json)
 
 
 class BrokenBlob(SourceError):  # noqa: N818 - the state of a file, which may be ours to repair

@@ -117,13 +117,13 @@ def _found(ref: ImageRef, machine: Machine, read: Read) -> Local:
     if not isinstance(platforms, tuple):
         raise SourceError(f"'{place}' is no OCI layout: its index.json lists no manifests")
     named = tuple(p for p in platforms if not tag or p.name == tag)
-    if not named or (len(named) > 1 and not tag):
+    if not named or (named[1:] and not tag):
         tags = ", ".join(sorted({p.name for p in platforms if p.name})) or "none"
         raise SourceError(
             f"'{what}' names {'no' if not named else 'more than one'} image of the layout",
             hint=f"its tags are: {tags}",
         )
-    choice = choose(named, machine, what) if len(named) > 1 else None
+    choice = choose(named, machine, what) if named[1:] else None
     descriptor = (choice.platform if choice else named[0]).descriptor
     if descriptor.media_type in DOCKER_SCHEMA1:
         raise outdated(what)  # its digest is of a part of it

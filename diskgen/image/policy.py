@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..budgets import CONFIG_BYTES
-from ..documents import DocumentError, load_object
+from ..documents import DocumentError, is_list, is_table, load_object
 from ..errors import UsageError
 from ..reference import ImageRef
 
@@ -62,8 +62,8 @@ def parse(data: bytes, what: str) -> Policy:
             f"'{what}' is no signature policy: {error}", setting="signature-policy"
         ) from error
     transports = document.get("transports", {})
-    sound = isinstance(document.get("default"), list) and isinstance(transports, dict)
-    if not sound or not all(isinstance(scopes, dict) for scopes in transports.values()):
+    sound = is_list(document.get("default")) and is_table(transports)
+    if not sound or not all(is_table(scopes) for scopes in transports.values()):
         raise UsageError(
             f"'{what}' is no signature policy: it has no list 'default'",
             hint="see containers-policy.json(5)",
@@ -134,15 +134,15 @@ def moved(
         return f"/{path}"
 
     def walked(value: Any) -> Any:  # noqa: ANN401
-        if isinstance(value, list):
+        if is_list(value):
             return [walked(each) for each in value]
-        if not isinstance(value, dict):
+        if not is_table(value):
             return value
         made: dict[str, Any] = {}
         for key, each in value.items():
             if not _FILES.fullmatch(key):
                 made[key] = walked(each)
-            elif isinstance(each, list):
+            elif is_list(each):
                 made[key] = [moved_file(name) for name in each]
             else:
                 made[key] = moved_file(each)
@@ -152,4 +152,4 @@ def moved(
 
 
 def _requirements(value: object) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [each for each in value if is_table(each)] if is_list(value) else []

@@ -203,10 +203,13 @@ def main() -> None:
         sys.stdout.write(json.dumps(value) + "\n")
         sys.stdout.flush()
 
+    def progress(*done: int) -> None:
+        answer({"progress": done})
+
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            produced = read_layer(job, lambda *done: answer({"progress": done}))
+            produced = read_layer(job, progress)
         except BrokenBlob as error:
             answer({"broken": error.digest, "message": error.message})
         except DiskgenError as error:

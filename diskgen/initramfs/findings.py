@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..compression import Damaged
-from ..documents import load_object
+from ..documents import is_list, load_object
 from ..image import private
 from ..tree import File, pieces
 from ..units import MIB
@@ -138,9 +138,9 @@ def _remembered(place: Path) -> Findings | None:
     except (OSError, ValueError):
         return None
     modules, drivers, damage = note.get("modules"), note.get("drivers"), note.get("damage")
-    if note.get("format") != _FORMAT or not isinstance(modules, list | None):
+    if note.get("format") != _FORMAT or not (modules is None or is_list(modules)):
         return None
-    if not isinstance(drivers, list):
+    if not is_list(drivers):
         return None
     return Findings(
         prepare_root=note.get("prepare_root") is True,

@@ -24,8 +24,8 @@ class Raw:
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
-        self._left = b""
-        self._at = 0
+        self._left: bytes = b""
+        self._at: int = 0
 
     def take(self, most: int = _PIECE) -> bytes:
         """Return at most so many bytes, at least one; none at the end."""

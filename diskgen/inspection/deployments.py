@@ -160,7 +160,7 @@ def _deployment(
     release = parse_os_release(
         _text(root, "etc/os-release", node) or _text(root, "usr/lib/os-release", node) or ""
     )
-    keys = entry.keys if entry is not None else {}
+    keys: Mapping[str, str] = entry.keys if entry is not None else {}
     return {
         "stateroot": stateroot,
         "commit": match["commit"],

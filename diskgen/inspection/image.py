@@ -10,6 +10,7 @@ from ..config import AccessOptions
 from ..documents import load_object
 from ..events import Emit, step
 from ..image import fetch, local
+from ..image.manifest import labels_of
 from ..ostree import encapsulated
 from ..reference import ImageRef
 from . import SCHEMA_VERSION
@@ -21,7 +22,7 @@ def of_image(ref: ImageRef, machine: Machine, access: AccessOptions, emit: Emit)
     with step(emit, "inspect", "Asking for the manifest"):
         found = fetch.describe(ref, machine, access)
     config = load_object(found.config, CONFIG_BYTES)
-    labels = (config.get("config") or {}).get("Labels") or {}
+    labels = labels_of(config)
     return {
         "version": SCHEMA_VERSION,
         "kind": "image",

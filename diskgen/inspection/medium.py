@@ -9,7 +9,7 @@ from typing import Any, Final
 from pykickstart.constants import CLEARPART_TYPE_NONE
 
 from ..config import KICKSTART_VERSIONS
-from ..documents import DocumentError, load_object
+from ..documents import DocumentError, is_list, is_table, load_object
 from ..errors import DiskgenError
 from ..iso.assembly.contents import FACTS
 from ..iso.assembly.medium import PRODUCT_IMAGE, ROOM
@@ -47,6 +47,7 @@ def of_medium(path: Path) -> dict[str, Any]:
     origin = _string(about, "origin")
     rule, reference = split_origin(origin) if origin is not None else (None, None)
     version = _string(about, "kickstart_version")
+    modes = about.get("modes")
     return {
         "version": SCHEMA_VERSION,
         "kind": "medium",
@@ -65,9 +66,7 @@ def of_medium(path: Path) -> dict[str, Any]:
         "reference": reference,
         "signature": rule,
         "origin": origin,
-        "modes": [m for m in about.get("modes") or [] if isinstance(m, str)]
-        if isinstance(about.get("modes"), list)
-        else [],
+        "modes": [m for m in modes if isinstance(m, str)] if is_list(modes) else [],
         "entries": [_entry(image.root, item, version, notes) for item in _items(image.root)],
         "notes": list(dict.fromkeys(notes)),
     }
@@ -91,8 +90,8 @@ def _string(values: Mapping[str, Any], key: str) -> str | None:
 
 def _digest(index: Mapping[str, Any]) -> str | None:
     manifests = index.get("manifests")
-    first = manifests[0] if isinstance(manifests, list) and manifests else None
-    return _string(first, "digest") if isinstance(first, dict) else None
+    first = manifests[0] if is_list(manifests) and manifests else None
+    return _string(first, "digest") if is_table(first) else None
 
 
 def _installer(root: Directory) -> str | None:

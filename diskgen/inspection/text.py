@@ -52,7 +52,7 @@ def _disk(facts: dict[str, Any]) -> Iterator[str]:
     if facts["partitions"]:
         yield "partitions"
     for part in facts["partitions"]:
-        held = part.get("content") or {}
+        held: dict[str, Any] = part.get("content") or {}
         free = f"{format_size(held['free'])} free" if held.get("free") is not None else ""
         words = (
             f"  {part['number']:<3} {part['name'] or '-':<11} {format_size(part['size']):>10}  "

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..events import Event, Notice, StepFinished, StepProgress, StepStarted
+from ..events import Event, StepFinished, StepProgress, StepStarted
 from ..terminal import page, visible
 
 _ACTIVE: Final = Path("/sys/class/tty/console/active")
@@ -80,7 +80,7 @@ class Consoles:
             if event.total and now - self._reported > _EVERY_SECONDS:
                 self._reported = now
                 self.say(f"    {min(event.done * 100 // event.total, 100)} %")
-        elif isinstance(event, Notice):
+        else:
             self.say(f"  {event.level}: {event.message}")
 
     def _line(self) -> str:

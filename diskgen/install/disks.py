@@ -43,7 +43,7 @@ def candidates(medium: Path | None, sys: Path = Path("/sys/block")) -> list[Disk
     The medium may be a partition of a disk, or lie on it: Ventoy maps the file of an image on a
     stick to a device of its own.
     """
-    held = set(_below(medium.name, sys)) if medium is not None else set()
+    held = set(_below(medium.name, sys)) if medium is not None else set[str]()
     return [disk for disk in _disks(sys) if disk.path != medium and disk.name not in held]
 
 

@@ -16,6 +16,7 @@ from ..events import Emit, step
 from ..image import fetch
 from ..image import policy as policies
 from ..image.complaints import Unreachable
+from ..image.manifest import labels_of
 from ..iso.access.access import AUTHFILE
 from ..kickstart.recipe import ImageSource
 from ..ostree import facts
@@ -67,7 +68,7 @@ def look(
         access = AccessOptions(policy=policy)
     with step(emit, "describe", f"Looking for '{ref.short}'") as phase:
         found = _described(ref, arch, access, patience)
-        labels = (load_object(found.config, CONFIG_BYTES).get("config") or {}).get("Labels") or {}
+        labels = labels_of(load_object(found.config, CONFIG_BYTES))
         problems = list(facts.kind_problems(labels))
         if problems:
             raise SourceError(problems[0].message, hint=problems[0].hint)

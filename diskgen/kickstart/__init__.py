@@ -12,7 +12,7 @@ def _without_requests() -> None:
     It is imported in many places, so this comes before all of them.
     """
     try:
-        import requests  # noqa: F401
+        import requests  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
         stub, errors = types.ModuleType("requests"), types.ModuleType("requests.exceptions")
         vars(errors).update(SSLError=OSError, RequestException=OSError)

@@ -43,7 +43,7 @@ class Parsed:
 
     def line_of(self, *words: str) -> tuple[int, str] | None:
         """Return line and word of the first of some commands or sections that is there."""
-        found = [
+        found: list[tuple[int, str]] = [
             *(item for item in self.commands if item[1] in words),
             *(item for item in self.sections if item[1] in words),
             *((s.lineno, SCRIPTS[s.type]) for s in self.handler.scripts

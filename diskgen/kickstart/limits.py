@@ -188,9 +188,9 @@ def check_names(parsed: Parsed) -> None:
             )
 
 
-def group_name(value: object) -> str:
+def group_name(value: str | tuple[str, object]) -> str:
     """Return a group's name, which pykickstart gives alone or with a number."""
-    return str(value[0] if isinstance(value, tuple) else value).partition("(")[0].strip()
+    return (value[0] if isinstance(value, tuple) else value).partition("(")[0].strip()
 
 
 def _of_packages(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: ANN401

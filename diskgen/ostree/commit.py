@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ..documents import is_table
 from ..errors import SourceError
 from ..image.model import Image
 from ..tree import Directory
@@ -68,7 +69,7 @@ def timestamp_of(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     The manifest's annotation goes before the config's member; dates are RFC 3339.
     """
     notes = manifest.get("annotations")
-    annotated = notes.get(_CREATED) if isinstance(notes, dict) else None
+    annotated = notes.get(_CREATED) if is_table(notes) else None
     for value in (annotated, config.get("created")):
         try:
             moment = datetime.fromisoformat(str(value))

@@ -32,7 +32,7 @@ def read_drivers(root: Directory, release: str, found: Findings) -> Drivers:
         builtin = ""
     early = {driver_name(line.encode()) for line in builtin.splitlines()} - {None}
     tree = find_dir(root, place)
-    late = {driver_name(name) for name in _files(tree)} if tree is not None else set()
+    late = {driver_name(name) for name in (_files(tree) if tree is not None else ())}
     return Drivers(
         early=frozenset(map(str, early)) | found.drivers,
         late=frozenset(name for name in late if name is not None),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..config import ROOT_FILESYSTEMS, STATEROOT
-from ..documents import DocumentError, load_toml
+from ..documents import DocumentError, is_list, is_table, load_toml
 from ..errors import SourceError
 from ..tree import Directory
 from .dropins import drop_ins
@@ -120,7 +120,7 @@ def read_config(root: Directory, machine: str) -> InstallConfig:
     for path, document in _documents(root, _INSTALL, warnings):
         warnings += [f"'/{path}': unknown key '{key}'" for key in document if key != "install"]
         install = document.get("install", {})
-        if not isinstance(install, dict):
+        if not is_table(install):
             raise _bad(path, "'install' is no table")
         found = dict(_flat(install))
         for key in [key for key in found if key not in KEYS]:
@@ -178,7 +178,7 @@ def _flat(table: _Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted names of a table's leaves."""
     for key, value in table.items():
         name = prefix + key
-        if isinstance(value, dict) and name not in KEYS:
+        if is_table(value) and name not in KEYS:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -186,7 +186,7 @@ def _flat(table: _Table, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _check(key: str, value: object, path: str) -> None:
     wanted = KEYS[key].kind
-    items = value if wanted == _LIST and isinstance(value, list) else [value]
+    items: list[Any] = value if wanted == _LIST and is_list(value) else [value]
     kind = bool if wanted == _BOOL else str
     if (wanted == _LIST) != isinstance(value, list) or not all(isinstance(i, kind) for i in items):
         raise _bad(path, f"'{key}' is not {wanted}")

@@ -17,8 +17,14 @@ _FILE_BACKEND: Final = 0  # SELABEL_CTX_FILE
 _OPTION_VALIDATE: Final = 1  # SELABEL_OPT_VALIDATE
 _OPTION_PATH: Final = 3  # SELABEL_OPT_PATH
 _VALIDATE_CALLBACK: Final = 2  # SELINUX_CB_VALIDATE
+
+
+def _take(_context: object) -> int:
+    return 0
+
+
 # Every context is taken: only the image's own kernel knows its policy's types.
-_accept = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _context: 0)
+_accept = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_take)
 
 
 class _Option(ctypes.Structure):

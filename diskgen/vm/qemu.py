@@ -85,7 +85,7 @@ class VirtualMachine:
     attach: str = "cdrom"
     network: bool = True
     forwards: tuple[Forward, ...] = ()
-    credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    credentials: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
     extra: tuple[str | Path, ...] = field(default=())
 
 

@@ -1,3 +1,1 @@
 """Kickstarts. What its handlers hold differs by version of the language, and stays untyped."""
-
-__file__: str

@@ -32,6 +32,8 @@ _ACL_SHORT: Final = struct.Struct("<HH")
 _ACL_NAMED: Final = (0x02, 0x08)  # user and group: only these are stored with a number
 _ACL_TAGS: Final = (0x01, 0x02, 0x04, 0x08, 0x10, 0x20)
 
+_Item = tuple[int, bytes, bytes]  # index, rest of the name, value as stored
+
 
 class XattrError(ValueError):
     """Attributes that ext4 cannot hold; the writer adds the path."""
@@ -65,7 +67,8 @@ def encode(xattrs: Xattrs) -> Encoded:
     items = [_item(name, value) for name, value in dict(xattrs).items()]
     items.sort(key=lambda i: (i[:2] != (6, b"selinux"), _size(i), i))
     room = _IN_INODE - 2 * len(_END)
-    inside, outside = [], []
+    inside: list[_Item] = []
+    outside: list[_Item] = []
     for item in items:
         if _size(item) <= room:
             room -= _size(item)
@@ -100,14 +103,15 @@ def block(encoded: Encoded, number: int, references: int, checksum_seed: int) ->
 
 
 def _entry_offsets(entries: bytes) -> list[int]:
-    at, out = 0, []
+    at = 0
+    out: list[int] = []
     while at < len(entries):
         out.append(at)
         at += _ENTRY.size + _padded(entries[at])
     return out
 
 
-def _item(name: bytes, value: bytes) -> tuple[int, bytes, bytes]:
+def _item(name: bytes, value: bytes) -> _Item:
     """Return (index, rest of the name, value as stored) of an attribute."""
     shown = name.decode(errors="backslashreplace")
     if name in _ACLS:
@@ -142,15 +146,15 @@ def _padded(size: int) -> int:
     return size + 3 & ~3
 
 
-def _size(item: tuple[int, bytes, bytes]) -> int:
+def _size(item: _Item) -> int:
     return _ENTRY.size + _padded(len(item[1])) + _padded(len(item[2]))
 
 
-def _lay_out(
-    items: list[tuple[int, bytes, bytes]], *, end: int, hashed: bool
-) -> tuple[bytes, bytes]:
+def _lay_out(items: list[_Item], *, end: int, hashed: bool) -> tuple[bytes, bytes]:
     """Return (entries, values) where the values grow downwards from ``end``."""
-    entries, values, at = [], [], end
+    entries: list[bytes] = []
+    values: list[bytes] = []
+    at = end
     for index, name, value in items:
         padded = value.ljust(_padded(len(value)), b"\0")
         at -= len(padded)

@@ -17,7 +17,7 @@ class Allocator:
 
     def __init__(self, runs: Iterator[Run]) -> None:
         self._runs = runs
-        self._left = 0
+        self._left: int = 0
         self.mark = 0  # every block below is used, every free block is at or above
         self.taken = 0
 

@@ -60,6 +60,7 @@ def nodes(
     ``greatest`` has each leaf's greatest hash; the leaves are at logical blocks from ``leaves`` on,
     the root goes to ``root`` and the other nodes to ``above`` and after.
     """
+    keys: list[tuple[int, int]]
     keys = [(value, leaves + number) for number, value in enumerate(greatest)]
     level, free = 0, above
     while len(keys) > 1:

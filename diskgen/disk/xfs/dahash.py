@@ -27,4 +27,5 @@ def dahash(name: bytes) -> int:
             return rest[0] << 7 ^ rest[1] ^ (value << 14 & _MASK | value >> 18)
         case 1:
             return rest[0] ^ (value << 7 & _MASK | value >> 25)
-    return value
+        case _:
+            return value

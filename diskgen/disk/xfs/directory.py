@@ -129,7 +129,9 @@ def _data_block(
 
 
 def _block(every: Sequence[Entry], linear: int, identity: UUID, owner: int) -> bytes:
-    body, index, at = [], [], _DATA_HEADER
+    body: list[bytes] = []
+    index: list[tuple[int, int]] = []
+    at = _DATA_HEADER
     for entry in every:
         body.append(_pack(entry, at))
         index.append((dahash(entry[0]), at >> 3))

@@ -14,7 +14,7 @@ from typing import Final
 from ... import resources
 from ...budgets import CONFIG_BYTES
 from ...config import IsoRequest
-from ...documents import DocumentError, load_object
+from ...documents import DocumentError, is_table, load_object
 from ...errors import PreflightError, Problem, UsageError
 from ...image import policy as policies
 from ...image.policy import registry
@@ -135,7 +135,7 @@ def _credentials(made: Draft) -> None:
         entries = load_object(small(path, "authfile"), CONFIG_BYTES).get("auths")
     except DocumentError as error:
         raise UsageError(f"'{path}' holds no credentials: {error}", setting="authfile") from error
-    known = entries if isinstance(entries, dict) else {}
+    known = entries if is_table(entries) else {}
     # The most special name of a repository counts; docker's own files have URLs.
     names = [
         name
@@ -154,7 +154,7 @@ def _credentials(made: Draft) -> None:
 
 def _is_whole(entry: object) -> bool:
     """Say whether an entry has the credentials itself; those of a helper leave an empty one."""
-    return isinstance(entry, dict) and bool(entry.get("auth") or entry.get("identitytoken"))
+    return is_table(entry) and bool(entry.get("auth") or entry.get("identitytoken"))
 
 
 def _proxies(made: Draft) -> None:

@@ -69,7 +69,9 @@ def examine(
 
 def root_size(root: Directory | None) -> int:
     """Return the bytes of all files of a tree, each inode once."""
-    files = {node for _path, node in root.walk() if isinstance(node, File)} if root else set()
+    if root is None:
+        return 0
+    files = {node for _path, node in root.walk() if isinstance(node, File)}
     return sum(file.size for file in files)
 
 

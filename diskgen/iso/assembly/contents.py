@@ -239,7 +239,8 @@ def unsuited(
     asked = recipe.check(language.parse(text, version, names[0]))
     if mode == "package":
         system = coming.of(asked, system)
-    problems, warnings = [], []
+    problems: list[Problem] = []
+    warnings: list[str] = []
     for row, found in setup.check(asked, system):
         if not found.fatal:
             warnings.append(found.message)

@@ -217,7 +217,7 @@ def mainframe_lines(choices: Choices, *, own: bool) -> dict[str, tuple[str | Non
     ``own`` says that our installer is started, not Anaconda.
     """
     modes = choices.modes
-    ask = "ask" if len(modes) > 1 else modes[0]
+    ask = "ask" if modes[1:] else modes[0]
     line = " ".join(("ro", *menu.arguments(choices, f"diskgen.mode={ask}")))
     # Anaconda frees the devices that it is told of, and lets people type more arguments.
     cards, typed = ("", "") if own else (_CARDS, "rd.cmdline=ask")

@@ -203,7 +203,7 @@ def _completion(command: Command, user: Parsed, row: Row) -> Command:  # noqa: A
     return completing((*command.values, *(f"+{word}" for word in theirs)))
 
 
-def _values(loader: Any) -> dict[str, Any]:  # noqa: ANN401
+def _values(loader: object) -> dict[str, Any]:
     return {key: value for key, value in vars(loader).items()
             if key not in ("lineno", "handler", "currentLine") and not key.startswith("_")
             and isinstance(value, (str, int, list, type(None)))}  # fmt: skip

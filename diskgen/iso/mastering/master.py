@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,8 +156,13 @@ def _add(
             once = 0 < node.size < _SECTION  # what has several sections pycdlib does not link
             known = links.setdefault((node.content, node.mode), here) if once else here
             if known != here:
-                iso.add_hard_link(iso_old_path=known, iso_new_path=here, rr_name=name)
-                iso.add_hard_link(iso_old_path=known, joliet_new_path=there)
+                # Of its keywords pycdlib tells no types.
+                link = cast(
+                    "Callable[..., None]",
+                    iso.add_hard_link,  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+                )
+                link(iso_old_path=known, iso_new_path=here, rr_name=name)
+                link(iso_old_path=known, joliet_new_path=there)
             else:
                 iso.add_fp(
                     cast("BinaryIO", _Stream(node.content, packs)),

@@ -138,7 +138,8 @@ class _Medium:
         programs = self._programs()
         if programs:
             said.append(("EFI programs", programs))
-        common = frozenset.intersection(*(found for _, found in said)) if said else frozenset()
+        agreed = [found for _, found in said] or [frozenset[Machine]()]
+        common = agreed[0].intersection(*agreed[1:])
         if not common or len(common) > 1:
             facts = "; ".join(
                 f"{where}: {' '.join(sorted(m.name for m in found))}" for where, found in said
@@ -159,7 +160,8 @@ class _Medium:
     def _programs(self) -> frozenset[Machine]:
         """Return the machines that the names of EFI programs are for (UEFI 2.11, table 3.2)."""
         folder = self._root.get_dir(_EFI)
-        names = {name.decode(errors="replace") for name in folder.entries} if folder else set()
+        entries = folder.entries if folder else ()
+        names = {name.decode(errors="replace") for name in entries}
         names |= {path[len(_EFI) :] for path in self._esp if path.upper().startswith(_EFI)}
         names = {name.upper() for name in names}
         return frozenset(

@@ -65,6 +65,8 @@ def isolinux(text: str) -> Start | None:
             case "append" if started and kernel:
                 initrd = next((w[7:] for w in words if w.startswith("initrd=")), "")
                 return Start(kernel=_beside(kernel), initrd=_beside(initrd), arguments=_kept(words))
+            case _:
+                pass
     return None
 
 
