@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskgen.disk.ext4 import directory, dirhash, extents, inode, xattr
+from diskgen.disk.ext4 import directory, dirhash, extents, inode, mkfs, superblock, xattr
 from diskgen.disk.ext4.groups import _zeros
 from diskgen.disk.ext4.superblock import has_copy
 from diskgen.disk.placing import crc32c, native
 from diskgen.disk.placing.alloc import Allocator, Extent, FullError
+from diskgen.units import MIB
 
 BLOCK = 4096
 SEED = 0x12345678
@@ -283,6 +287,47 @@ def test_device_numbers() -> None:
     assert inode.encode_device(259, 70000)[:8] == struct.pack("<II", 0, 70000 << 12 & ~0xFFFFF |
                                                               259 << 8 | 70000 & 0xFF)  # fmt: skip
     assert inode.encode_device(0, 0) == bytes(60)
+
+
+def test_numbers_of_more_than_32_bits() -> None:
+    """Each in two places that are apart: Documentation/filesystems/ext4/inodes.rst."""
+    raw = inode.pack(
+        SEED, 11, mode=0o100644, uid=0x1_2345, gid=0x6_789A, size=5 << 32 | 1, links=2,
+        blocks=(3 << 32) // 8, flags=0, block=bytes(60), acl_block=7 << 32 | 9, xattrs=b"",
+        mtime_ns=0, now=(0, 0),
+    )  # fmt: skip
+
+    def read(form: str, *places: int) -> list[int]:
+        return [struct.unpack_from(form, raw, place)[0] for place in places]
+
+    assert read("<I", 0x04, 0x6C) == [1, 5]  # size
+    assert read("<I", 0x1C) + read("<H", 0x74) == [0, 3]  # sectors
+    assert read("<I", 0x68) + read("<H", 0x76) == [9, 7]  # block of attributes
+    assert read("<H", 0x02, 0x78) == [0x2345, 1]  # owner
+    assert read("<H", 0x18, 0x7A) == [0x789A, 6]  # group
+
+
+def test_counts_of_more_than_32_bits(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(64 * MIB)
+    mkfs.make_empty(
+        disk, offset=0, size=64 * MIB, uuid=UUID(int=1), label="", hash_seed=UUID(int=2),
+        timestamp=5,
+    )  # fmt: skip
+    fd = os.open(disk, os.O_RDWR)
+    try:
+        found = superblock.read(fd, 0)
+        when = 3 << 32 | 7
+        superblock.write(
+            fd, 0, found, free_blocks=2 << 32 | 6, free_inodes=1, timestamp=when
+        )  # fmt: skip
+        raw = superblock.read(fd, 0).raw
+        assert superblock.read(fd, 0).written == when
+    finally:
+        os.close(fd)
+    assert struct.unpack_from("<I", raw, 0x0C) == (6,)
+    assert struct.unpack_from("<I", raw, 0x158) == (2,)
 
 
 # --- attributes ----------------------------------------------------------------------------------

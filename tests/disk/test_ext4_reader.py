@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,3 +160,41 @@ def test_what_is_not_read_is_named(tree: Path, tmp_path: Path) -> None:
     assert inline.read(small, 9) == b"small"
     with pytest.raises(VerifyError, match="no ext4 filesystem"):
         Reader(lambda _offset, length: bytes(length), 0)
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "name", "said"),
+    [
+        (16, 4, b"a\0bc", "a name that is none"),
+        (16, 4, b"a/bc", "a name that is none"),
+        (16, 0, b"abcd", "a name that is none"),
+        (16, 9, b"abcdefgh", "is malformed"),
+        (15, 4, b"abcd", "is malformed"),
+        (4, 4, b"abcd", "is malformed"),
+        (0, 4, b"abcd", "is malformed"),
+    ],
+)
+def test_entries_of_directories_that_are_none(
+    tree: Path, tmp_path: Path, length: int, size: int, name: bytes, said: str
+) -> None:
+    disk = make(tmp_path / "disk", tree, "-O", "^metadata_csum")
+    data = disk.read_bytes()
+    at = data.index(b"\5\1small\0") - 6  # of the entry
+    inode = data[at : at + 4]
+    entry = struct.pack("<4sHBB", inode, length, size, 1) + name.ljust(8, b"\0")
+    disk.write_bytes(data[:at] + entry[:16] + data[at + 16 :])
+    with pytest.raises(VerifyError, match=said):
+        opened(disk).find("a/nothing")
+
+
+def test_an_entry_without_a_name_is_room(tree: Path, tmp_path: Path) -> None:
+    """Of eight bytes, the least that there may be."""
+    disk = make(tmp_path / "disk", tree, "-O", "^metadata_csum")
+    data = disk.read_bytes()
+    at = data.index(b"\5\1small\0") - 6
+    (length,) = struct.unpack_from("<H", data, at + 4)
+    halves = struct.pack("<IHBBIHBB", 0, 8, 0, 0, 0, length - 8, 0, 0)
+    disk.write_bytes(data[:at] + halves + data[at + 16 :])
+    reader = opened(disk)
+    assert reader.find("a/small") is None
+    assert reader.find("a/hundred") is not None

@@ -255,6 +255,15 @@ def test_numbers_that_are_none(field: str, value: bytes) -> None:
         list(_read(summed(block) + bytes(1024)))
 
 
+def test_numbers_without_an_end() -> None:
+    """Where digits fill a field, the next one begins at once."""
+    block = bytearray(head("f"))
+    for place, value in ((_SIZE, b"000000000005"), (_MTIME, b"100000000007")):
+        block[place] = value
+    (found,) = _read(summed(block) + bytes(1024))
+    assert (found.size, found.mtime) == (5, 8**11 + 7)
+
+
 @pytest.mark.parametrize("key", [b"size", b"uid", b"gid", b"mtime"])
 @pytest.mark.parametrize("value", [b"", b"+1", b"1_0", b"0x1", b"--1", b" 1", b"1" * 21, b"1e5"])
 def test_pax_numbers_that_are_none(key: bytes, value: bytes) -> None:

@@ -290,6 +290,22 @@ def test_the_same_image_gives_the_same_trees() -> None:
     assert listing(first.boot) == listing(second.boot)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("usr/bin/cloud-init", "cloud-init"),
+        ("usr/bin/afterburn", "Afterburn"),
+        ("usr/bin/google_guest_agent", "Google's guest agent"),
+        ("usr/sbin/waagent", "Azure's Linux agent"),
+        ("usr/bin/waagent", "Azure's Linux agent"),
+        ("usr/bin/azure-init", "azure-init"),
+    ],
+)
+def test_what_gets_keys_where_a_machine_runs(path: str, name: str) -> None:
+    assert examine(merged(), LABELS, "x86_64").fetchers == ()
+    assert examine(merged(f(path, mode=0o755)), LABELS, "x86_64").fetchers == (name,)
+
+
 def test_bound_images_can_be_left_out() -> None:
     bound = f("usr/lib/bootc/bound-images.d/app.image", b"[Image]\nImage=quay.io/a/b\n")
     tree, _warnings = layer_tree(layer(*bootable(), bound))

@@ -42,6 +42,17 @@ def test_skopeo_reads_it_from_the_medium(server: Registry, images: Path, tmp_pat
     manifest = Layout.manifest_of(place)
     assert found["Digest"] == digest
     assert found["Layers"] == [layer["digest"] for layer in manifest["layers"]]
+    blob = out / "container/blobs/sha256" / digest.removeprefix("sha256:")
+    assert json.loads((out / "container/index.json").read_text()) == {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {
+                "mediaType": manifest["mediaType"], "digest": digest, "size": blob.stat().st_size,
+                "annotations": {"org.opencontainers.image.ref.name": "latest"},
+            }
+        ],
+    }  # fmt: skip
     copied = subprocess.run(
         ["skopeo", "copy", "--insecure-policy", f"oci:{out}/container:latest",
          f"dir:{tmp_path}/copy"],

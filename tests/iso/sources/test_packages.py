@@ -246,6 +246,28 @@ def test_tree_of_several_rpm_repositories(tmp_path: Path) -> None:
     assert source.tree.get_file("EULA") is not None
 
 
+def test_a_package_cannot_say_what_its_file_is(tmp_path: Path) -> None:
+    """An index is what says it; a second answer would be taken by whoever reads the last."""
+    fields = {
+        "Filename": "../x",
+        "Size": "1",
+        "MD5sum": "0",
+        "SHA1": "0",
+        "sha256": "0",
+        "SHA512": "0",
+    }
+    said = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    data = by_hand(f"Package: p\nVersion: 1\nArchitecture: all\n{said}Description: d\n")
+    (tmp_path / "p.deb").write_bytes(data)
+    index = examine(tmp_path).tree.get_file("Packages")
+    assert index is not None
+    assert index.content is not None
+    assert read(index.content).decode() == (
+        "Package: p\nVersion: 1\nArchitecture: all\nDescription: d\nFilename: ./p.deb\n"
+        f"Size: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
+    )
+
+
 def test_rpm_repository_of_links(tmp_path: Path) -> None:
     os_tree = rpm_tree(
         tmp_path / "os", [("x86_64", "Packages/bash.rpm"), ("x86_64", "Packages/zsh.rpm")]

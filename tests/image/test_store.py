@@ -1,0 +1,49 @@
+"""What the cache keeps besides layers: its owner's alone, and noted as used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from diskgen.errors import SourceError
+from diskgen.image import manifest, private
+from diskgen.image.store import Store
+
+NAME = "ab" * 32
+
+
+def test_a_packed_installer_is_noted_as_used(tmp_path: Path) -> None:
+    with Store(tmp_path / "cache").session() as store:
+        with store.scratch() as place:
+            image = place / "image"
+            image.write_bytes(b"packed")
+            kept = store.keep_runtime(NAME, image)
+        os.utime(kept, (1, 1))
+        assert store.runtime("cd" * 32) is None
+        assert store.runtime(NAME) == kept
+        assert kept.stat().st_mtime > 1_000_000
+        assert kept.read_bytes() == b"packed"
+
+
+def test_what_is_no_file_of_ours_leaves_nothing_open(tmp_path: Path) -> None:
+    before = len([*Path("/proc/self/fd").iterdir()])
+    assert private.read(tmp_path) is None
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert private.read(tmp_path / "link") is None
+    os.mkfifo(tmp_path / "fifo")
+    assert private.read(tmp_path / "fifo") is None
+    (tmp_path / "file").write_bytes(b"x")
+    assert private.read(tmp_path / "file") == b"x"
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+@pytest.mark.parametrize(("size", "fits"), [(0, True), (2**50 - 1, True), (2**50, False)])
+def test_sizes_that_a_blob_may_have(size: int, fits: bool) -> None:
+    value = {"mediaType": "t", "digest": f"sha256:{NAME}", "size": size}
+    if fits:
+        assert manifest._descriptor(value, "os").size == size
+        return
+    with pytest.raises(SourceError, match="malformed descriptor"):
+        manifest._descriptor(value, "os")
