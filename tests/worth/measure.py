@@ -13,6 +13,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from .measured import write_state
+
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / "build/coverage"
 HOOK = "diskgen_measured"  # a module and a .pth file beside the libraries, while tests run
@@ -23,6 +25,7 @@ def run_tests(tests: list[str], place: Path = PLACE) -> int:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     place.chmod(0o1777)  # programs run as another user
+    write_state(place, ROOT, [word for word in tests if word.startswith("tests/")])
     beside = Path(sysconfig.get_path("purelib"))
     module, start = beside / f"{HOOK}.py", beside / f"{HOOK}.pth"
     shutil.copy(Path(__file__).with_name("startup.py"), module)
@@ -40,16 +43,24 @@ def run_tests(tests: list[str], place: Path = PLACE) -> int:
         module.unlink()
 
 
+def combine(place: Path = PLACE) -> None:
+    """Put together what all processes wrote."""
+    env = os.environ | {"DISKGEN_COVERAGE": str(place)}
+    subprocess.run(
+        [sys.executable, "-m", "coverage", "combine", "-q", place], cwd=ROOT, env=env, check=True
+    )
+
+
 def report(place: Path = PLACE) -> int:
-    """Combine what all processes wrote, and print the report."""
+    """Print the report of a measurement."""
     env = os.environ | {"DISKGEN_COVERAGE": str(place)}
     coverage = [sys.executable, "-m", "coverage"]
-    subprocess.run([*coverage, "combine", "-q", place], cwd=ROOT, env=env, check=True)
     return subprocess.run([*coverage, "report"], cwd=ROOT, env=env, check=False).returncode
 
 
 def main() -> int:
     status = run_tests(sys.argv[1:] or ["-n", "2", "--dist", "loadfile", "tests"])
+    combine()
     return report() or status
 
 

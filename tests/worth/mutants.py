@@ -1,13 +1,14 @@
 """Mutants: one small change of the program each, of the kinds that a test ought to notice.
 
-A seed and a tree give one sample. A change has a name that outlives moves within its file: the
-file, the function, what stood there, what stands there now, and which of its kind it is.
+A change has a name that outlives moves within its file: the file, the function, what stood there,
+what stands there now, and which of its kind it is. The sample is that of the lowest digests of seed
+and name: where the program changes, all of the sample that still exists stays.
 """
 
 from __future__ import annotations
 
 import ast
-import random
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Mutant:
     path: str  # below the project's directory
     function: str
     line: int
-    last_line: int
+    lines: frozenset[int]  # where what runs it is seen: its own, and the head of its statement
     start: int
     end: int
     before: str
@@ -52,7 +53,8 @@ def sample(root: Path, size: int = SIZE, seed: int = SEED) -> list[Mutant]:
     """Return a sample of all mutants of the rooms, in the order in which they are run."""
     paths = sorted(p for room in ROOMS for p in (root / "diskgen" / room).rglob("*.py"))
     found = [mutant for path in paths for mutant in of_file(path, root)]
-    return random.Random(seed).sample(found, min(size, len(found)))
+    found.sort(key=lambda mutant: hashlib.sha256(f"{seed} {mutant.name}".encode()).digest())
+    return found[:size]
 
 
 def of_file(path: Path, root: Path) -> list[Mutant]:
@@ -63,7 +65,7 @@ def of_file(path: Path, root: Path) -> list[Mutant]:
         starts.append(starts[-1] + len(row))
     seen: Counter[tuple[str, str, str]] = Counter()
     mutants = []
-    for function, node, text in _changes(ast.parse(source), ""):
+    for function, node, text, lines in _changes(ast.parse(source), "", frozenset()):
         start = starts[node.lineno - 1] + node.col_offset
         end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         before = " ".join(ast.unparse(node).split())
@@ -71,8 +73,8 @@ def of_file(path: Path, root: Path) -> list[Mutant]:
         mutants.append(
             Mutant(
                 path=str(path.relative_to(root)), function=function, line=node.lineno,
-                last_line=node.end_lineno or node.lineno, start=start, end=end, before=before,
-                text=text, ordinal=seen[function, before, text],
+                lines=lines | _range(node.lineno, node.end_lineno), start=start, end=end,
+                before=before, text=text, ordinal=seen[function, before, text],
             )
         )  # fmt: skip
     return mutants
@@ -81,16 +83,26 @@ def of_file(path: Path, root: Path) -> list[Mutant]:
 Located = ast.expr | ast.stmt
 
 
-def _changes(node: ast.AST, function: str) -> Iterator[tuple[str, Located, str]]:
-    """Yield the function, the node and its new text for each change below a node."""
+def _range(first: int, last: int | None) -> frozenset[int]:
+    return frozenset(range(first, (last or first) + 1))
+
+
+def _changes(
+    node: ast.AST, function: str, lines: frozenset[int]
+) -> Iterator[tuple[str, Located, str, frozenset[int]]]:
+    """Yield the function, the node, its new text and its statement's lines, for each change."""
     # Words for people are held by tests that read them; types are held by the type checkers.
     if isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert)):
         return
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         function = f"{function}.{node.name}".lstrip(".")
+    if isinstance(node, ast.stmt):
+        body = getattr(node, "body", None)
+        last = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno
+        lines = _range(node.lineno, last)
     if isinstance(node, (ast.expr, ast.stmt)):
         for text in _texts(node):
-            yield function, node, text
+            yield function, node, text, lines
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases", "args") and not isinstance(
             node, ast.Call
@@ -98,7 +110,7 @@ def _changes(node: ast.AST, function: str) -> Iterator[tuple[str, Located, str]]
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
-                yield from _changes(child, function)
+                yield from _changes(child, function, lines)
 
 
 def _texts(node: Located) -> Iterator[str]:

@@ -1,178 +1,265 @@
-"""Runs a sample of mutants against the tests that cover each, in a copy of the project.
+"""Runs a sample of mutants against the tests that cover each, in copies of the project.
 
-``python -m tests.worth.mutate [TESTS ...]``: measures which test runs which line, by the fast tests
-or those named, then runs mutant after mutant and writes each verdict to ``build/mutation``: a run
-that was ended goes on where it was, as long as the tree is the same. Fails below 85 % killed, or
-where a survivor has no line in survivors.toml.
+``python -m tests.worth.mutate``: measures which test runs which line, as far as ``make coverage``
+and earlier runs do not say it (``--as-measured``: not at all), then runs mutant after mutant, each
+until a test fails. Each verdict is kept in ``build/mutation`` at once, and is good for as long as
+the mutant's file and the test's are the same: a run that was ended goes on where it was, and after
+a change only what it concerns runs again. The tree itself is never written to. Fails below 85 %
+killed, or where a survivor has no line in survivors.toml.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import venv
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from .mutants import Mutant, sample
+from .choice import Chooser
+from .measured import Known, digests, is_module, known, module
+from .mutants import ROOMS, Mutant, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / "build/mutation"
 EXPLAINED = Path(__file__).with_name("survivors.toml")
 ENOUGH = 0.85
-SECONDS = 120.0  # of tests for one mutant, by what they took when measured
-PATIENCE = 5  # times as long as that is a hang, which counts as noticed
+WORKERS = 2
+BOUNDS = (15.0, 90.0)  # seconds of tests for a mutant: all of them first, then what survived
+PATIENCE = (20.0, 8)  # seconds, and times what a test took: more is a hang, which counts as noticed
+
+Row = dict[str, Any]
 
 
 def main() -> int:
-    tree, python = _copy(PLACE)
-    covered, times = _measured(tree, python, sys.argv[1:])
-    results = PLACE / "results.jsonl"
-    done = {row["name"]: row for row in map(json.loads, _lines(results))}
-    for mutant in sample(tree):
-        if mutant.name in done:
-            continue
-        began = time.monotonic()
-        tests = _tests(mutant, covered, times)
-        verdict = _verdict(mutant, tests, times, tree, python) if tests else "not covered"
-        row = {"name": mutant.name, "line": mutant.line, "verdict": verdict, "tests": len(tests)}
-        done[mutant.name] = row
-        with results.open("a") as file:
-            file.write(json.dumps(row | {"seconds": round(time.monotonic() - began, 1)}) + "\n")
-        print(f"{len(done):>3} {verdict:<11} {mutant.path}:{mutant.line} {mutant.name[-60:]}")
-    return report([done[m.name]["verdict"] for m in sample(tree)], done)
+    now = digests(ROOT)
+    program = [path for path in now if path.split("/")[1] in ROOMS and path[:7] == "diskgen"]
+    places = [_Place(PLACE / str(number)) for number in range(WORKERS)]
+    mutants = sample(ROOT)
+    found = _measured(places[0], now, program)
+    rows = _kept(PLACE / "results.jsonl", mutants, now)
+    unsound: set[str] = set()
+    while True:
+        for bound in BOUNDS:
+            _run(places, _Round(mutants, rows, found, now, bound))
+        killers = {row["killer"] for row in rows.values() if row.get("killer") in found.times}
+        # A test that fails without a mutant too has noticed nothing.
+        failing = places[0].failing(sorted(killers - unsound), found)
+        if not failing:
+            break
+        unsound |= failing
+        for test in failing:
+            print(f"fails without any mutant: {test}")
+            found.times.pop(test, None)
+        for name in [name for name, row in rows.items() if row.get("killer") in failing]:
+            del rows[name]
+    return report([rows[mutant.name] for mutant in mutants])
 
 
-def report(verdicts: list[str], done: dict[str, dict[str, str]]) -> int:
+def report(rows: list[Row]) -> int:
     """Print the share and what survived without a reason. Return an exit status."""
     explained = tomllib.loads(EXPLAINED.read_text())
+    verdicts = [row["verdict"] for row in rows]
     killed = sum(verdict in ("killed", "hung") for verdict in verdicts)
-    open_ones = [
-        name
-        for name, row in done.items()
-        if row["verdict"] in ("survived", "not covered") and name not in explained
-    ]
-    print(f"{killed} of {len(verdicts)} killed: {killed / len(verdicts):.1%}")
+    alive = [row["name"] for row in rows if row["verdict"] in ("survived", "not covered")]
+    open_ones = [name for name in alive if name not in explained]
     for name in open_ones:
         print(f"neither killed nor explained: {name}")
-    return int(killed < ENOUGH * len(verdicts) or bool(open_ones))
-
-
-def _copy(place: Path) -> tuple[Path, Path]:
-    """Copy the project and give the copy a Python that finds it, and the libraries here."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
-    ).stdout.split(b"\0")
-    paths = [Path(os.fsdecode(name)) for name in listed if name]
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(b"%s\0%s\0" % (os.fsencode(path), (ROOT / path).read_bytes()))
-    state = place / "state"
-    tree, python = place / "tree", place / "venv/bin/python"
-    if state.is_file() and state.read_text() == digest.hexdigest():
-        return tree, python
-    subprocess.run(["rm", "-rf", place], check=True)
-    for path in paths:
-        copied = tree / path
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_bytes((ROOT / path).read_bytes())
-        copied.chmod((ROOT / path).stat().st_mode)
-    venv.create(place / "venv", symlinks=True)
-    (beside,) = (place / "venv/lib").glob("python*/site-packages")
-    (here,) = Path(sys.prefix, "lib").glob("python*/site-packages")
-    (beside / "a_mutated.pth").write_text(f"{tree}\n{here}\n")
-    program = python.with_name("diskgen")
-    program.write_text(
-        f"#!{python}\nimport sys\nfrom diskgen.__main__ import main\nsys.exit(main())\n"
+    print(
+        f"{killed} of {len(rows)} killed ({killed / len(rows):.1%}), {len(alive)} survived,"
+        f" {len(alive) - len(open_ones)} of them explained"
     )
-    program.chmod(0o755)
-    # Times of changed files are the same within a second: compiled ones are told by their bytes.
-    subprocess.run(
-        [python, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", tree / "diskgen"],
-        check=True,
-    )
-    state.write_text(digest.hexdigest())
-    return tree, python
+    return int(killed < ENOUGH * len(rows) or bool(open_ones))
 
 
-def _measured(
-    tree: Path, python: Path, tests: list[str]
-) -> tuple[dict[str, dict[int, set[str]]], dict[str, float]]:
-    """Return which tests run each line of each file, and how long each test takes."""
-    import coverage
+class _Place:
+    """A copy of the project with a Python that finds it, and the process that tries mutants."""
 
-    data = tree / "build/coverage"
-    ready = PLACE / "measured"
-    if not ready.exists():
-        argv: list[str | Path] = [python, "-m", "tests.worth.measure", *tests]
+    def __init__(self, place: Path) -> None:
+        self.tree = place / "tree"
+        self.python = place / "venv/bin/python"
+        self._child: subprocess.Popen[str] | None = None
+        self._copy()
+        if not (place / "ready").exists():
+            self._make_venv(place)
+            (place / "ready").touch()
+        # Files change within a second here: what is compiled is told by the bytes it came from.
         subprocess.run(
-            argv, cwd=tree, check=False
-        )  # a share below the wanted one is no matter here
-        if not (data / "data").is_file():
+            [
+                self.python, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash",
+                self.tree / "diskgen",
+            ],
+            check=True,
+        )  # fmt: skip
+
+    def _copy(self) -> None:
+        """Make the copy what the project is now, whatever an ended run left in it."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+            capture_output=True, check=True,
+        ).stdout.split(b"\0")  # fmt: skip
+        paths = {Path(os.fsdecode(name)) for name in listed if name}
+        for path in paths:
+            copied = self.tree / path
+            if not copied.is_file() or copied.read_bytes() != (ROOT / path).read_bytes():
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                copied.write_bytes((ROOT / path).read_bytes())
+                copied.chmod((ROOT / path).stat().st_mode)
+        for room in ("diskgen", "tests"):
+            for path in (self.tree / room).rglob("*.py"):
+                if path.relative_to(self.tree) not in paths:
+                    path.unlink()
+
+    def _make_venv(self, place: Path) -> None:
+        venv.create(place / "venv", symlinks=True)
+        (beside,) = (place / "venv/lib").glob("python*/site-packages")
+        (here,) = Path(sys.prefix, "lib").glob("python*/site-packages")
+        (beside / "a_mutated.pth").write_text(f"{self.tree}\n{here}\n")
+        program = self.python.with_name("diskgen")
+        program.write_text(
+            f"#!{self.python}\nimport sys\nfrom diskgen.__main__ import main\nsys.exit(main())\n"
+        )
+        program.chmod(0o755)
+
+    def measure(self, modules: Iterable[str], to: Path) -> None:
+        """Run modules of tests with coverage, and keep what that says."""
+        subprocess.run(
+            [
+                self.python, "-m", "tests.worth.measure", "-n", "2", "--dist", "loadfile", *modules,
+            ],
+            cwd=self.tree, check=False, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        if not (self.tree / "build/coverage/data").is_file():
             sys.exit("error: no test ran, so nothing says which tests a mutant needs")
-        ready.touch()
-    held = coverage.CoverageData(str(data / "data"))
-    held.read()
-    covered: dict[str, dict[int, set[str]]] = {}
-    for file in held.measured_files():
-        lines = held.contexts_by_lineno(file)
-        covered[str(Path(file).relative_to(tree))] = {n: set(lines[n]) for n in lines}
-    times: dict[str, float] = {}
-    for path in (data / "times").iterdir():
-        times |= json.loads(path.read_text())
-    return covered, times
+        shutil.move(self.tree / "build/coverage", to)
+
+    def ask(self, mutant: Mutant | None, tests: list[str], known: Known) -> dict[str, list[str]]:
+        """Try a mutant, until a test fails; or run tests on the program as it is, all of them."""
+        if self._child is None:
+            self._child = subprocess.Popen(
+                [self.python, "tests/worth/trial.py"], cwd=self.tree, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        asked = {
+            "path": mutant.path if mutant else None,
+            "source": mutant.applied((ROOT / mutant.path).read_bytes()).decode() if mutant else "",
+            "tests": {test: PATIENCE[0] + PATIENCE[1] * known.times[test] for test in tests},
+            "all": mutant is None,
+        }
+        self._child.stdin.write(json.dumps(asked) + "\n")
+        self._child.stdin.flush()
+        answer: dict[str, list[str]] = json.loads(self._child.stdout.readline())
+        return answer
+
+    def failing(self, tests: list[str], known: Known) -> set[str]:
+        answer = self.ask(None, tests, known)
+        return {test for test in tests if test in answer["failed"] or test not in answer["ran"]}
 
 
-def _tests(
-    mutant: Mutant, covered: dict[str, dict[int, set[str]]], times: dict[str, float]
-) -> list[str]:
-    """Return the tests that run a mutant's lines, the quickest first, up to a bound."""
-    lines = covered.get(mutant.path, {})
-    names: set[str] = set()
-    for line in range(mutant.line, mutant.last_line + 1):
-        names |= lines.get(line, set())
-    if "start" in names:  # what runs when a module is imported: whoever uses the file
-        names = set().union(*lines.values())
-    chosen: list[str] = []
-    cost = 0.0
-    for name in sorted(names & times.keys(), key=lambda name: (times[name], name)):
-        cost += times[name]
-        if chosen and cost > SECONDS:
-            break
-        chosen.append(name)
-    return chosen
+def _measured(place: _Place, now: dict[str, str], program: list[str]) -> Known:
+    kept = sorted(PLACE.glob("measured/*"), key=lambda path: int(path.name))
+    places = [p for p in [ROOT / "build/coverage", *kept] if (p / "state").is_file()]
+    found = known(places, now, program)
+    if not found.due or "--as-measured" in sys.argv:
+        return found
+    print(f"measuring {len(found.due)} of {sum(map(is_module, now))} modules of tests")
+    new = PLACE / "measured" / str(int(kept[-1].name) + 1 if kept else 1)
+    new.parent.mkdir(exist_ok=True)
+    place.measure(found.due, new)
+    return known([*places, new], now, program)
 
 
-def _verdict(
-    mutant: Mutant, tests: list[str], times: dict[str, float], tree: Path, python: Path
-) -> str:
-    path = tree / mutant.path
-    whole = path.read_bytes()
-    path.write_bytes(mutant.applied(whole))
-    argv: list[str | Path] = [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    bound = 60 + PATIENCE * sum(times[name] for name in tests)
-    child = subprocess.Popen(
-        argv, cwd=tree, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        return "survived" if child.wait(bound) == 0 else "killed"
-    except subprocess.TimeoutExpired:
-        return "hung"
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-        path.write_bytes(whole)
+def _kept(path: Path, mutants: list[Mutant], now: dict[str, str]) -> dict[str, Row]:
+    """Return the verdicts of earlier runs that still say something about this program."""
+    rows: dict[str, Row] = {}
+    lines = path.read_text().splitlines() if path.is_file() else []
+    wanted = {mutant.name: mutant for mutant in mutants}
+    for row in map(json.loads, lines):
+        if row["name"] not in wanted or row["file"] != now[wanted[row["name"]].path]:
+            continue
+        row["tried"] = {
+            test: digest for test, digest in row["tried"].items() if now.get(module(test)) == digest
+        }
+        killer = row.get("killer")
+        if killer is None or killer in row["tried"]:
+            rows[row["name"]] = row
+    return rows
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []
+class _Round:
+    """What is left to try within a bound of seconds, and where verdicts go."""
+
+    def __init__(
+        self, mutants: list[Mutant], rows: dict[str, Row], known: Known, now: dict[str, str],
+        bound: float,
+    ) -> None:  # fmt: skip
+        self._left = list(reversed(mutants))
+        self._rows, self.known, self._now, self._bound = rows, known, now, bound
+        self._chooser = Chooser(ROOT, known)
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[Mutant, list[str]] | None:
+        """Return a mutant and the tests that it has not been shown to."""
+        with self._lock:
+            while self._left:
+                mutant = self._left.pop()
+                row = self._rows.get(mutant.name, {"tried": {}})
+                if row.get("killer"):
+                    continue
+                tests = self._chooser.tests(mutant, self._bound)
+                untried = [test for test in tests if test not in row["tried"]]
+                if untried:
+                    return mutant, untried
+                if not row["tried"]:
+                    self._keep(mutant, {"verdict": "not covered"}, {}, 0)
+        return None
+
+    def done(
+        self, mutant: Mutant, tests: list[str], answer: dict[str, list[str]], seconds: float
+    ) -> None:
+        killers = answer["failed"] + answer["hung"]
+        row: Row = {"verdict": "survived"}
+        if killers:
+            row = {"verdict": "killed" if answer["failed"] else "hung", "killer": killers[0]}
+        before = self._rows.get(mutant.name, {"tried": {}})["tried"]
+        tried = killers[:1] or tests
+        with self._lock:
+            self._keep(
+                mutant, row, before | {test: self._now[module(test)] for test in tried}, seconds
+            )
+
+    def _keep(self, mutant: Mutant, row: Row, tried: dict[str, str], seconds: float) -> None:
+        row |= {
+            "name": mutant.name, "line": mutant.line, "file": self._now[mutant.path],
+            "tried": tried, "seconds": round(seconds, 1),
+            "covering": len(self._chooser.covering(mutant)),
+        }  # fmt: skip
+        self._rows[mutant.name] = row
+        with (PLACE / "results.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{len(self._rows):>3} {row['verdict']:<11} {mutant.name}", flush=True)
+
+
+def _run(places: list[_Place], work: _Round) -> None:
+    def worker(place: _Place) -> None:
+        while found := work.next():
+            began = time.monotonic()
+            work.done(*found, place.ask(*found, work.known), time.monotonic() - began)
+
+    threads = [threading.Thread(target=worker, args=(place,), daemon=True) for place in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import coverage
 import pytest
 
-_times: dict[str, float] = {}
+_times: dict[str, float | None] = {}
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -24,8 +24,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    # What a test's fixtures cost is paid whenever it runs alone.
-    _times[report.nodeid] = _times.get(report.nodeid, 0.0) + report.duration
+    # What a test's fixtures cost is paid whenever it runs alone. What fails says nothing.
+    before = _times.get(report.nodeid, 0.0)
+    failed = report.failed or before is None
+    _times[report.nodeid] = None if failed else before + report.duration
 
 
 def pytest_sessionfinish() -> None:

@@ -62,7 +62,9 @@ def test_a_seed_gives_one_sample(tree: Path) -> None:
     ("killed", "status"), [(17, 1), (20, 0)], ids=["survivors without a reason", "all killed"]
 )
 def test_the_verdict(killed: int, status: int, capsys: pytest.CaptureFixture[str]) -> None:
-    verdicts = ["killed"] * killed + ["survived"] * (20 - killed)
-    done = {str(i): {"name": str(i), "verdict": verdict} for i, verdict in enumerate(verdicts)}
-    assert report(verdicts, done) == status
+    rows = [
+        {"name": str(number), "verdict": "killed" if number < killed else "survived"}
+        for number in range(20)
+    ]
+    assert report(rows) == status
     assert f"{killed} of 20 killed" in capsys.readouterr().out
