@@ -27,12 +27,14 @@ def test_the_log_is_that_of_mkfs_xfs(tmp_path: Path, sector: int) -> None:
     )
 
     def said(command: str) -> str:
-        argv = ["xfs_db", "-r", "-c", "sb 0", "-c", command, theirs]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["xfs_db", "-r", "-c", "sb 0", "-c", command, theirs], check=True,
+            capture_output=True, text=True,
+        ).stdout  # fmt: skip
 
     (start,) = re.findall(r"logstart = (\d+)", said("print logstart"))
     (at,) = re.findall(r"\((\d+)\)", said(f"convert fsblock {start} byte"))
     ours = headers.log_record(geometry.of_size(size, sector), IDENTITY)
-    with theirs.open("rb") as file:
-        file.seek(int(at))
-        assert file.read(len(ours)) == ours
+    with theirs.open("rb") as image:
+        image.seek(int(at))
+        assert image.read(len(ours)) == ours

@@ -96,7 +96,7 @@ def _lines(data: Path, root: Path, program: Collection[str]) -> dict[str, dict[i
         if path in program:
             # A context is "start|TEST" in the process of pytest, TEST in programs that it starts.
             found[path] = {
-                line: {context.rpartition("|")[2] for context in contexts}
+                line: {context.removeprefix("start|") for context in contexts}
                 for line, contexts in held.contexts_by_lineno(file).items()
             }
     return found
