@@ -72,6 +72,15 @@ def test_the_same_bytes_on_any_day(
     assert made(tmp_path / "d", size, timestamp=0).read_bytes() != first
 
 
+def test_what_the_host_tells_mtools_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = made(tmp_path / "a", 8 * MIB).read_bytes()
+    (tmp_path / ".mtoolsrc").write_text("MTOOLS_NO_VFAT=1\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert made(tmp_path / "b", 8 * MIB).read_bytes() == first
+
+
 def test_the_year_is_at_least_1980(tmp_path: Path) -> None:
     image = made(tmp_path / "fat", 8 * MIB, timestamp=0)
     assert "1980-01-01" in said("mdir", "-i", image, "::/EFI/BOOT")

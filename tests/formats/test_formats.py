@@ -231,6 +231,15 @@ def test_ova_before_virt_v2v(tmp_path: Path) -> None:
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == value
     tree = ET.parse(tmp_path / "my_os.ovf")
     space = "{http://schemas.dmtf.org/ovf/envelope/1}"
+    rasd = "{http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData}"
+    parts = [
+        [item.findtext(f"{rasd}{field}") for field in ("InstanceID", "ResourceType", "Parent")]
+        for item in tree.iter(f"{space}Item")
+    ]
+    # CIM's numbers of kinds: processors, memory, a SCSI controller, the disk behind it, a network.
+    assert parts == [
+        ["1", "3", None], ["2", "4", None], ["3", "6", None], ["4", "17", "3"], ["5", "10", None],
+    ]  # fmt: skip
     disk = tree.find(f".//{space}Disk")
     file = tree.find(f".//{space}File")
     assert disk is not None

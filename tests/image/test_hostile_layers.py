@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -275,6 +276,20 @@ def test_pax_numbers_that_are_none(key: bytes, value: bytes) -> None:
 def test_pax_records_with_odd_lengths(length: bytes) -> None:
     with pytest.raises(SourceError, match="malformed"):
         list(_read(meta(b"x", length + b" a=bcde\n") + (head("f")) + bytes(1024)))
+
+
+@pytest.mark.parametrize("name", [b"", b"noprefix", b"user.a\0b", b"user." + b"n" * 251])
+def test_names_of_attributes_that_are_none(name: bytes) -> None:
+    with pytest.raises(SourceError, match="an attribute with an impossible name"):
+        list(_read(meta(b"x", record(b"SCHILY.xattr." + name, b"v")) + head("f") + bytes(1024)))
+
+
+@pytest.mark.parametrize("kind", [b"0", b"\0"])
+def test_directories_of_old_archives(kind: bytes) -> None:
+    found = list(_read(head("d/", kind) + head("e/f", kind) + bytes(1024)))
+    assert [(entry.path, stat.S_IFMT(entry.mode)) for entry in found] == [
+        (b"d", stat.S_IFDIR), (b"e/f", stat.S_IFREG),
+    ]  # fmt: skip
 
 
 def test_times_before_1970() -> None:

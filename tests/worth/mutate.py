@@ -33,7 +33,10 @@ EXPLAINED = Path(__file__).with_name("survivors.toml")
 ENOUGH = 0.85
 WORKERS = 2
 BOUNDS = (15.0, 90.0)  # seconds of tests for a mutant: all of them first, then what survived
-PATIENCE = (60.0, 10)  # seconds, and times what a test took: more is a hang, which counts as noticed
+PATIENCE = (
+    60.0,
+    10,
+)  # seconds, and times what a test took: more is a hang, which counts as noticed
 
 Row = dict[str, Any]
 
