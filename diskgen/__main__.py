@@ -78,8 +78,9 @@ def _main(run: Callable[[], int]) -> int:
     gc.disable()
     try:
         return run()
-    except (KeyboardInterrupt, Interrupted):
-        _say(_STOPPED)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        left = getattr(stop, "left", "")
+        _say(f"interrupted: {left}" if left else _STOPPED)
         _ended(EXIT_INTERRUPT)
         return EXIT_INTERRUPT
     except DiskgenError as error:

@@ -113,6 +113,10 @@ INSPECTED_BYTES: Final = Budget(
     "inspected-bytes", 512 * MIB, BYTES, "all that is read of a disk to show what it holds"
 )
 CLUSTER_BYTES: Final = Budget("cluster-bytes", 2 * MIB, BYTES, "a cluster of a qcow2, unpacked")
+# Farms.
+FARM_BYTES: Final = Budget(
+    "farm-bytes", 64 * MIB, BYTES, "an answer of a farm, but logs and files that are passed on"
+)
 # Programs.
 IDLE_SECONDS: Final = Budget(
     "idle-seconds", 300, "seconds", "a program that neither reads, writes nor starts another"

@@ -106,6 +106,12 @@ class GuestError(DiskgenError):
     exit_status = 7
 
 
+class FarmError(DiskgenError):
+    """A farm that builds: not reached, refusing, or failing at what it was given."""
+
+    exit_status = 8
+
+
 class Interrupted(BaseException):
     """The user (Ctrl-C) or the system (SIGTERM) asked us to stop.
 
@@ -116,6 +122,7 @@ class Interrupted(BaseException):
 
     def __init__(self, message: str) -> None:
         self.message = message
+        self.left = ""  # what goes on elsewhere, and how to come back to it
         super().__init__(message)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 JSON_VERSION: Final = 1
+_KINDS: Final = DiskgenError.__module__  # whose classes programs know
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def error_json(error: DiskgenError) -> dict[str, Any]:
     problems = error.problems if isinstance(error, PreflightError) else ()
     return {
         "event": "error",
-        "kind": type(error).__name__,
+        "kind": next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == _KINDS),
         "exit_status": error.exit_status,
         "message": error.message,
         "hint": error.hint,

@@ -59,6 +59,13 @@ COMMANDS: Final = (
     Command(name="cache", help="list or clean the cache of layers", choice="ACTION", dest="action"),
     Command(name="cache ls", help="list what is cached, biggest first"),
     Command(name="cache prune", help="remove what was not used lately"),
+    Command(name="farm", help="ask a farm what it makes", choice="ACTION", dest="action"),
+    Command(name="farm ls", help="list the composes that it has"),
+    Command(name="farm status", help="say how far composes are, or wait for them"),
+    Command(name="farm logs", help="print what the workers of a compose said, as JSON"),
+    Command(name="farm cancel", help="have it drop composes"),
+    Command(name="farm download", help="fetch the file of a compose"),
+    Command(name="farm doctor", help="say whether a farm can be used from here"),
     Command(name="bib", help="take the command line of bootc-image-builder: see its --help"),
     Command(name="completion", help="print a completion script for a shell"),
 )
@@ -71,6 +78,9 @@ SEVERAL: Final = frozenset({"build", "plan build"})  # formats of a disk
 MEDIA: Final = frozenset({"iso", "plan iso"})
 PLANS: Final = frozenset(command.name for command in _PLANS)
 BUILDS: Final = (DISKS | MEDIA) - PLANS  # what writes an output
+FARM_BUILDS: Final = BUILDS - MEDIA  # what a farm can make
+FARM: Final = frozenset(name for name in EVERY if name.startswith("farm "))
+FARM_WAITS: Final = frozenset({"farm status"})
 READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..place import PLACES
 from .booting import boot
+from .farming import farm
 from .housekeeping import cache, completion, examine, other_line
 from .inspecting import inspect
 from .making import make, make_iso, make_several
@@ -24,6 +25,7 @@ HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProx
         "doctor": examine,
         "boot": boot,
         "cache": cache,
+        "farm": farm,
         "bib": other_line,
         "completion": completion,
     }

@@ -6,12 +6,15 @@ import argparse
 
 from .. import build
 from ..ui import renderer
+from . import farms
 from .printing import print_json, print_path
 from .request import iso_request_of, request_of
 
 
 def make(args: argparse.Namespace) -> int:
-    """Build a disk and print its path."""
+    """Build a disk, or have a farm do it, and print its path."""
+    if farms.is_asked(args):
+        return farms.build(args)
     request = request_of(args)
     with renderer(args.progress) as emit:
         artifact = build.build(request, emit)
@@ -21,6 +24,8 @@ def make(args: argparse.Namespace) -> int:
 
 def make_several(args: argparse.Namespace) -> int:
     """Build a disk in several formats and print their paths, or all that is known as JSON."""
+    if farms.is_asked(args):
+        return farms.build(args)
     request = request_of(args)
     with renderer(args.progress) as emit:
         artifacts = build.build_all(request, emit)

@@ -12,6 +12,7 @@ class Takes(Enum):
     """What follows an option."""
 
     VALUE = auto()
+    MANY = auto()  # one value or more, of an argument
     MAYBE = auto()  # a value that may be left out; then it is ""
     NOTHING = auto()  # it is there or not
     HELP = auto()  # it prints help and ends
@@ -49,6 +50,7 @@ class Option:
     otherwise: str = ""
     repeatable: bool = False
     together: str = ""  # options of one such name are kept in the order given, as (flag, value)
+    every: str = ""  # attribute that has all values given, where the last one counts for most
     key: str | None = None  # of the blueprint, which says the same; [] for entries of a list
 
     @property
@@ -66,7 +68,7 @@ class Option:
     @property
     def value(self) -> str:
         """What stands for its value in texts; "" where it takes none."""
-        if self.takes not in (Takes.VALUE, Takes.MAYBE):
+        if self.takes not in (Takes.VALUE, Takes.MANY, Takes.MAYBE):
             return ""
         return self.metavar or "|".join(map(str, self.choices or ()))
 

@@ -114,6 +114,8 @@ def _valued(option: Option) -> dict[str, Any]:
     }
     if option.together:
         how |= {"action": _InOrder, "dest": option.together}
+    elif option.every:
+        how |= {"action": _Last, "const": option.every}
     elif option.repeatable:
         how["action"] = "append"
     return how
@@ -131,6 +133,7 @@ def _switch(option: Option) -> dict[str, Any]:
 _HOW: Final[Mapping[Takes, Callable[[Option], dict[str, Any]]]] = MappingProxyType(
     {
         Takes.VALUE: _valued,
+        Takes.MANY: lambda option: {**_valued(option), "nargs": "+"},
         Takes.MAYBE: _optional,
         Takes.NOTHING: _switch,
         Takes.HELP: lambda _option: {"action": "help"},
@@ -158,6 +161,21 @@ def _nearest(complaint: str) -> str:
     meant = _MEANT.get(given)
     near = [meant] if meant in choices else difflib.get_close_matches(given, choices, 1, 0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+class _Last(argparse.Action):
+    """Keep the last value, and all of them in the attribute that ``const`` names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002 - it may be abbreviated
+    ) -> None:
+        """Take one option."""
+        setattr(namespace, self.dest, values)
+        setattr(namespace, self.const, [*getattr(namespace, self.const, []), values])
 
 
 class _InOrder(argparse.Action):

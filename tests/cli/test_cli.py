@@ -14,6 +14,7 @@ import pytest
 from diskgen.blueprint.model import Customizations, User
 from diskgen.cli.parser import build_parser
 from diskgen.cli.request import iso_request_of, request_of
+from diskgen.cli.table import farm
 from diskgen.cli.values import default_cache
 from diskgen.config import IsoRequest
 from diskgen.errors import UsageError
@@ -195,6 +196,7 @@ def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
                      ("plan" in key) == ("plan" in prog))  # fmt: skip
         options[prog] = {o for action in parser._actions for o in action.option_strings}
     output = {"-o", "--output", "--force", "--compression", "--subformat"}
+    output |= {flag for row in farm.OPTIONS if name in row.commands for flag in row.flags}
     assert options[name] - options[f"plan {name}"] == output & options[name]
     own = {"--json", *(["--write-kickstart"] if name == "iso" else [])}
     assert options[f"plan {name}"] - options[name] == own

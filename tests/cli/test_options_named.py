@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from diskgen.cli.command import COMMANDS
+from diskgen.cli.command import COMMANDS, FARM
 from diskgen.cli.table import options_of
 from diskgen.image import complaints
 from diskgen.place import PLACES
@@ -17,10 +17,20 @@ MEDIA = frozenset({"iso"})
 BOOT = frozenset({"boot"})
 BUILDS = DISKS | MEDIA
 ALL = BUILDS | {"inspect"}  # whatever reads an image
+FARMED = DISKS | {"build"}
 TAKE_FILES = frozenset(name for name in BUILDS if "config" in {o.name for o in options_of(name)})
 # Where not all of ALL come to, by the longest name that fits: MODULE or MODULE.FUNCTION.
 WHERE = {
     "arch": ALL | BOOT | {"doctor"},
+    "composer": FARMED,
+    "composer.address": FARMED | FARM,
+    "composer.client": frozenset(),  # it names commands
+    "composer.login": FARMED | FARM,
+    "composer.tokens": FARMED | FARM,
+    "composer.wire": FARMED | FARM,
+    "cli.farms": FARMED,
+    "cli.farms.client_of": FARMED | FARM,
+    "cli.farming": frozenset({"farm download"}),
     "blueprint": TAKE_FILES | BUILDS,
     "blueprint.keys._NO_LAYOUT": DISKS,
     "blueprint.keys.KEYS": MEDIA,
@@ -83,6 +93,8 @@ WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstarts.kickstar
 # Options of other programs and of kickstarts that our words name; ours of `diskgen plan` alone.
 FOREIGN = {
     "__main__._failed": {"verbose"},
+    "cli.farming": {"wait"},
+    "composer.starting": {"wait"},
     "config.IsoRequest": {"write-kickstart"},
     "decision.setup._accounts": {"uid", "homedir"},
     "decision.setup._groups": {"gid"},

@@ -10,9 +10,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..command import BUILDS, DISKS, MEDIA, READERS
+from ..command import BUILDS, DISKS, FARM, FARM_BUILDS, MEDIA, READERS
 from ..option import Option, Section
-from . import access, boot, cache, completion, disk, everywhere, image, machine, medium, output
+from . import (
+    access,
+    boot,
+    cache,
+    completion,
+    disk,
+    everywhere,
+    farm,
+    image,
+    machine,
+    medium,
+    output,
+)
 
 SECTIONS: Final = (
     Section(heading="Image", commands=READERS, options=image.OPTIONS),
@@ -26,6 +38,7 @@ SECTIONS: Final = (
         heading="boot", commands=boot.COMMANDS, options=boot.OPTIONS, closing=boot.HOW_THEY_GET_IN
     ),
     Section(heading="cache prune", commands=cache.PRUNE, options=cache.OPTIONS),
+    Section(heading="Farm", commands=FARM_BUILDS | FARM, options=farm.OPTIONS),
     Section(heading="completion", commands=completion.COMMANDS, options=completion.OPTIONS),
     Section(heading="Everywhere", commands=frozenset(), options=everywhere.OPTIONS),
 )

@@ -30,6 +30,7 @@ OPTIONS: Final = (
         name="arch",
         commands=READERS,
         group=_GROUP,
+        every="arches",
         metavar="ARCH",
         default=values.host_arch,
         otherwise="this machine's",
@@ -39,7 +40,7 @@ OPTIONS: Final = (
         "searched for it as the machine's own registry client does: for x86_64 only an image "
         "without a variant is taken. Who wants another one names it: `x86_64/v3`; a warning says "
         "what the machine's updates would take instead. Which image of an index was taken is in "
-        "the plan and in the line about fetching.",
+        "the plan and in the line about fetching. A farm makes a disk for each that is named.",
     ),
     Option(
         name="arch",

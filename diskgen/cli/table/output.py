@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ...config import COMPRESSIONS, SUBFORMATS
-from ..command import BUILDS, PLANS, READERS, SEVERAL
+from ..command import BUILDS, FARM_WAITS, PLANS, READERS, SEVERAL
 from ..option import Option, Takes
 
 _GROUP: Final = "output"
@@ -49,7 +49,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="force",
-        commands=BUILDS,
+        commands=BUILDS | {"farm download"},
         group=_GROUP,
         takes=Takes.NOTHING,
         help="replace FILE if it exists",
@@ -77,14 +77,16 @@ OPTIONS: Final = (
     ),
     Option(
         name="json",
-        commands=PLANS | {"build", "inspect", "doctor", "cache ls"},
+        commands=PLANS
+        | FARM_WAITS
+        | {"build", "inspect", "doctor", "cache ls", "farm ls", "farm doctor"},
         takes=Takes.NOTHING,
         help="print JSON",
         manual="Print JSON.",
     ),
     Option(
         name="progress",
-        commands=READERS,
+        commands=READERS | FARM_WAITS | {"farm download"},
         choices=PROGRESS_MODES,
         default=PROGRESS_MODES[0],
         help="how to show progress on standard error",
