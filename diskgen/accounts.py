@@ -1,8 +1,8 @@
 """What accounts, homes, groups and keys may look like: one rule for options and both installers.
 
 Names are those that shadow-utils takes today (``lib/chkname.c``: letters, digits, ``_``, ``.`` and
-``-``, a last ``$``, not digits alone); older ones take lower case alone, or the others by
-``--badname``. Keys: "AUTHORIZED_KEYS FILE FORMAT" of sshd(8).
+``-``, a last ``$``, not digits alone). Hashes: crypt(5). Keys: "AUTHORIZED_KEYS FILE FORMAT" of
+sshd(8).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 MAX_NAME: Final = 32
 _NAME: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?", re.ASCII)
 _HOMES: Final = ("/home/", "/var/home/", "/var/lib/", "/srv/", "/var/srv/")  # machines keep these
-_USUAL: Final = re.compile(r"[a-z_][a-z0-9_-]*\$?", re.ASCII)  # as all of them take it
+_HASH: Final = re.compile(r"\$[A-Za-z0-9./$,=_-]+")  # crypt(5), with a method
 _KEY: Final = re.compile(
     r"(?:^|[ \t])(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+[ \t]+[A-Za-z0-9+/]+=*(?:[ \t]|$)",
     re.ASCII,
@@ -42,9 +42,9 @@ def home_fault(path: str) -> str | None:
     return None
 
 
-def is_usual(name: str) -> bool:
-    """Say whether programs of any age take a name as it is."""
-    return _USUAL.fullmatch(name) is not None
+def is_crypted(text: str) -> bool:
+    """Say whether a text can be a password's hash."""
+    return _HASH.fullmatch(text) is not None
 
 
 def key_fault(line: str) -> str | None:

@@ -100,10 +100,11 @@ class Link:
     on_boot: bool = True
     by_mac: bool = False  # bind what is written to the hardware, whatever its name
     activate: bool = True  # while the machine is installed
+    name: str | None = None  # that the kernel gives to the hardware, where that is known
 
     def __post_init__(self) -> None:
         device = self.device
-        if device is not None and not (is_mac(device) or _NAME.fullmatch(device)):
+        if device is not None and not (is_mac(device) or is_device(device)):
             raise _error(f"'{device}' is no network device", hint="such as enp1s0, or its MAC")
         for server in self.servers:
             if server.is_multicast or server.is_unspecified:
@@ -112,6 +113,11 @@ class Link:
             least = _SHORTEST_MTU[4 if self.v6.way is Way.OFF else 6]
             if not least <= self.mtu <= _LONGEST_MTU:
                 raise _error(f"the MTU {self.mtu} is not from {least} to {_LONGEST_MTU}")
+
+    @property
+    def known_as(self) -> str | None:
+        """The name that the kernel has for it, as far as that is known."""
+        return self.device if self.device is not None and not is_mac(self.device) else self.name
 
     @property
     def is_plain(self) -> bool:
@@ -124,6 +130,11 @@ class Link:
 def is_mac(text: str) -> bool:
     """Say whether a device is named by its hardware address, in lower case."""
     return _MAC.fullmatch(text) is not None
+
+
+def is_device(text: str) -> bool:
+    """Say whether a text can be the name that the kernel has for a device."""
+    return _NAME.fullmatch(text) is not None
 
 
 def named(text: str) -> str | None:

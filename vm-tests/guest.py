@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from diskgen import run
 from diskgen.vm import stall
+from diskgen.vm.forward import Forward
 from diskgen.vm.qemu import BOARDS, VirtualMachine, command
 
 _PROOF = re.compile(r"DISKGEN-PROOF ([\w-]+)=(.*?)\r?$", re.MULTILINE)
+_MARK = "mark-42"  # what a typed command ends with
 _DEATHS = (
     "Kernel panic",
     "error: no such device",
@@ -34,9 +37,10 @@ class StalledError(AssertionError):
 class Guest:
     """A running machine. ``log`` is all it said on its serial line so far."""
 
-    def __init__(self, child: run.Child, log: Path) -> None:
+    def __init__(self, child: run.Child, log: Path, line: Path) -> None:
         self._child = child
         self._path = log
+        self._line = line
         self._from = 0  # where the current boot's lines begin
 
     @property
@@ -69,6 +73,29 @@ class Guest:
                 raise GuestError(f"no '{text}' within {seconds:.0f} s:\n{log[-3000:]}")
             time.sleep(0.2)
 
+    def log_in(self, user: str, password: str, command: str, *, seconds: float = 420) -> str:
+        """Type a name, a password and a command on the serial line; return what the last said."""
+        self.wait_for("login:", seconds=seconds)
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(self._line))
+            line.settimeout(0.3)
+            said = ""
+            for text, answer in (("", user), ("assword:", password), ("$ ", command), (_MARK, "")):
+                deadline = time.monotonic() + seconds
+                while text not in said:
+                    if stall.seen(self.log[self._from :]):
+                        raise StalledError(f"{stall.MEANING}:\n{self.log[-3000:]}")
+                    assert time.monotonic() < deadline, f"no {text!r}:\n{self.log[-3000:]}"
+                    try:
+                        said += line.recv(65536).decode(errors="replace")
+                    except TimeoutError:
+                        continue
+                if answer:
+                    said = ""
+                    done = "; echo mark-$((6 * 7))" if text == "$ " else ""
+                    line.sendall(f"{answer}{done}\r".encode())
+        return said.partition(_MARK)[0].rpartition("7))")[2]
+
     def wait_end(self, *, seconds: float = 120) -> int:
         """Wait until the machine has switched itself off; return QEMU's status."""
         return self._child.wait(seconds)
@@ -90,6 +117,7 @@ def guest(
     scsi: bool = False,
     requests: dict[str, str] | None = None,
     extra: Sequence[str | Path] = (),
+    forwards: Sequence[Forward] = (),
     log: Path | None = None,
 ) -> Iterator[Guest]:
     """Start a machine. ``requests`` reach the proof agent on a disk of that name."""
@@ -106,13 +134,16 @@ def guest(
         )  # fmt: skip
         vm = VirtualMachine(
             disk=disk, arch=arch, firmware=firmware, write=write, memory=2048,
-            sector_size=sector_size, scsi=scsi,
+            sector_size=sector_size, scsi=scsi, forwards=tuple(forwards),
             extra=(*asked, *extra),
         )  # fmt: skip
-        argv, _accelerator = command(vm, scratch, serial=["-serial", f"file:{lines}"])
+        line = scratch / "line"
+        serial = ["-chardev", f"socket,id=line,path={line},server=on,wait=off,logfile={lines}",
+                  "-serial", "chardev:line"]  # fmt: skip
+        argv, _accelerator = command(vm, scratch, serial=serial)
         with run.running(argv, stdout=None, stderr=None) as child:
             try:
-                yield Guest(child, lines)
+                yield Guest(child, lines, line)
             finally:
                 run.stop(child)
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import debian_image
+import described
 import oracle as oracle_module
 import oracle_build
 import pytest
 from conftest import GUEST_HOST
 from debian_image import COMPOSEFS, SELINUX
 from derive import derive
-from guest import boot
+from guest import boot, guest
 
 from tests.fixtures.oci import TarBuilder, blobs
 from tests.fixtures.program import Program
@@ -67,6 +68,7 @@ def test_it_boots_and_updates(
     diskgen(
         "qcow2", f"{served.host}/{kind}:1", "-o", diskgen.place / disk.name,
         "--target-imgref", target, "--tls-verify=false",
+        "--config", described.write(diskgen.place),
     )  # fmt: skip
     shutil.move(diskgen.place / disk.name, disk)
     served.push(changed, kind, "1")
@@ -82,7 +84,12 @@ def test_it_boots_and_updates(
     assert after["deployments"] == "2"
     assert after["booted"] != before["booted"]
     assert after["rollback"] == "ok"
-    again = boot(disk, "uefi", action="poweroff")
+    ssh = described.port()
+    requests = {"action": "none"}
+    with guest(disk, firmware="uefi", write=True, requests=requests, forwards=[ssh]) as machine:
+        again = machine.proof(seconds=600)
+        described.people(machine, ssh, diskgen.place)
+        assert "type=1400" not in machine.log.partition("DISKGEN-PROOF done=")[2]
     sound(kind, again)
     assert again["version"] == "1"
     assert again["booted"] == before["booted"]
@@ -95,6 +102,7 @@ def sound(kind: str, proof: dict[str, str]) -> None:
     assert proof["state"] == "running", proof.get("failed")
     assert proof["fsck"] == "ok"
     assert {value for key, value in proof.items() if key.startswith("check-")} == {"ok"}
+    described.check(proof)
     assert proof["root"] == ("overlay" if kind == "composefs" else "ext4")
     if kind == "selinux":
         assert proof["selinux"] == "Enforcing"

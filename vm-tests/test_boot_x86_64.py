@@ -58,11 +58,17 @@ def test_it_boots(
             "--karg", "systemd.show_status=1", "--config", diskgen.place / "machine.toml",
         )
     )  # fmt: skip
-    nonce = secrets.token_hex(8)
-    with guest(disk, firmware=firmware, requests={"nonce": nonce, "action": "poweroff"}) as machine:
+    nonce, action = secrets.token_hex(8), "none" if firmware == "bios" else "poweroff"
+    ssh = described.port()
+    with guest(
+        disk, firmware=firmware, requests={"nonce": nonce, "action": action}, forwards=[ssh]
+    ) as machine:
         proof = machine.proof()
-        assert machine.wait_end() == 0
-        assert "login:" in machine.log
+        if action == "none":
+            described.people(machine, ssh, diskgen.place)
+        else:
+            assert machine.wait_end() == 0
+            assert "login:" in machine.log
     assert proof["nonce"] == nonce
     assert proof["state"] == "running", proof.get("failed")
     assert proof["firmware"] == ("bios" if firmware == "bios" else "uefi")

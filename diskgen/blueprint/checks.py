@@ -14,15 +14,14 @@ from ipaddress import ip_address, ip_network
 from typing import Final, TypeVar
 
 from .. import keymap
-from ..accounts import home_fault, key_fault, name_fault
-from ..link import host_fault, is_mac
+from ..accounts import home_fault, is_crypted, key_fault, name_fault
+from ..link import host_fault, is_device, is_mac
 from .keys import TOP
 from .model import ROOT, AddedDirectory, AddedFile, Customizations, User
 
 _Value = TypeVar("_Value", str, int)
 _LARGEST_ID: Final = 2**32 - 2  # the last one is nobody's: chown(2)
 _LARGEST_DAY: Final = 2**31 - 1
-_HASH: Final = re.compile(r"\$[A-Za-z0-9./$,=_-]+")  # crypt(5)
 _UNIT: Final = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
@@ -33,6 +32,7 @@ _PEM: Final = re.compile(
     r"\s*(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----\s*)+"
 )
 _ROOT_LOGINS: Final = ("yes", "no", "prohibit-password", "forced-commands-only")
+_SELINUX_MODES: Final = ("enforcing", "permissive", "disabled")
 _ROOT_HOMES: Final = ("/root", "/var/roothome")
 # Written by what is said of accounts and of the disk, and by nobody else.
 _TAKEN: Final = tuple(f"/etc/{name}" for name in (
@@ -110,7 +110,7 @@ def _users(wanted: Customizations) -> Iterator[Fault]:
 
 def _fields(place: str, user: User) -> Iterator[Fault]:
     root = user.name == ROOT
-    if user.password is not None and not _HASH.fullmatch(user.password):
+    if user.password is not None and not is_crypted(user.password):
         option = "root-password-hash" if root else "user-password-hash"
         hint = "'openssl passwd -6' makes one"
         yield _fault(f"{place}.password", "a password is not crypted as crypt(5) has it", hint,
@@ -200,6 +200,9 @@ def _firewall(wanted: Customizations) -> Iterator[Fault]:
             if not _WORD.fullmatch(word):
                 message = f"'{word}' is no service of firewalld"
                 yield _fault(f"firewall.services.{name}", message, "such as http")
+    for device in firewall.trusted:
+        if not is_device(device):
+            yield _fault("firewall.trusted", f"'{device}' is no network device", "such as enp1s0")
     for at, zone in enumerate(firewall.zones):
         if not _WORD.fullmatch(zone.name):
             yield _fault(f"firewall.zones[{at}].name", f"'{zone.name}' is no zone", None)
@@ -241,6 +244,9 @@ def _others(wanted: Customizations) -> Iterator[Fault]:
         if not _PEM.fullmatch(text):
             hint = "give it as PEM, from BEGIN CERTIFICATE to END CERTIFICATE"
             yield _fault("cacerts.pem_certs", "a certificate is none", hint)
+    if wanted.selinux not in (None, *_SELINUX_MODES):
+        hint = "known are: " + ", ".join(_SELINUX_MODES)
+        yield _fault("selinux", f"'{wanted.selinux}' is no mode of SELinux", hint)
     url = wanted.ignition_url
     if url is not None and not _URL.fullmatch(url):
         message = f"'{url}' is no URL that Ignition could be given"

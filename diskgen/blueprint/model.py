@@ -18,7 +18,7 @@ class User:
     """An account. A new one without password is locked, one of the image keeps what it has.
 
     ``password`` is crypted (crypt(5)); ``plain`` is one that is not, and is in no text. ``expires``
-    counts days since 1970.
+    counts days since 1970. ``locked`` lets no password open it, whatever it has.
     """
 
     name: str
@@ -33,6 +33,7 @@ class User:
     gid: int | None = None
     expires: int | None = None
     reset: bool = False  # a new password is asked for at the first login
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class Firewall:
     enabled: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     zones: tuple[Zone, ...] = ()
+    trusted: tuple[str, ...] = ()  # network devices from which all is let in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ class Customizations:
     services: Services = Services()
     firewall: Firewall = Firewall()
     sshd: Sshd = Sshd()
+    selinux: str | None = None  # its mode: enforcing, permissive or disabled
     certificates: tuple[str, ...] = ()  # PEM
     files: tuple[AddedFile, ...] = ()
     directories: tuple[AddedDirectory, ...] = ()

@@ -10,16 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..kickstart.recipe import Recipe
+from ..kickstart.recipe import FIREWALLD, Recipe
 from . import system as systems
 from .system import System
 
-# The packages of the Fedora family that bring what sets a system up.
-_BRINGS: Final = {
-    "chpasswd": "shadow-utils", "firewall-offline-cmd": "firewalld", "getent": "glibc-common",
-    "groupadd": "shadow-utils", "systemctl": "systemd", "useradd": "shadow-utils",
-    "usermod": "shadow-utils",
-}  # fmt: skip
 _SAME: Final = (systems.ZONES, *systems.KEYMAPS, *systems.LAYOUTS)
 _TABLES: Final = {"passwd": "root:x:0:0::/root:/bin/sh", "group": "root:x:0:"}
 
@@ -43,7 +37,7 @@ class Coming:
         place = next((p for p in _SAME if path == p or path.startswith(f"{p}/")), None)
         if place is not None:
             return any(True for _name in self.installer.names(place))
-        return _BRINGS.get(path.rpartition("/")[2]) in self.excluded
+        return path in systems.SERVICES and FIREWALLD in self.excluded
 
     def has(self, path: str) -> bool:
         return path.startswith(_SAME) and self.installer.has(path)

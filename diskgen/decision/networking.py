@@ -5,6 +5,7 @@ Formats: nm-settings-keyfile(5), systemd.network(5), interfaces(5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,18 +13,40 @@ from typing import Final
 
 from ..identifiers import derive_uuid
 from ..link import Link, Protocol, Way, is_mac
-from .system import NOWHERE, UNITS, System
+from .system import NOWHERE, UNITS, System, program
 
 MANAGER: Final = "NetworkManager.service"
 NETWORKD: Final = "systemd-networkd.service"
 IFUPDOWN: Final = "networking.service"
+RESOLVED: Final = "systemd-resolved.service"
+SERVERS: Final = "etc/resolv.conf"
 NONE: Final = "the system has no NetworkManager and no other service for its network"
 
+# Of ifupdown, interfaces(5): its file, and what that has at first.
+_INTERFACES: Final = "etc/network/interfaces"
+_LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
+_SOURCED: Final = re.compile(r"^\s*source(-directory)?\s.*\binterfaces\.d\b", re.MULTILINE)
 
-# Of ifupdown, interfaces(5): its file, the directory of others, and what each has at first.
-INTERFACES: Final = "etc/network/interfaces"
-LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
-SOURCE: Final = f"source /{INTERFACES}.d/*\n"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Main:
+    """A service's file that has to name the directory of the others: by ``line``, at its end.
+
+    ``first`` is what it has where the system has none.
+    """
+
+    path: str
+    first: str
+    line: str
+    named: re.Pattern[str]
+
+    def naming(self, text: str | None) -> str | None:
+        """Return the file as it has to be; None: it is."""
+        old = self.first if text is None else text
+        if self.named.search(old):
+            return None
+        joint = "" if old.endswith("\n") or not old else "\n"
+        return f"{old}{joint}{self.line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +58,14 @@ class Written:
     suffix: str
     text: Callable[[Link], str]
     mode: int = 0o644
+    by_name: bool = False  # it knows devices by the kernel's names alone
+    main: Main | None = None
+    takes_servers: bool = False  # tells everybody the name servers of its files
 
     def path(self, link: Link, folder: str = "") -> str:
         """Return the file of a device, in the usual folder or in another one."""
-        return f"{folder or self.folder}/{self.start}{ident(link)}{self.suffix}"
+        name = link.known_as if self.by_name else ident(link)
+        return f"{folder or self.folder}/{self.start}{name}{self.suffix}"
 
 
 def service_of(system: System) -> str | None:
@@ -62,6 +89,22 @@ def _is_enabled(system: System, unit: str) -> bool:
         for place in UNITS
         for name in system.names(place)
     )
+
+
+def servers(links: Sequence[Link], written: Written, system: System) -> str | None:
+    """Return resolv.conf(5) with the name servers, where nobody takes them from elsewhere."""
+    found = dict.fromkeys(server for link in links for server in link.servers)
+    search = dict.fromkeys(d for link in links for p in _protocols(link) for d in p.search)
+    asked = (
+        written.takes_servers
+        or program(system, "resolvconf")
+        or _has(system, RESOLVED)
+        or system.link(SERVERS) is not None
+    )
+    if not found or asked:
+        return None
+    lines = [f"search {' '.join(search)}"] if search else []
+    return "\n".join([*lines, *(f"nameserver {server}" for server in found), ""])
 
 
 def ident(link: Link) -> str:
@@ -136,8 +179,10 @@ def keyfile(link: Link) -> str:
     )
 
 
-def interfaces(link: Link, name: str) -> str:
+def interfaces(link: Link) -> str:
     """Return a device's lines for ifupdown, which knows devices by their names."""
+    name = link.known_as
+    assert name is not None
     lines = [f"auto {name}"] if link.on_boot else []
     words = {
         4: {Way.AUTO: "dhcp", Way.STATIC: "static"},
@@ -209,12 +254,26 @@ WRITTEN: Final[Mapping[str, Written]] = MappingProxyType(
             suffix=".nmconnection",
             text=keyfile,
             mode=0o600,  # it reads no others
+            takes_servers=True,
         ),
         NETWORKD: Written(
             folder="etc/systemd/network",
             start="10-diskgen-",
             suffix=".network",
             text=networkd,
+        ),
+        IFUPDOWN: Written(
+            folder=f"{_INTERFACES}.d",
+            start="",
+            suffix="",
+            text=interfaces,
+            by_name=True,
+            main=Main(
+                path=_INTERFACES,
+                first=_LOOPBACK,
+                line=f"source /{_INTERFACES}.d/*\n",
+                named=_SOURCED,
+            ),
         ),
     }
 )

@@ -1,8 +1,8 @@
 """What a recipe asks of the system that it sets up: one table, asked before a disk is erased.
 
-Asked where a medium is made, and by its installer: of what the medium notes of its image, of an
-image from a registry as soon as it was read, of packages as far as anything is known before they
-are installed. What programs would refuse is refused here; what they would pass over is a warning.
+Asked where a medium is made, and by its installer: of what the medium notes of its image, of
+packages as far as anything is known before they are installed. An image from a registry is judged
+as it is read, when what it is given is written.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from .. import keymap
+from ..accounts import is_crypted
+from ..blueprint.model import Firewall
 from ..errors import PreflightError, Problem
-from ..kickstart.recipe import Account, Recipe
-from ..link import host_fault
+from ..kickstart.recipe import FIREWALLD, Recipe
+from ..link import host_fault, is_device
 from . import system as systems
 from .system import System
 
-FIREWALL: Final = "firewall-offline-cmd"  # firewalld's, for systems that do not run
 ADMINISTRATORS: Final = ("wheel", "sudo")  # groups, by distribution
 UTC: Final = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu")  # the C library knows it without a file
 _SHELL: Final = "bin/sh"
@@ -28,8 +29,6 @@ _KERNELS_OWN: Final = "us"  # the keymap that a console has by itself
 _SUFFIXES: Final = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".automount",
                     ".slice", ".swap", ".device", ".scope")  # fmt: skip
 _PORT: Final = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?:[a-z]+", re.ASCII)
-# Of crypt(5): with a method, of old, or locked.
-_HASH: Final = re.compile(r"[!*].*|!?\$[^$:]+\$.+|_?[./0-9A-Za-z]{13,20}")
 _CHOOSE: Final = "leave it out, or install it in the image"
 
 
@@ -84,10 +83,9 @@ def units_of(name: str) -> tuple[str, ...]:
 
 
 def has_unit(system: System, name: str) -> bool:
-    """Say whether ``systemctl`` finds a unit, or a script of SysV in its place."""
+    """Say whether there is a unit, or a template of it."""
     files = (f"{place}/{file}" for place in systems.UNITS for file in units_of(name))
-    script = f"etc/init.d/{name.removesuffix('.service')}"
-    return any(system.has(file) or system.link(file) is not None for file in (*files, script))
+    return any(system.has(file) or system.link(file) is not None for file in files)
 
 
 def no_zone(name: str) -> str:
@@ -100,45 +98,6 @@ def no_unit(name: str) -> str:
     return f"the system has no unit '{name}' that could be disabled"
 
 
-def joined(system: System, account: Account) -> tuple[str, ...]:
-    """Return the groups that an account joins; of the administrators' the one that is there."""
-    there = {line[0] for line in system.table("group")}
-    known = [group for group in ADMINISTRATORS if group in there]
-    groups = [known[0] if g in ADMINISTRATORS and known else g for g in account.groups]
-    return tuple(dict.fromkeys(groups))
-
-
-def _programs(recipe: Recipe, system: System) -> Iterator[Finding]:
-    accounts = [*recipe.accounts, *([recipe.root] if recipe.root is not None else [])]
-    there = {line[0] for line in system.table("passwd")}
-    groups = {line[0] for line in system.table("group")} | set(recipe.groups)
-    new = [account for account in recipe.accounts if account.name not in there]
-    old = [account for account in recipe.accounts if account.name in there]
-    made = [g for account in recipe.accounts for g in joined(system, account) if g not in groups]
-    changed = any(a.groups or a.shell or a.uid is not None or a.gecos or a.gid is not None
-                  or a.name in recipe.groups for a in old)  # fmt: skip
-    used = {line[2] for line in system.table("group") if len(line) > 2}
-    numbers = [a.gid for a in recipe.accounts if a.gid is not None and str(a.gid) not in used]
-    for name, what, needed in (
-        ("useradd", "accounts", new),
-        ("usermod", "accounts", changed),
-        ("groupadd", "groups", [*recipe.groups, *made, *numbers]),
-        ("chpasswd", "passwords", [a for a in accounts if a.password is not None]),
-        ("sh", "keys", [a for a in accounts if a.keys]),
-        ("getent", "keys", [a for a in accounts if a.keys]),
-        ("systemctl", "services", [*recipe.enabled, *recipe.disabled]),
-        (FIREWALL, "the firewall", recipe.firewall),
-    ):
-        if not needed or not system.knows(f"usr/bin/{name}"):
-            continue
-        if not systems.program(system, name):
-            package = "firewalld" if name == FIREWALL else "it"
-            yield Finding(
-                message=f"the system has no '{name}', which sets up {what}",
-                hint=f"let its packages bring {package}, or leave {what} out",
-            )
-
-
 def _units(recipe: Recipe, system: System) -> Iterator[Finding]:
     if not system.knows(systems.UNITS[0]):
         return
@@ -149,7 +108,7 @@ def _units(recipe: Recipe, system: System) -> Iterator[Finding]:
             hint = "leave it out, or unmask it in the image"
             message = f"the unit '{name}' is to be enabled, and the image masks it"
             yield Finding(message=message, hint=hint)
-        elif not has_unit(system, name):
+        elif name != FIREWALLD and not has_unit(system, name):
             yield Finding(message=f"the unit '{name}' is to be enabled, and the image has none")
     for name in recipe.disabled:
         if not has_unit(system, name):
@@ -236,20 +195,28 @@ def _scripts(recipe: Recipe, system: System) -> Iterator[Finding]:
 
 
 def _firewall(recipe: Recipe, system: System) -> Iterator[Finding]:
-    there = systems.program(system, FIREWALL)
+    wanted = recipe.firewall
     known = {
         name.removesuffix(".xml") for place in systems.SERVICES for name in system.names(place)
     }
-    for word in recipe.firewall:
-        option, _equals, value = word.partition("=")
-        services = option in ("--service", "--remove-service") and there
-        if services and value not in known:
+    asked = wanted != Firewall() or FIREWALLD in recipe.enabled
+    if asked and system.knows(systems.SERVICES[-1]) and not known:
+        yield Finding(
+            message="the system has no firewalld, which the firewall's settings are for",
+            hint="let its packages bring firewalld, or leave the firewall out",
+        )
+    for value in (*wanted.enabled, *wanted.disabled):
+        if known and value not in known:
             hint = "name one that firewalld of the image knows, or a port"
             message = f"the firewall's service '{value}' is none that the image knows"
             yield Finding(message=message, hint=hint)
-        if option == "--port" and not _PORT.fullmatch(value):
+    for value in wanted.ports:
+        if not _PORT.fullmatch(value):
             hint = "write it as 80:tcp or 6000-6010:udp"
             yield Finding(message=f"the firewall's port '{value}' is none", hint=hint)
+    for value in wanted.trusted:
+        if not is_device(value):
+            yield Finding(message=f"'{value}' is no network device", hint="such as enp1s0")
 
 
 def _hostname(recipe: Recipe, system: System) -> Iterator[Finding]:  # noqa: ARG001
@@ -312,7 +279,7 @@ def _passwords(recipe: Recipe, system: System) -> Iterator[Finding]:  # noqa: AR
                 message=f"the password of '{account.name}' cannot stand in /etc/shadow",
                 hint="write a hash as 'mkpasswd' makes it",
             )
-        elif not _HASH.fullmatch(account.password):
+        elif not is_crypted(account.password.lstrip("!")) and account.password[:1] not in "!*":
             yield Finding(
                 message=f"the password of '{account.name}' is no hash of crypt(5): nobody can log "
                 "in by it",
@@ -321,8 +288,6 @@ def _passwords(recipe: Recipe, system: System) -> Iterator[Finding]:  # noqa: AR
 
 
 ROWS: Final = (
-    Row(name="programs", reads=("accounts", "root", "groups", "enabled", "disabled", "firewall"),
-        says="refused where the image has not the program that does it", rule=_programs),
     Row(name="units", reads=("enabled", "disabled"), rule=_units,
         says="refused to enable what is masked or not there; a warning to disable it"),
     Row(name="accounts", reads=("accounts",), rule=_accounts, setting="user",
@@ -334,8 +299,8 @@ ROWS: Final = (
     Row(name="shells", reads=("accounts",), says="refused where it is not there", rule=_shells),
     Row(name="scripts", reads=("after",), rule=_scripts,
         says="refused without their interpreter where they must work, else a warning"),
-    Row(name="firewall", reads=("firewall",), rule=_firewall,
-        says="refused with a service that is not known, or a port that is none"),
+    Row(name="firewall", reads=("firewall", "enabled"), rule=_firewall,
+        says="refused without firewalld, with a service that is not known, or a port that is none"),
     Row(name="hostname", reads=("hostname",), rule=_hostname, setting="hostname",
         says="refused where no machine can be called so"),
     Row(name="zone", reads=("timezone",), rule=_zone, setting="timezone",

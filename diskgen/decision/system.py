@@ -25,7 +25,7 @@ KEYMAPS: Final = ("usr/lib/kbd/keymaps", "usr/share/kbd/keymaps", "usr/share/key
 LAYOUTS: Final = ("usr/share/X11/xkb/symbols", "usr/share/xkeyboard-config-2/symbols")
 LOCALES: Final = "usr/lib/locale"
 SERVICES: Final = ("etc/firewalld/services", "usr/lib/firewalld/services")
-_NOTED: Final = (*_BIN, *UNITS, "etc/init.d", ZONES, *KEYMAPS, *LAYOUTS, LOCALES, *SERVICES)
+_NOTED: Final = (*_BIN, *UNITS, ZONES, *KEYMAPS, *LAYOUTS, LOCALES, *SERVICES)
 
 
 class System(Protocol):

@@ -203,22 +203,18 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     emit, wanted, disk = _shown(consoles), task.recipe, task.disk
     arch = installed_machine()
     consoles.say("", f"Installing on {disk.text}", "")
+    machine = identity.given(wanted, here.described)
     deployed = None
     if task.payload is not None:
-        deployed = image_mode.install(wanted, task.payload, disk, arch, here, emit)
+        deployed = image_mode.install(wanted, machine, task.payload, disk, arch, here, emit)
         image_mode.grow(deployed, disk, emit)
         image_mode.mount(deployed, disk, mounted)
         installed = Target(target.ROOT)
     else:
         how = package_mode.check(wanted, MACHINES[arch], here.packages)
-        installed = package_mode.install(wanted, disk, arch, how, mounted, emit)
-    consoles.say("  Setting up the machine ...")
-
-    def warn(text: str) -> None:
-        consoles.say(f"  warning: {text}")
-
-    identity.set_up(installed, wanted, warn)
-    connect.write(installed, wanted.links, network.devices(), warn)
+        installed = package_mode.install(wanted, machine, disk, arch, how, mounted, emit)
+        consoles.say("  Setting up the machine ...")
+        identity.set_up(installed, machine, lambda text: consoles.say(f"  warning: {text}"))
     for number, script in enumerate(wanted.after, 1):
         target.run_script(script, number, installed, _PLACE)
     facts = {"mode": "package"}
@@ -226,8 +222,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
         updates = origin.verify(target.PHYSICAL, deployed, emit)
         facts = {"mode": "image", "reference": updates, "digest": task.payload.digest}
     installed.write(_FACTS, json.dumps(facts) + "\n")
-    homes = (account.home for account in wanted.accounts)
-    target.label(installed, [home for home in homes if home is not None])
+    target.label(installed, machine)
     target.copy_log(installed, _LOG)
     run(["sync"])
 

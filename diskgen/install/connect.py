@@ -1,39 +1,20 @@
-"""The network set up: on this machine while it installs, and in the installed system for good.
-
-What brings a network up is NetworkManager, systemd-networkd or ifupdown.
-"""
+"""The network of this machine, set up while it installs: by systemd-networkd or NetworkManager."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ..decision.networking import (
-    IFUPDOWN,
-    INTERFACES,
-    LOOPBACK,
-    MANAGER,
-    NETWORKD,
-    NONE,
-    SOURCE,
-    WRITTEN,
-    Written,
-    ident,
-    interfaces,
-    service_of,
-)
-from ..link import Link, is_mac
+from ..decision.networking import MANAGER, NETWORKD, WRITTEN, Written, ident
+from ..link import Link
 from ..run import run, which
 from .network import Device, devices
-from .target import Installed, Target
+from .target import Target
 
 _UNITS: Final = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-_SOURCED: Final = re.compile(r"^\s*source(-directory)?\s.*\binterfaces\.d\b", re.MULTILINE)
-_RESOLVED: Final = "systemd-resolved.service"
 _PATIENCE_SECONDS: Final = 15.0  # for a cable to be noticed
 _PAUSE_SECONDS: Final = 0.5
 
@@ -100,28 +81,6 @@ def start(links: Sequence[Link], warn: Callable[[str], None]) -> None:
         warn("this installer has neither systemd-networkd nor NetworkManager for its network")
 
 
-def write(
-    target: Target, links: Sequence[Link], found: Sequence[Device], warn: Callable[[str], None]
-) -> None:
-    """Write the devices down in the installed system, for what brings its network up.
-
-    Raises HostError where a file cannot be there.
-    """
-    if not links:
-        return
-    unit = service_of(Installed(target))
-    written = WRITTEN.get(unit or "")
-    if unit == IFUPDOWN:
-        _write_interfaces(target, links, found, warn)
-    elif written is not None:
-        for link in links:
-            _write(target, written, link)
-    else:
-        warn(f"{NONE}: " + ", ".join(str(link.device) for link in links) + " will not be set up")
-    if unit in (IFUPDOWN, NETWORKD):  # NetworkManager does it itself
-        _write_servers(target, links)
-
-
 def _has_unit(target: Target, unit: str) -> bool:
     mask = target.place(_UNITS[0]) / unit
     if mask.is_symlink() and str(mask.readlink()) == "/dev/null":
@@ -129,35 +88,5 @@ def _has_unit(target: Target, unit: str) -> bool:
     return any(target.place(f"{place}/{unit}").is_file() for place in _UNITS)
 
 
-def _write(target: Target, written: Written, link: Link, folder: str = "") -> None:
+def _write(target: Target, written: Written, link: Link, folder: str) -> None:
     target.write(written.path(link, folder), written.text(link), mode=written.mode)
-
-
-def _write_interfaces(
-    target: Target, links: Sequence[Link], found: Sequence[Device], warn: Callable[[str], None]
-) -> None:
-    names = {each.mac: each.name for each in found}
-    for link in links:
-        assert link.device is not None
-        name = names.get(link.device) if is_mac(link.device) else link.device
-        if name is None:
-            warn(f"the system knows devices by their names, and '{link.device}' is not here")
-            continue
-        target.write(f"{INTERFACES}.d/{name}", interfaces(link, name))
-    path = target.place(INTERFACES)
-    text = path.read_text(errors="replace") if path.is_file() else LOOPBACK
-    if not _SOURCED.search(text):
-        ended = text if text.endswith("\n") or not text else f"{text}\n"
-        target.write(INTERFACES, ended + SOURCE)
-
-
-def _write_servers(target: Target, links: Sequence[Link]) -> None:
-    """Write the name servers down where nothing would take them from a device's description."""
-    servers = dict.fromkeys(server for link in links for server in link.servers)
-    search = dict.fromkeys(d for link in links for p in (link.v4, link.v6) for d in p.search)
-    place = target.folder("etc") / "resolv.conf"
-    asked = target.has("resolvconf") or _has_unit(target, _RESOLVED) or place.is_symlink()
-    if servers and not asked:
-        lines = [f"search {' '.join(search)}"] if search else []
-        lines += [f"nameserver {server}" for server in servers]
-        target.write("etc/resolv.conf", "\n".join([*lines, ""]))

@@ -12,15 +12,17 @@ import struct
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from .. import build, disk_writer
+from ..blueprint.model import Customizations
 from ..config import Request
 from ..decision import setup
 from ..decision.system import Tree
+from ..decision.wishes import FIPS
 from ..disk import tarball
 from ..errors import HostError, UsageError, end_of
 from ..events import Emit, notice, step, warn
@@ -75,9 +77,18 @@ def _check_maker(kind: str | None) -> None:
 
 
 def request_of(
-    recipe: Recipe, payload: Payload, disk: Disk, arch: str, here: Medium, cache: Path
+    recipe: Recipe,
+    wanted: Customizations,
+    payload: Payload,
+    disk: Disk,
+    arch: str,
+    here: Medium,
+    cache: Path,
 ) -> Request:
-    """Return the disk that a recipe asks for, and what the medium says of its updates."""
+    """Return the disk that a recipe asks for, and what the medium says of its updates.
+
+    ``wanted`` is what its machine is given, but for kernel arguments.
+    """
     assert recipe.image is not None
     from_registry = recipe.image.transport == "registry"
     return Request(
@@ -92,7 +103,8 @@ def request_of(
         root_filesystem=recipe.storage.filesystem,
         stateroot=recipe.image.stateroot,
         sizes={str(role): size for role, size in recipe.storage.sizes.items()},
-        kargs=recipe.kargs,
+        kargs=tuple(word for word in recipe.kargs if not (wanted.fips and word == FIPS)),
+        customizations=replace(wanted, kargs=()),
         seed=str(uuid4()),  # each machine is another one
         access=payload.access,
         cache=cache,
@@ -100,9 +112,18 @@ def request_of(
 
 
 def install(
-    recipe: Recipe, payload: Payload, disk: Disk, arch: str, here: Medium, emit: Emit
+    recipe: Recipe,
+    wanted: Customizations,
+    payload: Payload,
+    disk: Disk,
+    arch: str,
+    here: Medium,
+    emit: Emit,
 ) -> Deployed:
-    """Write the image onto a disk, whose contents are lost. Raises DiskgenError."""
+    """Write the image onto a disk, whose contents are lost, with what its machine is given.
+
+    Raises DiskgenError.
+    """
     check_room(payload, disk, here.content_bytes(payload.digest))
     known = here.system(payload.digest) is not None
     if not known:
@@ -113,7 +134,7 @@ def install(
             warning=True,
         )
     with _scratch_space(disk) as cache:
-        request = request_of(recipe, payload, disk, arch, here, cache)
+        request = request_of(recipe, wanted, payload, disk, arch, here, cache)
         with Store(cache).session() as store:
             prepared = build.prepare(request, store, emit)
             _check_maker(prepared.plan.image.root_filesystem)
@@ -128,17 +149,20 @@ def install(
                 ),
                 stateroot=prepared.plan.image.stateroot,
             )
-            if not known:
-                check_read(recipe, deployed, emit)
+            check_scripts(recipe, deployed, emit)
             _write(prepared, disk, cache, emit)
     return deployed
 
 
-def check_read(recipe: Recipe, deployed: Deployed, emit: Emit) -> None:
-    """Refuse what an image that was read has no means for. Raises PreflightError."""
+def check_scripts(recipe: Recipe, deployed: Deployed, emit: Emit) -> None:
+    """Refuse scripts that an image that was read has no means for. Raises PreflightError.
+
+    All else was asked when what the machine is given was written.
+    """
     root = deployed.prepared.root.get_dir(str(deployed.deployment))
     assert root is not None
-    setup.refuse(recipe, Tree(root), lambda text: notice(emit, text, warning=True))
+    scripts = Recipe(after=recipe.after)
+    setup.refuse(scripts, Tree(root), lambda text: notice(emit, text, warning=True))
 
 
 def mount(deployed: Deployed, disk: Disk, mounts: Mounts) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ..blueprint import portable
+from ..blueprint.model import Customizations
 from ..budgets import CONFIG_BYTES as NOTED_BYTES
 from ..decision.system import System, of_excerpt
 from ..documents import load_object
@@ -56,6 +58,7 @@ class Medium:
     kickstart_version: str
     packages: str | None  # kind of the packages on the medium
     device: Path | None  # None: started from the network, there is none
+    described: Customizations | None = None  # what the machine is given, beside the kickstarts
     noted: Mapping[str, Any] | None = None  # what the image holds, see decision.system.excerpt
 
     def system(self, digest: str) -> System | None:
@@ -91,8 +94,18 @@ def read() -> Medium:
             kickstart_version=facts["kickstart_version"],
             packages=facts["packages"],
             device=Path(device).resolve() if device else None,
+            described=_described(),
             noted=load_object(noted.read_bytes(), NOTED_BYTES) if noted.is_file() else None,
         )
+
+
+def _described() -> Customizations | None:
+    """Return what the medium carries of what its machines are given. Raises HostError."""
+    path = ROOM / portable.NAME
+    if not path.is_file():
+        return None
+    with _understood(path.name):
+        return portable.of_json(load_object(path.read_bytes(), NOTED_BYTES))
 
 
 @contextmanager

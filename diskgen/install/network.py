@@ -67,15 +67,16 @@ def _bound(link: Link, free: Sequence[Device], macs: dict[str, str]) -> Link:
                 f"no network device has a cable in it, and there is not one alone (found: {names})",
                 hint="connect it, or name the device: --device=NAME, or its MAC",
             )
-        return replace(link, device=chosen[0].mac)
+        return replace(link, device=chosen[0].mac, name=chosen[0].name)
     if link.by_mac and not is_mac(link.device):
         if link.device not in macs:
             raise HostError(
                 f"this machine has no network device '{link.device}'",
                 hint="leave --bindto=mac out, or name the device by its MAC",
             )
-        return replace(link, device=macs[link.device])
-    return link
+        return replace(link, device=macs[link.device], name=link.device)
+    known = next((name for name, mac in macs.items() if mac == link.device), None)
+    return replace(link, name=known) if known is not None else link
 
 
 def _read(path: Path) -> str:

@@ -11,11 +11,12 @@ from typing import Final
 from uuid import uuid4
 
 from ..arch import MACHINES, Machine
+from ..blueprint.model import Customizations, Firewall
 from ..bootloader import grub_config
 from ..decision import setup
 from ..errors import HostError, UsageError
 from ..events import Emit, step
-from ..kickstart.recipe import PackageSource, Recipe
+from ..kickstart.recipe import FIREWALLD, PackageSource, Recipe
 from ..layout import Content, Filesystem, Layout, Role, make_layout
 from ..run import run, which
 from ..units import GIB, MIB, align_down
@@ -106,11 +107,17 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
 
 
 def install(
-    recipe: Recipe, disk: Disk, arch: str, how: Family, mounts: Mounts, emit: Emit
+    recipe: Recipe,
+    wanted: Customizations,
+    disk: Disk,
+    arch: str,
+    how: Family,
+    mounts: Mounts,
+    emit: Emit,
 ) -> Target:
     """Partition a disk, whose contents are lost, and install packages onto it.
 
-    The target is left mounted. Raises DiskgenError.
+    ``wanted`` is what the machine is given later. The target is left mounted. Raises DiskgenError.
     """
     assert recipe.packages is not None
     machine = MACHINES[arch]
@@ -132,7 +139,7 @@ def install(
         mounts.enter(PHYSICAL)  # its packages' scripts look at the machine
         target.write("etc/kernel/cmdline", _command_line(recipe, machine, layout))
     with step(emit, "packages", "Installing packages") as phase:
-        (_debian if how.name == "debian" else _fedora)(recipe, machine, target)
+        (_debian if how.name == "debian" else _fedora)(recipe, wanted, machine, target)
         phase.detail = f"by {how.program}"
     if how.name == "debian":
         mounts.enter(PHYSICAL)
@@ -140,7 +147,7 @@ def install(
     mounts.enter(ROOT)
     target = Target(ROOT)
     target.write("etc/fstab", partitioning.fstab(layout))
-    if not recipe.hostname:
+    if not wanted.hostname:
         target.write("etc/hostname", "localhost\n")
     target.write("etc/machine-id", "")
     with step(emit, "bootloader", "Installing the boot loader"):
@@ -150,7 +157,7 @@ def install(
     return target
 
 
-def _debian(recipe: Recipe, machine: Machine, target: Target) -> None:
+def _debian(recipe: Recipe, given: Customizations, machine: Machine, target: Target) -> None:
     source = recipe.packages
     assert source is not None
     suite = _suite()
@@ -159,10 +166,10 @@ def _debian(recipe: Recipe, machine: Machine, target: Target) -> None:
     wanted = [*_DEBIAN, *_DEBIAN_LOADER["uefi" if targets.has_uefi() else "bios"]]
     if not any(name.startswith("linux-image-") for name in names):
         wanted.append("linux-image-{kernel}")
-    if recipe.timezone not in (None, *setup.UTC):
+    if given.timezone not in (None, *setup.UTC):
         wanted.append("tzdata")
-    if recipe.firewall:
-        wanted.append("firewalld")
+    if _has_firewall(given):
+        wanted.append(FIREWALLD)
     include = ",".join(dict.fromkeys([*(n.format(kernel=kernel) for n in wanted), *names]))
     # A directory of packages is of no suite, and what is essential is then looked for in all.
     flat = any(line.endswith(" ./") for line in _apt_lines(source, suite))
@@ -218,11 +225,11 @@ def _urls(source: PackageSource) -> tuple[str, ...]:
     return (source.url, *source.repositories.values())
 
 
-def _fedora(recipe: Recipe, machine: Machine, target: Target) -> None:
+def _fedora(recipe: Recipe, given: Customizations, machine: Machine, target: Target) -> None:
     assert recipe.packages is not None
     dnf.install(
         recipe.packages,
-        rpm_names(recipe, machine, uefi=targets.has_uefi()),
+        rpm_names(recipe, given, machine, uefi=targets.has_uefi()),
         machine,
         target,
         version=dnf.release_version(_os_release()),
@@ -230,17 +237,23 @@ def _fedora(recipe: Recipe, machine: Machine, target: Target) -> None:
     )
 
 
-def rpm_names(recipe: Recipe, machine: Machine, *, uefi: bool) -> tuple[str, ...]:
+def rpm_names(
+    recipe: Recipe, given: Customizations, machine: Machine, *, uefi: bool
+) -> tuple[str, ...]:
     """Return what is to be installed of the Fedora family: what is named, and what starts it."""
     source = recipe.packages
     assert source is not None
     kind = recipe.storage.filesystem or Filesystem.EXT4
-    firewall = ["firewalld"] if recipe.firewall else []
+    firewall = [FIREWALLD] if _has_firewall(given) else []
     wanted = [*firewall, *_FEDORA, _CHECKERS[kind], *_FEDORA_LOADER["uefi" if uefi else "bios"]]
     if not any(name.startswith("kernel") for name in source.names):
         wanted.insert(0, "kernel")
     found = [name.format(suffix=machine.efi_suffix) for name in wanted]
     return (*source.names, *(name for name in found if name not in source.excluded))
+
+
+def _has_firewall(given: Customizations) -> bool:
+    return given.firewall != Firewall() or FIREWALLD in given.services.enabled
 
 
 def _command_line(recipe: Recipe, machine: Machine, layout: Layout) -> str:

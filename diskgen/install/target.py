@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..blueprint.model import Customizations
 from ..decision.system import fields
 from ..errors import HostError, ToolError
 from ..kickstart.recipe import Script
@@ -18,7 +19,7 @@ PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
 ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
 _MAX_LINKS: Final = 40  # as the kernel has it
 _API: Final = ("dev", "proc", "sys", "run")
-_LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home")
+_LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home", "/root")
 _FOUND_EFI: Final = "/sys/firmware/efi/efivars"
 
 
@@ -174,8 +175,8 @@ def _unmount(place: Path) -> None:
     run(["umount", "-R", "-l", place], ok=(0, 1, 32))
 
 
-def label(target: Target, homes: Iterable[str] = ()) -> None:
-    """Give what was changed its SELinux labels, ``homes`` too, where the target has a policy."""
+def label(target: Target, wanted: Customizations) -> None:
+    """Give what was changed, and what was given, its labels where the target has SELinux."""
     config = target.place("etc/selinux/config")
     text = config.read_text(errors="replace") if config.is_file() else ""
     kind = next(
@@ -185,8 +186,12 @@ def label(target: Target, homes: Iterable[str] = ()) -> None:
     contexts = f"/etc/selinux/{kind}/contexts/files/file_contexts"
     active = kind and "SELINUX=disabled" not in text and target.has("setfiles")
     if active and target.place(contexts).is_file():
-        places = [p for p in (*_LABELLED, *homes) if target.place(p).is_dir()]
-        target.run("setfiles", "-F", contexts, *places)
+        homes = [user.home for user in wanted.users if user.home is not None]
+        added = [folder.path for folder in wanted.directories]
+        added += [file.path for file in wanted.files]
+        places = dict.fromkeys((*_LABELLED, *homes, *added))
+        there = [place for place in places if target.place(place).exists()]
+        target.run("setfiles", "-F", contexts, *there)
 
 
 def run_script(script: Script, number: int, target: Target | None, shared: Path) -> None:

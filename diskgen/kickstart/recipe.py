@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..blueprint.model import Firewall
 from ..errors import UsageError
 from ..layout import Role
 from ..link import Link
@@ -18,6 +19,8 @@ from . import language, limits, links
 from .language import Parsed
 from .limits import FILESYSTEMS
 
+FIREWALLD: Final = "firewalld"
+_NO_FIREWALL: Final = Firewall()
 _ENDS: Final = {0: "halt", 1: "reboot", 2: "poweroff"}  # of pykickstart's actions
 _MOUNTS: Final = {
     "/": Role.ROOT, "/boot": Role.BOOT, "/boot/efi": Role.ESP, "biosboot": Role.BIOS_BOOT,
@@ -107,7 +110,7 @@ class Recipe:
         default_factory=dict[str, int | None]
     )  # their numbers, where given
     selinux: str | None = None
-    firewall: tuple[str, ...] = ()  # arguments of firewall-offline-cmd(1)
+    firewall: Firewall = _NO_FIREWALL
     after: tuple[Script, ...] = ()
     end: str | None = None  # poweroff, reboot or halt; None: whoever is there is asked
 
@@ -157,11 +160,11 @@ def check(parsed: Parsed) -> Recipe:
         timezone=handler.timezone.timezone or None,
         hostname=next((n.hostname for n in handler.network.network if n.hostname), None),
         links=links.of_kickstart(handler, name),
-        enabled=tuple(handler.services.enabled or ()),
-        disabled=tuple(handler.services.disabled or ()),
+        enabled=(*(handler.services.enabled or ()), *_firewalld(handler, enabled=True)),
+        disabled=(*(handler.services.disabled or ()), *_firewalld(handler, enabled=False)),
         groups={group.name: group.gid for group in handler.group.groupList},
         selinux={0: "disabled", 1: "enforcing", 2: "permissive"}.get(handler.selinux.selinux),
-        firewall=tuple(_firewall(handler)),
+        firewall=_firewall(handler),
         after=tuple(_scripts(handler.scripts, 1)),
         end=_end(handler),
     )
@@ -250,21 +253,25 @@ def _accounts(handler: Any) -> Iterator[Account]:  # noqa: ANN401
             yield Account(name=name, keys=tuple(lines))
 
 
-def _firewall(handler: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield the arguments that Anaconda gives to firewalld's program as well."""
+def _firewalld(handler: Any, *, enabled: bool) -> Iterator[str]:  # noqa: ANN401
+    """Yield the firewall's unit, where a kickstart wants it so."""
     command = handler.firewall
-    if not command.seen or getattr(command, "use_system_defaults", None):
-        return
-    if not command.enabled:
-        yield "--disabled"
-        return
-    yield "--enabled"
-    for option, values in (
-        ("trust", command.trusts), ("port", command.ports), ("service", command.services),
-        ("remove-service", getattr(command, "remove_services", ())),
-    ):  # fmt: skip
-        for value in values or ():
-            yield f"--{option}={value}"
+    chosen = command.seen and not getattr(command, "use_system_defaults", None)
+    if chosen and bool(command.enabled) == enabled:
+        yield FIREWALLD
+
+
+def _firewall(handler: Any) -> Firewall:  # noqa: ANN401
+    """Return what is let in, as firewall-offline-cmd(1) has it of the same words."""
+    command = handler.firewall
+    if not any(True for _unit in _firewalld(handler, enabled=True)):
+        return Firewall()
+    return Firewall(
+        ports=tuple(command.ports or ()),
+        enabled=tuple(command.services or ()),
+        disabled=tuple(getattr(command, "remove_services", None) or ()),
+        trusted=tuple(command.trusts or ()),
+    )
 
 
 def _root(handler: Any) -> Account | None:  # noqa: ANN401

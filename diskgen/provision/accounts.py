@@ -16,6 +16,7 @@ from .defaults import Defaults, read_defaults
 from .files import Files, RefusalError
 from .known import Known, sysusers
 from .numbers import Numbers, free, ranges
+from .passwords import kept
 from .tables import FIELDS, Table, number_of
 
 _MODES: Final = {"shadow": 0o000, "gshadow": 0o000}  # of files that the image does not have
@@ -80,6 +81,8 @@ class Accounts:
                 f"the account '{user.name}' is one that the image makes at boot for itself",
                 "give it another name",
             )
+        if user == User(name=ROOT, locked=True):  # as it is
+            return Person(user=user, uid=0, gid=0, home="/root", new=False)
         if user.name == ROOT:
             raise RefusalError(
                 "root is to be changed, and the image has no line for it in '/etc/passwd'",
@@ -92,7 +95,7 @@ class Accounts:
         home = user.home or f"{defaults.useradd.get('HOME', '/home')}/{user.name}"
         shell = user.shell or self._shell()
         self._tables["passwd"].put(
-            user.name, "x" if self._has_shadow else user.password or "!",
+            user.name, "x" if self._has_shadow else kept(user, user.password or "!"),
             str(uid), str(gid), user.comment or "", home, shell,
         )  # fmt: skip
         self._uids.add(uid, user.name)
@@ -164,6 +167,8 @@ class Accounts:
         line[6] = user.shell or line[6]
         if user.password is not None:  # as chpasswd: what passwd says of one counts before shadow
             line[1] = "x" if self._has_shadow else user.password
+        if not self._has_shadow:
+            line[1] = kept(user, line[1])
         adopted = False
         if line != self._line("passwd", name):
             adopted = name not in self._tables["passwd"]
@@ -182,7 +187,7 @@ class Accounts:
             return
         table = self._tables["shadow"]
         line = table.get(user.name)
-        touched = user.password is not None or user.reset or user.expires is not None
+        touched = user.password is not None or user.reset or user.expires is not None or user.locked
         if line is None:
             if not new and not touched:
                 return
@@ -191,6 +196,7 @@ class Accounts:
                     self._defaults.expires, ""]  # fmt: skip
         if user.password is not None:
             line[1], line[2] = user.password, str(self._day)
+        line[1] = kept(user, line[1])
         if user.reset:
             line[2] = "0"
         if user.expires is not None:

@@ -52,12 +52,13 @@ def provision(
 
 
 def apply(
-    wanted: Customizations, deployment: Directory, var: Directory, timestamp: int
+    wanted: Customizations, deployment: Directory, var: Directory | None, timestamp: int
 ) -> tuple[str, ...]:
     """Write what a machine is given into its /etc and /var; return warnings.
 
-    ``deployment`` holds etc, ``timestamp`` is the day on which passwords were set (seconds since
-    1970). Passwords are crypted. Raises BlueprintError with all that the image cannot take.
+    ``deployment`` holds etc; without ``var`` it is a whole machine. ``timestamp`` is the day on
+    which passwords were set (seconds since 1970). Passwords are crypted. Raises BlueprintError with
+    all that the image cannot take.
     """
     files = Files(deployment, var)
     problems: list[Problem] = []
@@ -115,6 +116,7 @@ def _parts(
     yield lambda: network.write(files, wanted.links, warn)
     yield lambda: settings.clock(files, wanted.ntp_servers, warn)
     yield lambda: settings.sshd(files, wanted.sshd)
+    yield lambda: settings.selinux(files, wanted.selinux)
     yield lambda: settings.trust(files, wanted.certificates, warn)
     if wanted.fips:
         yield lambda: settings.fips(files, warn)

@@ -1,12 +1,13 @@
-"""The files of a machine that are its own: /etc and /var, by the paths that it will have.
+"""The files of a machine that are its own, by the paths that it will have.
 
-Links mean what they mean on the machine, and nothing outside of these two places is written: the
-rest is the image's, which no machine can change.
+Of an image these are /etc and /var: the rest no machine can change. One of packages owns them all.
+Links mean what they mean on the machine, and nothing outside of what is its own is written.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -27,9 +28,16 @@ class RefusalError(Exception):
 
 
 class Files:
-    """A machine's tree. ``deployment`` holds its /etc, ``var`` is what it mounts there."""
+    """A machine's tree. ``deployment`` holds its /etc, ``var`` is what it mounts there.
 
-    def __init__(self, deployment: Directory, var: Directory) -> None:
+    Without ``var`` it is the tree of a machine that has no image.
+    """
+
+    def __init__(self, deployment: Directory, var: Directory | None) -> None:
+        self._whole = var is None
+        self.root = deployment
+        if var is None:
+            return
         usr = deployment.get_dir("usr") or Directory()
         rest = {name: node for name, node in usr.entries.items() if name != b"etc"}
         self.root = Directory(
@@ -93,7 +101,7 @@ class Files:
         if found is not None:
             return found
         parts = self._resolved(path)
-        if parts[:1] not in ([part] for part in _OWN):
+        if not self._is_own(parts):
             raise _not_own(path)
         folder = self.root
         for number, name in enumerate(parts, 1):
@@ -109,13 +117,16 @@ class Files:
     def own_directory(self, path: str) -> Directory:
         """Return a directory of the machine's own, to change or to fill. Raises RefusalError."""
         parts = self._resolved(path)
-        if parts[:1] not in ([part] for part in _OWN):
+        if not self._is_own(parts):
             raise _not_own(path)
         return self.make(path)
 
     def where(self, path: str) -> str:
         """Return where a path leads, from the root on. Raises RefusalError."""
         return "/" + b"/".join(self._resolved(path)).decode(errors="surrogateescape")
+
+    def _is_own(self, parts: Sequence[bytes]) -> bool:
+        return self._whole or (len(parts) > 0 and parts[0] in _OWN)
 
     def _place(self, path: str) -> tuple[Directory, bytes]:
         parent, _slash, name = path.rstrip("/").rpartition("/")

@@ -14,6 +14,7 @@ _ZONES: Final = "etc/firewalld/zones"
 _VENDOR: Final = "usr/lib/firewalld"
 _SERVICES: Final = ("etc/firewalld/services", f"{_VENDOR}/services")
 _DEFAULT: Final = "public"
+_TRUSTED: Final = "trusted"  # in which all is let in
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _NAMED_PORT: Final = re.compile(r"[a-z]", re.ASCII)
 
@@ -45,6 +46,11 @@ def apply(files: Files, firewall: Firewall) -> None:
             word = _number(files, number, protocol) if _NAMED_PORT.match(number) else number
             text = _with(text, f'<port port="{word}" protocol="{protocol}"/>', name)
         files.write(f"{_ZONES}/{name}.xml", text)
+    if firewall.trusted:
+        text = _zone(files, _TRUSTED)
+        for device in firewall.trusted:
+            text = _with(text, f'<interface name="{device}"/>', _TRUSTED)
+        files.write(f"{_ZONES}/{_TRUSTED}.xml", text)
     for zone in firewall.zones:
         text = _zone(files, zone.name)
         for source in zone.sources:

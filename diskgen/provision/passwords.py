@@ -25,6 +25,11 @@ def crypted(wanted: Customizations, digest: str) -> Customizations:
     return replace(wanted, users=tuple(_crypted(user, digest) for user in wanted.users))
 
 
+def kept(user: User, crypted: str) -> str:
+    """Return what a password's field has: as ``usermod --lock`` leaves it where it is locked."""
+    return f"!{crypted}" if user.locked and not crypted.startswith("!") else crypted
+
+
 def _crypted(user: User, digest: str) -> User:
     if user.plain is None:
         return user

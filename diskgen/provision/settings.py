@@ -1,7 +1,7 @@
 """Settings of programs that most machines have: sshd, the clock's servers, FIPS, trust.
 
-Formats: sshd_config(5), chrony.conf(5), timesyncd.conf(5), crypto-policies(7), update-ca-trust(8),
-update-ca-certificates(8).
+Formats: sshd_config(5), selinux_config(5), chrony.conf(5), timesyncd.conf(5), crypto-policies(7),
+update-ca-trust(8), update-ca-certificates(8).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _SSHD_OWN: Final = "etc/ssh/sshd_config.d/00-diskgen.conf"
 _SSHD_INCLUDES: Final = re.compile(
     r"^\s*Include\s+\S*/?sshd_config\.d/\*", re.MULTILINE | re.IGNORECASE
 )
+_SELINUX: Final = "etc/selinux/config"
+_SELINUX_MODE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
 _CHRONY: Final = ("etc/chrony.conf", "etc/chrony/chrony.conf")
 _CHRONY_SERVER: Final = re.compile(r"^\s*(server|pool|peer)\s.*\n?", re.MULTILINE)
 _TIMESYNCD: Final = "usr/lib/systemd/systemd-timesyncd"
@@ -93,6 +95,13 @@ def sshd(files: Files, wanted: Sshd) -> None:
         files.write(_SSHD_OWN, "".join(lines), mode=0o600)
     else:
         files.write(_SSHD, "".join(lines) + text)
+
+
+def selinux(files: Files, mode: str | None) -> None:
+    """Set the mode in which SELinux begins, where the image has it. Raises RefusalError."""
+    text = files.text(_SELINUX)
+    if mode is not None and text is not None:
+        files.write(_SELINUX, _SELINUX_MODE.sub(f"SELINUX={mode}", text))
 
 
 def clock(files: Files, servers: Sequence[str], warn: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from diskgen import build, build_iso, disk_writer, medium_writer
 from diskgen.config import AccessOptions, IsoRequest, Request
 from diskgen.events import discard
 from diskgen.image.store import Store
-from diskgen.install import image_mode
+from diskgen.install import identity, image_mode
 from diskgen.install.disks import Disk
 from diskgen.install.medium import Medium
 from diskgen.install.payload import Payload
@@ -145,7 +145,9 @@ def of_own_installer(sources: Sources, request: IsoRequest) -> dict[str, object]
     disk = Disk(
         name="vda", path=Path("/dev/vda"), size=20 << 30, sector_size=512, model="", partitions=()
     )  # fmt: skip
-    asked = image_mode.request_of(wanted, payload, disk, "x86_64", here, request.cache)
+    asked = image_mode.request_of(
+        wanted, identity.given(wanted), payload, disk, "x86_64", here, request.cache
+    )
     return of_disk(prepared_disk(asked))
 
 

@@ -53,6 +53,7 @@ BAD = {
     "scripts": [("%post --interpreter=/usr/bin/perl --erroronfail\nx\n%end", "'/usr/bin/perl'"),
                 ("%post --interpreter=/usr/bin/perl\nx\n%end", "warning: the script %post of")],
     "firewall": [("firewall --enabled --service=nope", "service 'nope' is none"),
+                 ("firewall --enabled --trust=a/b", "'a/b' is no network device"),
                  ("firewall --enabled --port=x:tcp", "port 'x:tcp' is none")],
     "passwords": [("rootpw --iscrypted plain", "warning: the password of 'root' is no hash"),
                   ("user --name=a --iscrypted --password=$6$a:b", "'a' cannot stand in /etc/sha")],
@@ -94,7 +95,7 @@ def said(lines: str, system: System) -> list[tuple[str, str]]:
 def test_every_row_has_both() -> None:
     names = {row.name for row in setup.ROWS}
     assert names == GOOD.keys()
-    assert names - BAD.keys() == {"programs", "hostname"}  # below
+    assert names - BAD.keys() == {"hostname"}  # below
     fields = {field.name for field in dataclasses.fields(Recipe)}
     assert {name for row in setup.ROWS for name in row.reads} <= fields
     # All that is set up by the system's own means; the rest is diskgen's to do.
@@ -122,22 +123,18 @@ def test_what_it_lacks_is_found(
     assert text.startswith("warning: ") == words.startswith("warning: ")
 
 
-@pytest.mark.parametrize(
-    ("name", "lines"),
-    [("useradd", "user --name=a"), ("usermod", "user --name=core --shell=/bin/sh"),
-     ("groupadd", "group --name=a"), ("groupadd", "user --name=a --groups=new"),
-     ("chpasswd", "rootpw x"), ("getent", "sshkey --username=root 'ssh-rsa AAAA'"),
-     ("systemctl", "services --enabled=sshd"), ("firewall-offline-cmd", "firewall --enabled")],
-)  # fmt: skip
-def test_the_programs_that_it_takes(name: str, lines: str) -> None:
+@pytest.mark.parametrize("lines", ["firewall --enabled", "services --enabled=firewalld"])
+def test_a_firewall_takes_firewalld(lines: str) -> None:
     root = tree()
-    folder = root.get_dir("usr/bin")
-    assert folder is not None
-    del folder.entries[name.encode()]
+    for path in ("usr/lib/firewalld/services", "usr/lib/systemd/system"):
+        folder = root.get_dir(path)
+        assert folder is not None
+        folder.entries.pop(b"ssh.xml", None)
+        folder.entries.pop(b"firewalld.service", None)
     for system in (Tree(root), of_excerpt(excerpt(root, DIGEST, 5))):
         ((row, text),) = said(lines, system)
-        assert row == "programs"
-        assert f"the system has no '{name}', which sets up" in text
+        assert row == "firewall"
+        assert "the system has no firewalld" in text
 
 
 def test_a_name_that_the_kernel_was_given() -> None:
@@ -197,21 +194,20 @@ def test_of_another_image_nothing_is_known_yet() -> None:
     heard: list[str] = []
     image = Payload(source=parse("q.io/a"), access=None, digest=DIGEST, size=1)  # type: ignore[arg-type]
     with pytest.raises((DiskgenError, OSError)):  # there is no such disk
-        image_mode.install(asked(""), image, DISK, "x86_64", here,
+        image_mode.install(asked(""), Customizations(), image, DISK, "x86_64", here,
                            lambda event: heard.append(str(event)))  # fmt: skip
     assert "takes room at the end of vda: what lies there is lost" in heard[0]
     root = Directory()
     root.add("a/b", tree())
     deployed = SimpleNamespace(prepared=SimpleNamespace(root=root), deployment=Path("a/b"))
-    image_mode.check_read(asked(""), deployed, lambda _: None)  # type: ignore[arg-type]
-    with pytest.raises(PreflightError):
-        image_mode.check_read(asked("services --enabled=nope"), deployed, lambda _: None)  # type: ignore[arg-type]
+    image_mode.check_scripts(asked(""), deployed, lambda _: None)  # type: ignore[arg-type]
+    script = "%post --interpreter=/opt/x --erroronfail\nx\n%end"
+    with pytest.raises(PreflightError, match="'/opt/x'"):
+        image_mode.check_scripts(asked(script), deployed, lambda _: None)  # type: ignore[arg-type]
 
 
 def test_a_medium_is_not_made_for_what_its_image_lacks(diskgen: Program, images: Path) -> None:
     tar = TarBuilder()
-    tar.file("usr/bin/useradd", b"#!", mode=0o755)
-    tar.file("usr/bin/systemctl", b"#!", mode=0o755)
     tar.file("usr/lib/systemd/system/sshd.service", b"")
     place = installers.machine(images / "os", tar.finish(), installers.own_runtime(), how="none")
     mine = diskgen.home / "mine.ks"
@@ -236,11 +232,11 @@ def test_what_a_medium_asks_of_its_image_names_the_option() -> None:
     root.add("usr/bin/sh", regular(b""))
     root.add("bin", symlink("usr/bin"))
     assert contents.unsuited(request, written, "F44", Tree(root)) == ((), ())
-    settings = replace(settings, users=(User(name="ann"),), timezone="Mars/X")
+    settings = replace(settings, users=(User(name="ann", shell="/bin/no"),), timezone="Mars/X")
     written = contents.write(request, settings, "F44", {"image": "ext4", "package": "ext4"},
                              anaconda=False)  # fmt: skip
     (problem,), warnings = contents.unsuited(request, written, "F44", Tree(root))
-    assert "has no 'useradd', which sets up accounts" in problem.message
+    assert "the shell of 'ann' is to be '/bin/no'" in problem.message
     assert warnings == (setup.no_zone("Mars/X"),)
     settings = replace(settings, users=(User(name="ann"),), timezone="Mars/X",
                        packages=Packages(url="https://q.io/x"))  # fmt: skip

@@ -13,6 +13,7 @@ from diskgen.arch import MACHINES
 from diskgen.errors import HostError, ToolError, UsageError
 from diskgen.install import package_mode
 from diskgen.install.dnf import check, install, keys, release_version
+from diskgen.install.identity import given
 from diskgen.install.medium import REPOSITORY, holds, local
 from diskgen.install.target import Target
 from diskgen.kickstart.recipe import PackageSource, parse
@@ -302,10 +303,10 @@ def test_a_machine_is_more_than_what_is_named(
 ) -> None:
     text = f"url --url=http://m\npart / --grow --fstype={part}\n%packages\nvim\n%end\n"
     wanted = parse(text, "F44", "x.ks")
-    names = package_mode.rpm_names(wanted, MACHINES[arch], uefi=uefi)
+    names = package_mode.rpm_names(wanted, given(wanted), MACHINES[arch], uefi=uefi)
     assert names == ("@core", "vim", *more)
     own = parse(text.replace("vim", "kernel-rt\n-dracut"), "F44", "x.ks")
-    names = package_mode.rpm_names(own, MACHINES[arch], uefi=uefi)
+    names = package_mode.rpm_names(own, given(own), MACHINES[arch], uefi=uefi)
     assert not {"kernel", "dracut"} & set(names)
 
 

@@ -22,6 +22,7 @@ from diskgen.install import dialogue, disks, image_mode, medium, partitioning
 from diskgen.install.console import Consoles, active
 from diskgen.install.dialogue import Declined
 from diskgen.install.disks import Disk
+from diskgen.install.identity import given as given_by
 from diskgen.install.identity import set_up
 from diskgen.install.medium import Medium
 from diskgen.install.target import PHYSICAL, ROOT, Mounts, Target, copy_log
@@ -515,8 +516,9 @@ def test_names_and_places_are_set(target: Target, outside: Path) -> None:
     (target.root / "etc/localtime").symlink_to(outside / "file")
     (target.root / "etc/hostname").symlink_to(outside / "file")
     said: list[str] = []
-    set_up(target, Recipe(hostname="here", language="de_DE.UTF-8", keyboard="de",
-                          timezone="Europe/Berlin", selinux="permissive"), said.append)  # fmt: skip
+    recipe = Recipe(hostname="here", language="de_DE.UTF-8", keyboard="de",
+                    timezone="Europe/Berlin", selinux="permissive")  # fmt: skip
+    set_up(target, given_by(recipe), said.append)
     etc = target.root / "etc"
     assert (etc / "hostname").read_text() == "here\n"
     assert (etc / "locale.conf").read_text() == "LANG=de_DE.UTF-8\n"
@@ -525,12 +527,15 @@ def test_names_and_places_are_set(target: Target, outside: Path) -> None:
     config = (etc / "selinux/config").read_text()
     assert config == "# SELINUX=\nSELINUX=permissive\nSELINUXTYPE=t\n"
     assert (outside / "file").read_text() == "untouched"
-    assert not said
+    assert [text.partition("'")[0] for text in said] == [
+        "the system has no keyboard ", "the system has no language ",
+    ]  # fmt: skip
+    said.clear()
     for zone in ("Mars/Olympus", "../../../etc/hostname"):
-        set_up(target, Recipe(timezone=zone), said.append)
+        set_up(target, given_by(Recipe(timezone=zone)), said.append)
         assert f"no time zone '{zone}'" in said.pop()
         assert (etc / "localtime").readlink() == Path("../usr/share/zoneinfo/Europe/Berlin")
-    set_up(target, Recipe(timezone="Etc/UTC"), said.append)
+    set_up(target, given_by(Recipe(timezone="Etc/UTC")), said.append)
     assert not said
     assert (etc / "localtime").readlink() == Path("../usr/share/zoneinfo/Etc/UTC")
 

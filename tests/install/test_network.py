@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diskgen.blueprint.errors import BlueprintError
+from diskgen.blueprint.model import Customizations
 from diskgen.config import KICKSTART_VERSIONS
 from diskgen.decision.networking import ident, interfaces, keyfile, networkd
 from diskgen.errors import HostError, UsageError
 from diskgen.install import connect
+from diskgen.install.identity import set_up
 from diskgen.install.network import Device, devices, resolve
 from diskgen.install.target import Target
 from diskgen.kickstart.links import Booted, of_boot
@@ -291,10 +294,13 @@ def test_the_devices_of_a_machine(tmp_path: Path) -> None:
 
 def test_the_device_with_a_cable() -> None:
     link = parse("mtu=1400")
-    assert resolve([link], [ONE, TWO]) == (replace(link, device=TWO.mac),)
-    assert resolve([link], [ONE]) == (replace(link, device=ONE.mac),)
+    assert resolve([link], [ONE, TWO]) == (replace(link, device=TWO.mac, name=TWO.name),)
+    assert resolve([link], [ONE]) == (replace(link, device=ONE.mac, name=ONE.name),)
     other = parse("device=enp2s0,mtu=1500")
-    assert resolve([link, other], [ONE, TWO]) == (replace(link, device=ONE.mac), other)
+    assert resolve([link, other], [ONE, TWO]) == (
+        replace(link, device=ONE.mac, name=ONE.name),
+        other,
+    )
 
 
 def test_who_cannot_be_found() -> None:
@@ -317,7 +323,11 @@ def test_one_device_by_two_names() -> None:
 def test_names_and_hardware() -> None:
     named = parse("device=enp1s0,mtu=1400")
     assert resolve([named], []) == (named,)  # it may be another machine's
-    assert resolve([replace(named, by_mac=True)], [ONE])[0].device == ONE.mac
+    made = (replace(named, by_mac=True, device=ONE.mac, name="enp1s0"),)
+    assert resolve([replace(named, by_mac=True)], [ONE]) == made
+    hardware = parse(f"device={ONE.mac},mtu=1400")
+    assert resolve([hardware], [TWO, ONE]) == (replace(hardware, name=ONE.name),)
+    assert resolve([hardware], [TWO]) == (hardware,)
 
 
 def test_dhcp_alone_is_left_to_the_system() -> None:
@@ -377,7 +387,7 @@ def test_what_dhcp_may_say() -> None:
     assert found["ipv4"] == found["ipv6"] == wanted
     still = replace(FULL, default_route=False)
     assert "ateway=192" not in networkd(still) + keyfile(still)
-    assert "gateway" not in interfaces(still, "e0")
+    assert "gateway" not in interfaces(replace(still, device="e0"))
 
 
 def test_what_networkmanager_reads() -> None:
@@ -400,7 +410,7 @@ def test_what_networkmanager_reads() -> None:
 
 
 def test_what_ifupdown_reads() -> None:
-    assert interfaces(FULL, "enp1s0").splitlines() == [
+    assert interfaces(FULL).splitlines() == [
         "auto enp1s0",
         "iface enp1s0 inet static",
         "    address 192.0.2.5/24",
@@ -414,7 +424,7 @@ def test_what_ifupdown_reads() -> None:
         "    dns-nameservers 2001:db8::53",
         "    mtu 9000",
     ]
-    text = interfaces(parse("ip=dhcp,ipv6=off,onboot=no"), "e0")
+    text = interfaces(parse("device=e0,ip=dhcp,ipv6=off,onboot=no"))
     assert text == "iface e0 inet dhcp\n"
 
 
@@ -449,7 +459,7 @@ def system(root: Path, **units: bool) -> Target:
     return Target(root)
 
 
-def written(target: Target, *links: Link, found: tuple[Device, ...] = ()) -> dict[str, int]:
+def written(target: Target, *links: Link) -> dict[str, int]:
     """Return the files and modes that were written."""
 
     def state() -> dict[str, int]:
@@ -457,7 +467,7 @@ def written(target: Target, *links: Link, found: tuple[Device, ...] = ()) -> dic
                 for path in target.root.rglob("*") if path.is_file()}  # fmt: skip
 
     before = state()
-    connect.write(target, links, found, WARNINGS.append)
+    set_up(target, Customizations(links=links), WARNINGS.append)
     return {path: mode for path, mode in state().items() if path not in before}
 
 
@@ -524,14 +534,15 @@ def test_ifupdown_knows_names_alone(tmp_path: Path) -> None:
     (tmp_path / "etc/network/interfaces").write_text("source-directory /etc/network/interfaces.d\n")
     (tmp_path / "etc/resolv.conf").symlink_to("../run/resolv.conf")
     link = replace(FULL, device=ONE.mac)
-    assert written(target, link) == {}
-    assert f"'{ONE.mac}' is not here" in WARNINGS[0]
-    assert written(target, link, found=(ONE,)) == {"etc/network/interfaces.d/enp1s0": 0o644}
+    with pytest.raises(BlueprintError, match=f"by their names, not as '{ONE.mac}'"):
+        written(target, link)
+    (link,) = resolve([link], [ONE])
+    assert written(target, link) == {"etc/network/interfaces.d/enp1s0": 0o644}
     before = "source-directory /etc/network/interfaces.d\n"
     assert (tmp_path / "etc/network/interfaces").read_text() == before
     own = "# source /etc/network/interfaces.d/* is not read\nauto lo"
     (tmp_path / "etc/network/interfaces").write_text(own)
-    written(target, link, found=(ONE,))
+    written(target, link)
     after = (tmp_path / "etc/network/interfaces").read_text()
     assert after == f"{own}\nsource /etc/network/interfaces.d/*\n"
     assert "iface enp1s0 inet static" in (tmp_path / "etc/network/interfaces.d/enp1s0").read_text()
@@ -543,7 +554,7 @@ def test_links_of_the_system_do_not_lead_out(tmp_path: Path) -> None:
     target = system(tmp_path / "root", NetworkManager=True)
     (target.root / "etc/NetworkManager").mkdir()
     (target.root / "etc/NetworkManager/system-connections").symlink_to(outside)
-    connect.write(target, [FULL], (), WARNINGS.append)
+    written(target, FULL)
     assert not list(outside.iterdir())
 
 

@@ -12,12 +12,10 @@ import pytest
 
 from diskgen.blueprint.errors import BlueprintError
 from diskgen.blueprint.model import AddedFile, Customizations, Group, User
-from diskgen.install.identity import set_up
-from diskgen.install.target import Target
-from diskgen.kickstart.recipe import Account, Recipe
 from diskgen.provision.apply import apply
 from diskgen.tree import Directory, File, regular, symlink
 
+from ..fixtures import shadow_utils
 from ..fixtures.materialise import materialise
 from ..fixtures.shadow_root import shadow_root, tree_of
 
@@ -32,6 +30,8 @@ USERS = (
     User(name="shadow"),
     User(name="media"),
     User(name="old", groups=("adm",), shell="/bin/bash"),
+    User(name="fay", password=HASH, locked=True, expires=20000),
+    User(name="gil", password=HASH, reset=True),
 )
 ROOT = User(name="root", password=HASH, keys=(KEY,))
 
@@ -49,23 +49,6 @@ def written(root: Path, wanted: Customizations, place: Path) -> Path:
     apply(wanted, tree, var, int(time.time()))
     materialise(tree, place)
     return place
-
-
-def installed(root: Path, wanted: Customizations) -> Path:
-    """Return the root with the same, by the programs that an installation runs."""
-    accounts = tuple(
-        Account(
-            name=user.name, password=user.password, crypted=True, groups=user.groups,
-            shell=user.shell, uid=user.uid, gid=user.gid, gecos=user.comment, home=user.home,
-            keys=user.keys,
-        )
-        for user in wanted.users
-    )  # fmt: skip
-    people = tuple(account for account in accounts if account.name != "root")
-    admin = next((account for account in accounts if account.name == "root"), None)
-    groups = {group.name: group.gid for group in wanted.groups}
-    set_up(Target(root), Recipe(accounts=people, root=admin, groups=groups), print)
-    return root
 
 
 def homes(root: Path) -> dict[str, tuple[object, ...]]:
@@ -86,11 +69,11 @@ def homes(root: Path) -> dict[str, tuple[object, ...]]:
 def test_the_same_as_by_shadow_utils(root: Path, groups: tuple[Group, ...], tmp_path: Path) -> None:
     wanted = Customizations(users=(*USERS, ROOT), groups=groups)
     mine = written(root, wanted, tmp_path / "mine")
-    theirs = installed(root, wanted)
+    shadow_utils.make(root, wanted)
     for name in TABLES:
-        assert (mine / "etc" / name).read_text() == (theirs / "etc" / name).read_text(), name
-        assert (mine / "etc" / name).stat().st_mode == (theirs / "etc" / name).stat().st_mode
-    assert homes(mine) == homes(theirs)
+        assert (mine / "etc" / name).read_text() == (root / "etc" / name).read_text(), name
+        assert (mine / "etc" / name).stat().st_mode == (root / "etc" / name).stat().st_mode
+    assert homes(mine) == homes(root)
 
 
 @pytest.mark.root

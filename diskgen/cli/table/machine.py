@@ -54,12 +54,11 @@ INSTALLED: Final = (
         "registry, with every installer. What `%include` brings is seen by the installer alone; a "
         "warning says so. The rules of diskgen's own installer are applied when the medium is "
         "made. Where the image is read, it is also asked whether it has what the kickstart takes: "
-        "the programs that make accounts, groups and passwords, services to enable, shells, "
-        "interpreters of %post scripts, firewalld for `firewall`, and free numbers for accounts "
-        "and groups. What is missing is refused; a time zone, a keyboard or a language that is "
-        "not there, and a service to disable, are warnings. The installer asks the same before it "
-        "writes to a disk. An image from a registry it asks as soon as it was read, which takes "
-        "room at the end of the disk; it says so first.",
+        "services to enable, shells, interpreters of %post scripts, firewalld for `firewall`, and "
+        "free numbers for accounts and groups. What is missing is refused; a time zone, a "
+        "keyboard or a language that is not there, and a service to disable, are warnings. The "
+        "installer asks the same before it writes to a disk. An image from a registry it asks as "
+        "soon as it was read, which takes room at the end of the disk; it says so first.",
     ),
     Option(
         name="write-kickstart",

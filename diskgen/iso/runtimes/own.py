@@ -1,7 +1,7 @@
 """Our own installer on a medium: what a root must hold for it to run, and what is added to it.
 
 It runs in any image with systemd and Python: a container made for it, or the payload itself. What
-it takes besides comes along: this package, pykickstart, its units.
+it takes besides comes along: this package, pykickstart, passlib, its units.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import passlib
 import pykickstart
 
 from ... import resources
@@ -127,8 +128,9 @@ def fingerprint() -> str:
 
 
 def _add(root: Directory) -> None:
-    for package in (_PACKAGE, Path(pykickstart.__file__).resolve().parent):
-        _add_sources(root, package)
+    for library in (pykickstart, passlib):
+        _add_sources(root, Path(str(library.__file__)).resolve().parent)
+    _add_sources(root, _PACKAGE)
     for name in _UNITS:
         root.add(f"usr/lib/systemd/system/{name}", regular(resources.data("installer", name)))
     network = regular(resources.data("installer", _NETWORK))
