@@ -16,7 +16,6 @@ from .disk import filesystems, reflink
 from .errors import PreflightError, Problem, UsageError
 from .hosttools import Tool, install_command, tools_for
 from .iso.assembly.plan import IsoPlan
-from .iso.mastering.names import check_label
 from .layout import Role, check_multiple, least_size
 from .place import PLACES
 from .plan import DiskPlan
@@ -125,16 +124,6 @@ def check_iso_request(request: IsoRequest) -> None:
         ]
     if isinstance(request.installer, Path):
         problems += _installer(request.installer, request.output)
-    if request.label is not None:
-        problems += _label(request.label)
-    if request.kickstart is not None and not request.kickstart.is_file():
-        problems.append(
-            Problem(
-                code="kickstart",
-                message=f"'{request.kickstart}' does not exist",
-                setting="kickstart",
-            )
-        )
     if request.output is not None:
         problems += _output(request.output, force=request.force)
     problems += _cache(request.cache)
@@ -180,13 +169,6 @@ def check_iso_size(request: IsoRequest, size: int) -> None:
             hint="leave the image in its registry (--payload remote), or take a larger medium",
             setting="max-size",
         )
-
-
-def _label(label: str) -> Iterator[Problem]:
-    try:
-        check_label(label)
-    except UsageError as error:
-        yield Problem.of("label", error)
 
 
 def _supported(machine: Machine, what: str) -> Iterator[Problem]:

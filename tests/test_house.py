@@ -74,7 +74,7 @@ def test_tests_mirror_the_rooms() -> None:
 
 def test_tests_take_nothing_from_each_other() -> None:
     """What several tests use is a fixture or an oracle."""
-    for path in modules("tests"):
+    for path in (*modules("tests"), *modules("vm-tests")):
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or "", *(alias.name for alias in node.names)]

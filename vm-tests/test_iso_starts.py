@@ -8,14 +8,13 @@ from __future__ import annotations
 import gzip
 import re
 import subprocess
-import tarfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import cross_image
 import debian_image
 import pytest
+from starting import MODULES, kernel_of, wait_for
 
 from diskgen import run
 from diskgen.iso.mastering import hybrid, mainframe, mediacheck
@@ -30,22 +29,10 @@ from tests.fixtures.oci import EPOCH
 
 pytestmark = pytest.mark.vm
 
-MODULES = Path("/usr/lib/grub")
 LABEL = "DISKGEN-TEST"
 KERNEL, INITRD = "/images/pxeboot/vmlinuz", "/images/pxeboot/initrd.img"
 # The kernel shows its command line although the entry says quiet.
 CHOICES = Choices(product="Tiny Linux", label=LABEL, kargs=("console=ttyS0", "loglevel=7"))
-
-
-def kernel_of(base: Path) -> bytes:
-    """Return the kernel in a base layer."""
-    with tarfile.open(base) as tar:
-        for member in tar:
-            if member.isfile() and member.name.endswith("/vmlinuz"):
-                file = tar.extractfile(member)
-                assert file is not None
-                return file.read()
-    raise AssertionError(f"no kernel in {base}")
 
 
 @pytest.fixture(scope="module")
@@ -148,15 +135,3 @@ def test_a_mainframe_starts(cache: Path, tmp_path: Path) -> None:
             said = wait_for("Kernel command line: ", log, child)
             run.stop(child)
         assert f"Kernel command line: {line}" in said, said[-2000:]
-
-
-def wait_for(text: str, log: Path, child: run.Child) -> str:
-    """Wait until a machine has said a text, and the rest of the line."""
-    deadline = time.monotonic() + 120
-    while True:
-        said = log.read_text(errors="replace") if log.exists() else ""
-        if text in said and "\n" in said.partition(text)[2]:
-            return said
-        assert child.poll() is None, f"QEMU ended: {said[-2000:]}"
-        assert time.monotonic() < deadline, f"no '{text}': {said[-2000:]}"
-        time.sleep(0.2)

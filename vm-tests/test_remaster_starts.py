@@ -9,14 +9,13 @@ from __future__ import annotations
 import gzip
 import re
 import socket
-import subprocess
 import time
 from pathlib import Path
 
 import cross_image
 import debian_image
 import pytest
-from test_iso_starts import MODULES, kernel_of, wait_for
+from starting import el9, grub, kernel_of, lorax, wait_for
 
 from diskgen import run
 from diskgen.iso.runtimes import overlay
@@ -28,40 +27,8 @@ from tests.fixtures.remaster import Maker
 
 pytestmark = pytest.mark.vm
 
-ISOLINUX = Path("/usr/lib/ISOLINUX")
-SYSLINUX = Path("/usr/lib/syslinux/modules/bios")
-LIBRARIES = ("ldlinux.c32", "libcom32.c32", "libutil.c32")
 WORDS = ("--karg", "console=ttyS0", "--karg", "loglevel=7", "--label", "REMASTERED")
 EXPECTED = "inst.stage2=hd:LABEL=REMASTERED diskgen.mode=image quiet {}console=ttyS0 loglevel=7"
-
-
-def grub(target: str, prefix: str, place: Path, *modules: str) -> bytes:
-    output = place / target
-    subprocess.run(
-        ["grub-mkimage", "-O", target, "-d", MODULES / target.removesuffix("-eltorito"),
-         "-p", prefix, "-o", output, *modules, "iso9660", "part_gpt", "normal", "configfile",
-         "search", "search_label", "linux", "all_video", "serial", "minicmd", "test"],
-        check=True,
-    )  # fmt: skip
-    return output.read_bytes()
-
-
-def lorax(place: Path, installer: dict[str, bytes], programs: dict[str, bytes]) -> Path:
-    extra = {
-        f"boot/grub2/i386-pc/{path.name}": path.read_bytes()
-        for path in (MODULES / "i386-pc").iterdir()
-        if path.suffix in (".mod", ".lst")
-    }
-    extra["images/eltorito.img"] = grub("i386-pc-eltorito", "/boot/grub2", place, "biosdisk")
-    return vendor_iso.lorax_x86_64(place, extra | installer, programs=programs)
-
-
-def el9(place: Path, installer: dict[str, bytes], programs: dict[str, bytes], *menus: str) -> Path:
-    extra = {f"isolinux/{n}": (SYSLINUX / n).read_bytes() for n in (*LIBRARIES, *menus)}
-    extra["isolinux/isolinux.bin"] = (ISOLINUX / "isolinux.bin").read_bytes()
-    return vendor_iso.el9_x86_64(
-        place, extra | installer, verb="", programs=programs, mbr=ISOLINUX / "isohdpfx.bin"
-    )
 
 
 @pytest.fixture(scope="module")

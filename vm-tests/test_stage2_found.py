@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import stage2
 from stage2 import Stage2
+from starting import el9, grub, lorax
 from terminal import Terminal, installing
-from test_remaster_starts import el9, grub, lorax
 
 from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, regular
