@@ -12,6 +12,7 @@ from .arch import Machine
 from .config import IsoRequest
 from .decision import Decision, decide, wishes
 from .decision.system import Tree, excerpt
+from .disk import makers
 from .errors import Problem, UsageError
 from .iso.assembly import container, contents
 from .iso.assembly.contents import Written
@@ -95,7 +96,7 @@ def _lacks(
 
 def _unmakable(request: IsoRequest, root: Directory, decided: Decision) -> Iterator[Problem]:
     """Yield that our installer, in this root, could not make the image's root filesystem."""
-    needed = own.MAKERS.get(str(decided.root_filesystem), ())
+    needed = makers.programs(decided.root_filesystem)
     lacks = [name for name in needed if not own.has_program(root, name)]
     if lacks and decided.known and "image" in request.modes and request.kickstart is None:
         yield Problem(

@@ -23,11 +23,10 @@ from ..config import Request
 from ..decision import setup
 from ..decision.system import Tree
 from ..decision.wishes import FIPS
-from ..disk import tarball
+from ..disk import makers, tarball
 from ..errors import HostError, UsageError, end_of
 from ..events import Emit, notice, step, warn
 from ..image.store import Store
-from ..iso.runtimes.own import MAKERS
 from ..kickstart.recipe import Recipe
 from ..layout import Filesystem, Partition, Role
 from ..reference import parse
@@ -45,10 +44,6 @@ _SCRATCH: Final = Path("/run/diskgen/scratch")
 _TAIL: Final = 2 * MIB  # at the disk's end: the second partition table
 _TRIES: Final = 20  # to read a partition table that is in use
 _PAUSE_SECONDS: Final = 0.5
-_MAKERS: Final = {
-    Filesystem.XFS: ("mkfs.xfs", "-f", "-q", "-L", "{label}", "-m", "uuid={uuid}"),
-    Filesystem.BTRFS: ("mkfs.btrfs", "-f", "-q", "-L", "{label}", "-U", "{uuid}"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +61,13 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_maker(kind: str | None) -> None:
-    if kind in MAKERS:
-        for program in MAKERS[kind]:
-            if which(program) is None:
-                raise HostError(
-                    f"a root filesystem of type '{kind}' takes '{program}', which this installer "
-                    "does not have",
-                    hint="choose ext4, or add the program to the installer's image",
-                )
+    for program in makers.programs(kind):
+        if which(program) is None:
+            raise HostError(
+                f"a root filesystem of type '{kind}' takes '{program}', which this installer "
+                "does not have",
+                hint="choose ext4, or add the program to the installer's image",
+            )
 
 
 def request_of(
@@ -209,7 +203,7 @@ def _write(prepared: disk_writer.Prepared, disk: Disk, scratch: Path, emit: Emit
         device = partition_path(disk.path, part.number)
         fill_foreign(device, part, tree, advance, prepared.plan.image.root_subvolume)
 
-    own = root.filesystem not in MAKERS
+    own = root.filesystem not in makers.FOREIGN
     place = scratch / "loader"
     place.mkdir()
     disk_writer.write_onto(
@@ -238,9 +232,7 @@ def fill_foreign(
 
     ``subvolume`` is the one of btrfs that is made for the tree.
     """
-    assert part.filesystem is not None
-    words = [word.format(label=part.label, uuid=part.fs_uuid) for word in _MAKERS[part.filesystem]]
-    run([*words, device])
+    run(makers.command(part, device))
     PHYSICAL.mkdir(parents=True, exist_ok=True)
     if subvolume is not None:
         _make_subvolume(device, subvolume)

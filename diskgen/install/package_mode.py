@@ -14,6 +14,7 @@ from ..arch import MACHINES, Machine
 from ..blueprint.model import Customizations, Firewall
 from ..bootloader import grub_config
 from ..decision import setup
+from ..disk import makers
 from ..errors import HostError, UsageError
 from ..events import Emit, step
 from ..kickstart.recipe import FIREWALLD, PackageSource, Recipe
@@ -93,7 +94,7 @@ def check(recipe: Recipe, machine: Machine, on_medium: str | None) -> Family:
                 hint="start the machine from the medium that holds them",
             )
     kind = Filesystem(recipe.storage.filesystem or Filesystem.EXT4)
-    maker = partitioning.MAKERS[kind][0]
+    maker = makers.COMMANDS[kind][0]
     if which(maker) is None:
         raise HostError(
             f"a root filesystem of type '{kind}' takes '{maker}', which this installer does not "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..disk import table
-from ..layout import Filesystem, Layout, Partition, Role
+from ..disk import makers, table
+from ..layout import Layout, Partition, Role
 from ..run import run
 from ..units import MIB, align_down
 from .disks import Disk, partition_path
@@ -13,12 +13,6 @@ from .image_mode import reread, zero
 from .target import PHYSICAL, ROOT, Mounts
 
 _HEAD: Final = 4 * MIB  # zeroed where each partition begins: no old filesystem shows through
-MAKERS: Final = {
-    Filesystem.EXT4: ("mkfs.ext4", "-q", "-F", "-L", "{label}", "-U", "{uuid}"),
-    Filesystem.XFS: ("mkfs.xfs", "-q", "-f", "-L", "{label}", "-m", "uuid={uuid}"),
-    Filesystem.BTRFS: ("mkfs.btrfs", "-q", "-f", "-L", "{label}", "-U", "{uuid}"),
-    Filesystem.VFAT: ("mkfs.vfat", "-n", "{label}", "-i", "{volume:08x}"),
-}
 
 
 def partition(disk: Disk, layout: Layout) -> None:
@@ -31,12 +25,7 @@ def partition(disk: Disk, layout: Layout) -> None:
     reread(disk.path)
     for part in layout.partitions:
         if part.filesystem is not None:
-            words = [_spelled(word, part) for word in MAKERS[part.filesystem]]
-            run([*words, partition_path(disk.path, part.number)])
-
-
-def _spelled(word: str, part: Partition) -> str:
-    return word.format(label=part.label, uuid=part.fs_uuid, volume=part.volume_id)
+            run(makers.command(part, partition_path(disk.path, part.number)))
 
 
 def mount(disk: Disk, layout: Layout, mounts: Mounts) -> None:

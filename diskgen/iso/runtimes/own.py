@@ -71,8 +71,6 @@ _PROGRAMS: Final = (
         only="bios_grub",
     ),
 )
-# What a root filesystem of a kind takes, beside what every one does.
-MAKERS: Final = {"xfs": ("mkfs.xfs", "tar"), "btrfs": ("mkfs.btrfs", "btrfs", "tar")}
 _MODULES: Final = {"parted": "python3-parted, python3-pyparted", "zstandard": "python3-zstandard"}
 
 
