@@ -97,9 +97,10 @@ def _files(layer: Descriptor, arch: str) -> Iterator[tuple[str, bytes]]:
     manifest = _json(
         {"schemaVersion": 2, "mediaType": _MANIFEST, "config": told, "layers": [layer]}
     )
-    entry = {**_described(_MANIFEST, manifest), "platform": platform}
+    listed = _described(_MANIFEST, manifest)
+    entry = {**listed, "platform": platform}
     yield _blob(told["digest"]), config
-    yield _blob(entry["digest"]), manifest
+    yield _blob(listed["digest"]), manifest
     yield "index.json", _json({"schemaVersion": 2, "manifests": [entry]})
     yield "oci-layout", _json({"imageLayoutVersion": "1.0.0"})
 

@@ -71,7 +71,7 @@ class VhdxFile:
 
     def _headers(self) -> list[tuple[int, bytes]]:
         """Return number and log of each header that is one."""
-        found = []
+        found: list[tuple[int, bytes]] = []
         for at, _number in HEADERS:
             mark, _sum, sequence, log = struct.unpack("<4sIQ32x16s", self._at(at, 64))
             if mark == b"head":

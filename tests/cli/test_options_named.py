@@ -81,7 +81,6 @@ WHERE = {
     "preflight.check_iso_plan": MEDIA,
     "preflight.check_iso_size": MEDIA,
     "preflight._installer": MEDIA,
-    "preflight._label": MEDIA,
     "vm": BOOT,
     "workspace": BUILDS,
 }
