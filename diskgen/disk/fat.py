@@ -72,8 +72,8 @@ def make(
 def _fill(image: str, files: Mapping[str, bytes], timestamp: int) -> None:
     """Put files into a filesystem, named as mtools name images."""
     folders = sorted(fatnames.folders(files), key=lambda path: (path.count("/"), path))
-    # mtools knows no time but its own; the zone must not matter.
-    env = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null", "TZ": "UTC"}
+    # mtools knows no time but its own; the zone must not matter. It reads ~/.mtoolsrc, always.
+    env = {"MTOOLS_SKIP_CHECK": "1", "HOME": "/nonexistent", "TZ": "UTC"}
     # mcopy goes round in circles with a question that it asks; a slow disk is no such thing.
     seconds = TOOL_SECONDS.limit + required(files) // MIB
     if folders:

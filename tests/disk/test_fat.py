@@ -76,9 +76,10 @@ def test_what_the_host_tells_mtools_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = made(tmp_path / "a", 8 * MIB).read_bytes()
-    (tmp_path / ".mtoolsrc").write_text("MTOOLS_NO_VFAT=1\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert made(tmp_path / "b", 8 * MIB).read_bytes() == first
+    for setting in ("MTOOLS_NAME_NUMERIC_TAIL=0", "drive x: what is no setting"):
+        (tmp_path / ".mtoolsrc").write_text(f"{setting}\n")
+        assert made(tmp_path / "b", 8 * MIB).read_bytes() == first
 
 
 def test_the_year_is_at_least_1980(tmp_path: Path) -> None:
