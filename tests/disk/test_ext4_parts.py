@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diskgen.disk.ext4 import directory, dirhash, extents, inode, mkfs, superblock, xattr
+from diskgen.disk.ext4 import directory, dirhash, extents, inode, mkfs, sizing, superblock, xattr
 from diskgen.disk.ext4.groups import _zeros
 from diskgen.disk.ext4.superblock import has_copy
 from diskgen.disk.placing import crc32c, native
 from diskgen.disk.placing.alloc import Allocator, Extent, FullError
-from diskgen.units import MIB
+from diskgen.units import GIB, MIB
 
 BLOCK = 4096
 SEED = 0x12345678
@@ -256,6 +256,19 @@ def test_one_block_is_used_to_the_last_byte() -> None:
     assert len(directory.linear(2, 2, entries, SEED, least=1)) == BLOCK
     assert not directory.fits_one_block([*entries, (b"y", 9, 1)])
     assert directory.most_blocks([*(name for name, _, _ in entries), b"y"]) > 1
+
+
+@pytest.mark.parametrize(
+    ("least", "journal"),
+    [
+        (128 * GIB, 1024), (64 * GIB, 512), (32 * GIB, 256), (16 * GIB, 128), (2 * GIB, 64),
+        (1 * GIB, 32), (128 * MIB, 16), (8 * MIB, 4),
+    ],
+)  # fmt: skip
+def test_journals_are_those_that_mke2fs_chooses(least: int, journal: int) -> None:
+    """By its ext2fs_default_journal_size; whoever has the next smaller size has the next less."""
+    assert sizing.journal_size(least) == journal * MIB
+    assert sizing.journal_size(least - BLOCK) < journal * MIB
 
 
 # --- inodes --------------------------------------------------------------------------------------

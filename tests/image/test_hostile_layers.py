@@ -314,6 +314,13 @@ def test_what_a_layer_counts(path: str, said: str) -> None:
         add()
 
 
+def test_directories_that_paths_imply_are_counted() -> None:
+    counts = Counts(SourceError)
+    for path, so_far in ((b"a", 1), (b"b/c", 3), (b"b/d", 4), (b"b/e/f/g", 7)):
+        counts.add(path, b"", ())
+        assert counts.entries == so_far
+
+
 def test_alike_attributes_are_counted_once() -> None:
     counts = Counts(SourceError)
     made = [((b"user.a", b"v" * n),) for n in [1_000_000] * 100]

@@ -39,6 +39,22 @@ def test_what_is_no_file_of_ours_leaves_nothing_open(tmp_path: Path) -> None:
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
+def test_what_is_cached_is_told_by_its_kind(tmp_path: Path) -> None:
+    with Store(tmp_path / "cache").session() as store:
+        places = {
+            "blob": store.blob(f"sha256:{NAME}"), "layer": store.layers / f"{NAME}.pack",
+            "initramfs": store.initramfs / f"{NAME}.json",
+        }  # fmt: skip
+        for path in places.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        with store.scratch() as place:
+            (place / "image").write_bytes(b"packed")
+            places["runtime"] = store.keep_runtime(NAME, place / "image")
+        found = {row.kind: (row.digest, row.paths) for row in store.usage()}
+    assert found == {kind: (f"sha256:{NAME}", (path,)) for kind, path in places.items()}
+
+
 @pytest.mark.parametrize(("size", "fits"), [(0, True), (2**50 - 1, True), (2**50, False)])
 def test_sizes_that_a_blob_may_have(size: int, fits: bool) -> None:
     value = {"mediaType": "t", "digest": f"sha256:{NAME}", "size": size}
