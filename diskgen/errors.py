@@ -106,6 +106,12 @@ class GuestError(DiskgenError):
     exit_status = 7
 
 
+class PublishError(DiskgenError):
+    """A place to which something is published: it refused, or it cannot be reached."""
+
+    exit_status = 9
+
+
 class FarmError(DiskgenError):
     """A farm that builds: not reached, refusing, or failing at what it was given."""
 
@@ -115,14 +121,15 @@ class FarmError(DiskgenError):
 class Interrupted(BaseException):
     """The user (Ctrl-C) or the system (SIGTERM) asked us to stop.
 
-    No DiskgenError: whoever notes damage and goes on must not take it for that.
+    No DiskgenError: whoever notes damage and goes on must not take it for that. ``left`` names
+    what could not be removed at the places that something was sent to.
     """
 
     exit_status = EXIT_INTERRUPT
 
     def __init__(self, message: str) -> None:
         self.message = message
-        self.left = ""  # what goes on elsewhere, and how to come back to it
+        self.left = ""  # what goes on or stays elsewhere, and how to come back to it
         super().__init__(message)
 
 

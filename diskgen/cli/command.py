@@ -32,6 +32,10 @@ _PLANS: Final = (
     Command(name="plan iso", help="print what would be done for a medium", format="iso"),
 )  # fmt: skip
 
+_PUBLISHING: Final = (
+    Command(name="publish aws", help="make an AMI of a raw disk, by EBS direct or a bucket"),
+)
+
 COMMANDS: Final = (
     Command(
         name="",
@@ -53,6 +57,13 @@ COMMANDS: Final = (
         dest="planned",
     ),
     *_PLANS,
+    Command(
+        name="publish",
+        help="make an image of a cloud of a finished file",
+        choice="PLACE",
+        dest="place",
+    ),
+    *_PUBLISHING,
     Command(name="inspect", help="show what an image, a disk or a medium holds"),
     Command(name="doctor", help="say what this machine lacks, and what brings it"),
     Command(name="boot", help="boot a disk or a medium in QEMU, its serial line on this terminal"),
@@ -81,6 +92,8 @@ BUILDS: Final = (DISKS | MEDIA) - PLANS  # what writes an output
 FARM_BUILDS: Final = BUILDS - MEDIA  # what a farm can make
 FARM: Final = frozenset(name for name in EVERY if name.startswith("farm "))
 FARM_WAITS: Final = frozenset({"farm status"})
+PUBLISHING: Final = frozenset(command.name for command in _PUBLISHING)
+PUBLISHED: Final = frozenset({"ami"})  # what is published by the command that builds it
 READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
 
 

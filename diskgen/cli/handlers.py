@@ -14,6 +14,7 @@ from .housekeeping import cache, completion, examine, other_line
 from .inspecting import inspect
 from .making import make, make_iso, make_several
 from .planning import show_plan
+from .publishing import publish
 
 HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProxyType(
     {
@@ -21,6 +22,7 @@ HANDLERS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = MappingProx
         "build": make_several,
         "iso": make_iso,
         "plan": show_plan,
+        "publish": publish,
         "inspect": inspect,
         "doctor": examine,
         "boot": boot,

@@ -19,6 +19,14 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
 
 
+def pair(text: str) -> tuple[str, str]:
+    """Return a key and its value."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
+    return key, value
+
+
 def seconds(text: str) -> int:
     """Return a number of seconds above 0."""
     if not text.isascii() or not text.isdigit() or not int(text):

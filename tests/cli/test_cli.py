@@ -14,7 +14,7 @@ import pytest
 from diskgen.blueprint.model import Customizations, User
 from diskgen.cli.parser import build_parser
 from diskgen.cli.request import iso_request_of, request_of
-from diskgen.cli.table import farm
+from diskgen.cli.table import farm, options_of
 from diskgen.cli.values import default_cache
 from diskgen.config import IsoRequest
 from diskgen.errors import UsageError
@@ -187,7 +187,7 @@ def test_an_error_can_be_json() -> None:
 
 @pytest.mark.parametrize("name", [*PLACES, "iso"])
 def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
-    """All but those of the output, which it has none of."""
+    """All but those of the output, which it has none of, and of publishing that."""
     found = {parser.prog.removeprefix("diskgen "): parser
              for parser in parsers(build_parser())}  # fmt: skip
     options = {}
@@ -197,8 +197,10 @@ def test_a_plan_takes_the_options_of_its_format(name: str) -> None:
         options[prog] = {o for action in parser._actions for o in action.option_strings}
     output = {"-o", "--output", "--force", "--compression", "--subformat"}
     output |= {flag for row in farm.OPTIONS if name in row.commands for flag in row.flags}
+    output |= {flag for row in options_of(name) if row.group.startswith("publishing")
+               for flag in row.flags}  # fmt: skip
     assert options[name] - options[f"plan {name}"] == output & options[name]
-    own = {"--json", *(["--write-kickstart"] if name == "iso" else [])}
+    own = {*({"--json"} - options[name]), *(["--write-kickstart"] if name == "iso" else [])}
     assert options[f"plan {name}"] - options[name] == own
 
 

@@ -15,6 +15,8 @@ from ..oracles.naming import SOURCE, Named, name_of, named
 DISKS = frozenset(PLACES)
 MEDIA = frozenset({"iso"})
 BOOT = frozenset({"boot"})
+AWS = frozenset({"ami", "publish aws"})
+PUBLISHING = frozenset({"ami", "publish aws"})  # whatever publishes
 BUILDS = DISKS | MEDIA
 ALL = BUILDS | {"inspect"}  # whatever reads an image
 FARMED = DISKS | {"build"}
@@ -81,6 +83,10 @@ WHERE = {
     "preflight.check_iso_plan": MEDIA,
     "preflight.check_iso_size": MEDIA,
     "preflight._installer": MEDIA,
+    "publish": PUBLISHING,
+    "publish.aws": AWS,
+    "cli.publishing": PUBLISHING,
+    "cli.publishing.refuse_farm": frozenset({"ami"}),
     "vm": BOOT,
     "workspace": BUILDS,
 }
@@ -106,6 +112,7 @@ FOREIGN = {
     "image.tarstream": {"sparse"},
     "iso.sources.debs": {"info"},
     "iso.kickstarts.probe": {"wait"},
+    "publish.aws": {"snapshot-id", "image-id"},  # of AWS's own program
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip
 

@@ -19,8 +19,8 @@ NAMES = {command.name for command in COMMANDS}
 # Of podman and docker, apt and pip, dracut, osinfo, virt-install, and the programs of clouds.
 FOREIGN = {
     "--rm", "--userns", "--privileged", "--quiet", "--list", "--sparse", "--no-install-recommends",
-    "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot", "--boot-mode",
-    "--ena-support", "--disk-container", "--guest-os-features", "--source-uri",
+    "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot",
+    "--guest-os-features", "--source-uri", "--image-id", "--instance-type", "--key-name",
 }  # fmt: skip
 
 

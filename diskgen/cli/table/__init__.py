@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..command import BUILDS, DISKS, FARM, FARM_BUILDS, MEDIA, READERS
+from ..command import BUILDS, DISKS, FARM, FARM_BUILDS, MEDIA, PUBLISHING, READERS
 from ..option import Option, Section
 from . import (
     access,
+    aws,
     boot,
     cache,
     completion,
@@ -24,6 +25,7 @@ from . import (
     machine,
     medium,
     output,
+    publish,
 )
 
 SECTIONS: Final = (
@@ -34,6 +36,8 @@ SECTIONS: Final = (
     Section(heading="Installed machine (iso)", commands=MEDIA, options=machine.INSTALLED),
     Section(heading="Registry access", commands=READERS, options=access.OPTIONS),
     Section(heading="Output", commands=BUILDS, options=output.OPTIONS),
+    Section(heading="Publishing", commands=PUBLISHING, options=publish.OPTIONS),
+    Section(heading="Publishing to AWS", commands=aws.COMMANDS, options=aws.OPTIONS),
     Section(
         heading="boot", commands=boot.COMMANDS, options=boot.OPTIONS, closing=boot.HOW_THEY_GET_IN
     ),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ...config import COMPRESSIONS, SUBFORMATS
-from ..command import BUILDS, FARM_WAITS, PLANS, READERS, SEVERAL
+from ..command import BUILDS, FARM_WAITS, PLANS, PUBLISHED, PUBLISHING, READERS, SEVERAL
 from ..option import Option, Takes
 
 _GROUP: Final = "output"
@@ -78,6 +78,8 @@ OPTIONS: Final = (
     Option(
         name="json",
         commands=PLANS
+        | PUBLISHING
+        | PUBLISHED
         | FARM_WAITS
         | {"build", "inspect", "doctor", "cache ls", "farm ls", "farm doctor"},
         takes=Takes.NOTHING,
@@ -86,7 +88,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="progress",
-        commands=READERS | FARM_WAITS | {"farm download"},
+        commands=READERS | PUBLISHING | FARM_WAITS | {"farm download"},
         choices=PROGRESS_MODES,
         default=PROGRESS_MODES[0],
         help="how to show progress on standard error",

@@ -1,0 +1,184 @@
+"""``diskgen publish``, and the commands that build a disk and publish it at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from .. import build
+from ..arch import machine as machine_row
+from ..build import Artifact
+from ..config import Request
+from ..errors import UsageError
+from ..events import notice
+from ..place import PLACES
+from ..publish.pace import Pace
+from ..publish.publication import Call, Destination, DiskFile, Means, Published
+from ..ui import renderer
+from ..units import parse_size
+from .option import Option
+from .printing import print_json, print_text
+from .table import aws
+
+
+def publish(args: argparse.Namespace) -> int:
+    """Publish a file and print what it is called there, or what would be done."""
+    if not args.file.is_file():
+        raise UsageError(f"'{args.file}' is no file", hint="build one, such as by diskgen ami REF")
+    destination = _DESTINATIONS[args.place](args)
+    disk = disk_file(args.file, args.arch)
+    with renderer(args.progress) as emit:
+        destination.check(emit)
+        done = None if args.dry_run else destination.publish(disk, _means(args, emit))
+    if done is None:
+        _print_calls(args, destination.calls(disk))
+    else:
+        _print(args, done, args.file)
+    return 0
+
+
+def asked(args: argparse.Namespace) -> Destination | None:
+    """Return where a disk goes that is to be built, or None.
+
+    Raises UsageError for options of a place without the one that names what is made there.
+    """
+    if args.command not in _BUILT:
+        return None
+    name, rows, destination = _BUILT[args.command]
+    if getattr(args, name.replace("-", "_")) is not None:
+        return destination(args)
+    rate = ("limit-rate", args.limit_rate)
+    given = [rate, *((row.name, getattr(args, row.name.replace("-", "_"))) for row in rows)]
+    defaults = {row.name: row.default for row in rows}
+    for setting, value in given:
+        if value and value != defaults.get(setting):
+            raise UsageError(
+                f"--{setting} is about publishing, and nothing is to be published",
+                hint="name what is to be made",
+                setting=name,
+            )
+    return None
+
+
+def refuse_farm(destination: Destination | None) -> None:
+    """Refuse to publish what a farm builds. Raises UsageError."""
+    if destination is not None:
+        raise UsageError(
+            "what a farm builds is published by a command of its own",
+            hint=f"leave that out; then diskgen publish {destination.name} FILE",
+            setting="farm",
+        )
+
+
+def build_and_publish(args: argparse.Namespace, request: Request, destination: Destination) -> int:
+    """Ask the place, build, publish, and print what it is called there."""
+    with renderer(args.progress) as emit:
+        means = _means(args, emit)
+        destination.check(emit)
+        artifact = build.build(request, emit)
+        notice(emit, f"the disk is '{artifact.path}'")
+        published = destination.publish(_built(artifact), means)
+    _print(args, published, artifact.path)
+    return 0
+
+
+def disk_file(path: Path, arch: str | None) -> DiskFile:
+    """Return what is known of a disk file: ``arch`` overrides what it says. Raises DiskgenError."""
+    from ..inspection.disk import outline
+
+    facts = outline(path)
+    found = facts["architecture"]
+    return DiskFile(
+        path=path,
+        format=facts["format"],
+        size=facts["size"],
+        arch=machine_row(arch).name if arch else found,
+        sector_size=facts["sector_size"],
+        firmware=frozenset(way["name"] for way in facts["ways"] if way["works"]),
+    )
+
+
+def _built(artifact: Artifact) -> DiskFile:
+    plan = artifact.plan
+    return DiskFile(
+        path=artifact.path,
+        format=artifact.format,
+        size=artifact.virtual_size,
+        arch=plan.image.arch,
+        sector_size=plan.layout.sector_size,
+        firmware=frozenset(way.name for way in plan.image.ways if way.works),
+    )
+
+
+def _means(args: argparse.Namespace, emit: Any) -> Means:  # noqa: ANN401
+    rate = args.limit_rate
+    pace = Pace(parse_size(rate, setting="limit-rate") if rate else None)
+    return Means(emit=emit, pace=pace)
+
+
+def _print(args: argparse.Namespace, published: Published, file: Path) -> None:
+    if args.json:
+        print_json(published.to_json(file), indent=2)
+    else:
+        print_text(published.id)
+
+
+def _print_calls(args: argparse.Namespace, calls: list[Call]) -> None:
+    if args.json:
+        print_json({"version": 1, "requests": [one.to_json() for one in calls]}, indent=2)
+        return
+    lines = []
+    for one in calls:
+        times = f"  ({one.times} times)" if one.times != 1 else ""
+        lines.append(f"{one.name}  {one.where}{times}")
+        lines += [f"  {key}: {_shown(value)}" for key, value in one.says.items()]
+    print_text("\n".join(lines))
+
+
+def _shown(value: object) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _stem(file: Path) -> str:
+    """Return a file's name without the suffix that its format gives it."""
+    suffixes = sorted((row.suffix for row in PLACES.values()), key=len, reverse=True)
+    found = next((one for one in suffixes if file.name.endswith(f".{one}")), None)
+    return file.name.removesuffix(f".{found}") if found else file.stem
+
+
+def _aws(args: argparse.Namespace) -> Destination:
+    from ..publish.aws.destination import Aws
+    from ..publish.aws.wanted import Wanted, name_of
+
+    name = args.ami_name
+    if name is None:
+        name = name_of(_stem(args.file))
+    return Aws(
+        Wanted(
+            name=name,
+            region=args.region,
+            profile=args.profile,
+            description=args.description or "",
+            tags=tuple(args.tag),
+            boot_mode=args.boot_mode,
+            tpm=args.tpm,
+            imds_v1=args.imds == "optional",
+            encrypted=args.encrypted,
+            kms_key=args.kms_key,
+            share_with=tuple(args.share_with),
+            copy_to=tuple(dict.fromkeys(args.copy_to)),
+        )
+    )
+
+
+_Made = Callable[[argparse.Namespace], Destination]
+_DESTINATIONS: Final[Mapping[str, _Made]] = MappingProxyType({"aws": _aws})
+# Of a command that builds: which option names what is made, all options of the place, the place.
+_BUILT: Final[Mapping[str, tuple[str, tuple[Option, ...], _Made]]] = MappingProxyType(
+    {"ami": (aws.NAME, aws.OPTIONS, _aws)}
+)

@@ -1,0 +1,173 @@
+"""What a transfer has come to, beside the file that is sent: a killed run is gone on with.
+
+One JSON value a line: first what the journal is of, then facts and pieces as they come. A line
+that was cut by the end of a process is no line. It holds names and digests, and no secret.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from ..errors import HostError
+from ..units import format_size
+
+_VERSION: Final = 1
+_LARGEST: Final = 256 * 1024 * 1024  # of a journal: 65,536 GiB in blocks of 512 KiB have 10 GiB
+
+
+class Journal:
+    """An open journal. Use as a context manager: only one run has it at a time."""
+
+    def __init__(self, path: Path, file: int, header: Mapping[str, Any]) -> None:
+        self.path = path
+        self._file = file
+        self._lock = threading.Lock()
+        self._facts: dict[str, Any] = {}
+        self._pieces: dict[int, str] = {}
+        self.stale: dict[str, Any] = {}  # facts of a run that sent something else
+        lines = self._lines()
+        if lines and lines[0] == header:
+            for line in lines[1:]:
+                self._take(line)
+        else:
+            for line in lines[1:]:
+                self._take(line)
+            self.stale, self._facts, self._pieces = self._facts, {}, {}
+            os.ftruncate(file, 0)
+            self._write(header)
+
+    @classmethod
+    def beside(cls, file: Path, place: str, asked: Mapping[str, Any]) -> Self:
+        """Open the journal of a file and of what is asked of a place, or begin it.
+
+        Where the file has changed since, it begins anew, and ``stale`` has the facts of before.
+        Raises HostError where another run has it, or where none can be written.
+        """
+        status = file.stat()
+        told = json.dumps([place, str(file.absolute()), asked], sort_keys=True)
+        name = f".{file.name[:150]}.{place}-{hashlib.sha256(told.encode()).hexdigest()[:8]}.journal"
+        path = file.absolute().with_name(name)
+        descriptor = _opened(path)
+        while not _is(path, descriptor):  # another run ended, and removed it, meanwhile
+            os.close(descriptor)
+            descriptor = _opened(path)
+        header = {
+            "version": _VERSION,
+            "place": place,
+            "size": status.st_size,
+            "modified": status.st_mtime_ns,
+            "inode": status.st_ino,
+        }
+        return cls(path, descriptor, header)
+
+    def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
+        """Return a fact that was noted, or None."""
+        return self._facts.get(key)
+
+    def note(self, key: str, value: object) -> None:
+        """Note a fact; it is on the disk when this returns."""
+        with self._lock:
+            self._facts[key] = value
+            self._write({"fact": key, "is": value})
+            os.fsync(self._file)
+
+    @property
+    def pieces(self) -> Mapping[int, str]:
+        """The digests of the pieces that have arrived, by number."""
+        return self._pieces
+
+    def arrived(self, number: int, digest: str) -> None:
+        """Note that a piece has arrived. For any thread."""
+        with self._lock:
+            self._pieces[number] = digest
+            self._write({"piece": number, "digest": digest})
+
+    def forget(self) -> None:
+        """Begin anew: nothing has arrived."""
+        with self._lock:
+            header = self._lines()[0]
+            os.ftruncate(self._file, 0)
+            self._facts.clear()
+            self._pieces.clear()
+            self._write(header)
+
+    def remove(self) -> None:
+        """Remove it: there is nothing to go on with."""
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._file)
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        os.write(self._file, (json.dumps(value) + "\n").encode())
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """Return what it has, up to the first line that is none."""
+        size = os.fstat(self._file).st_size
+        if size > _LARGEST:
+            raise HostError(f"the journal '{self.path}' has {format_size(size)}", hint="remove it")
+        found: list[dict[str, Any]] = []
+        data = bytearray()
+        while len(data) < size and (more := os.pread(self._file, size - len(data), len(data))):
+            data += more
+        end = data.rfind(b"\n") + 1
+        if end < len(data):  # a line that was cut: the next one must not be added to it
+            os.ftruncate(self._file, end)
+        for line in data[:end].splitlines():
+            try:
+                value = json.loads(line)
+            except ValueError:
+                break
+            if not isinstance(value, dict):
+                break
+            found.append(value)
+        return found
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        match line:
+            case {"fact": str() as key, "is": value}:
+                self._facts[key] = value
+            case {"piece": int() as number, "digest": str() as digest}:
+                self._pieces[number] = digest
+            case _:
+                pass
+
+
+def _opened(path: Path) -> int:
+    """Return a journal's descriptor, with its lock. Raises HostError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise HostError(
+            f"the journal '{path}' cannot be written: {error.strerror}",
+            hint="a transfer keeps beside its file what it has come to: move the file to a "
+            "directory of yours",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise HostError(
+            f"another run publishes the same file to the same place: it has '{path}'"
+        ) from None
+    except OSError:
+        pass  # a filesystem without locks
+    return descriptor
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,65 @@
+"""What a run made at a place, and nobody is to pay for if the run does not come to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ..errors import DiskgenError, Interrupted
+from ..events import Emit, notice
+from ..interrupt import whole
+from .retry import Transient
+
+
+class Leftovers:
+    """Things that are removed, the last one first, when the block fails. Use as a context manager.
+
+    What cannot be removed is named, with how to remove it.
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._made: list[tuple[str, str, Callable[[], None]]] = []
+        self.left: list[str] = []
+
+    def add(self, name: str, by_hand: str, remove: Callable[[], None]) -> None:
+        """Note what was made: its name, what removes it where ``remove`` fails, and that.
+
+        ``remove`` may raise DiskgenError or Transient.
+        """
+        self._made.append((name, by_hand, remove))
+
+    def keep(self) -> None:
+        """Let everything stay: it is what was asked for."""
+        self._made.clear()
+
+    def drop(self) -> None:
+        """Remove everything now."""
+        while self._made:
+            name, by_hand, remove = self._made.pop()
+            try:
+                remove()
+            except (DiskgenError, Transient, OSError) as error:
+                self.left.append(name)
+                notice(
+                    self._emit,
+                    f"left behind is {name}, which could not be removed ({error}): {by_hand}",
+                    warning=True,
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    @whole
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            return
+        self.drop()
+        if isinstance(error, Interrupted) and self.left:
+            error.left = f"left behind is {', '.join(self.left)}"
