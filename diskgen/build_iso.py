@@ -102,6 +102,7 @@ def _settings(
 ) -> Settings:
     """Return what kickstarts say; ``rule`` is what precedes the reference in the origin."""
     payload, anaconda = read.payload, read.installer.anaconda
+    least = request.customizations.sizes.get("/boot", 0)
     return replace(
         contents.asked(request, payload.digest),
         stateroot=decided.stateroot if decided.known or anaconda else "",
@@ -115,7 +116,8 @@ def _settings(
         kargs=decided.appended if anaconda else decided.user_kargs,
         completion=decided.completed if anaconda else (),
         subvolume=decided.subvolume or "root",
-        boot=partitions.commands(payload.content if anaconda else Content()),
+        boot=partitions.commands(payload.content if anaconda else Content(), least),
+        anaconda=anaconda,
     )
 
 
@@ -258,9 +260,13 @@ def _plan(
             *installer.warnings,
             *given.warnings,
             *contents.doubts(written, payload.content),
-            *noted.lacks,
+            *dict.fromkeys((*noted.lacks, *medium_fit.lacking(request, read))),
             *secrecy.warnings(request),
-            *left_out(request.customizations, medium=True),
+            *left_out(
+                request.customizations,
+                medium=True,
+                unattended=request.unattended is not None,
+            ),
         ),
     )
 

@@ -272,10 +272,13 @@ def _check_customizations(wanted: Customizations) -> None:
         _check_karg(karg, "config")
 
 
+_WORDS: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')  # as the kernel separates them
+
+
 def _check_karg(karg: str, setting: str) -> None:
     if not karg.strip() or "\n" in karg or "\0" in karg:
         raise UsageError(f"'{karg}' is not a kernel argument", setting=setting)
-    if karg.partition("=")[0] == "ostree":
+    if any(word.replace('"', "").partition("=")[0] == "ostree" for word in _WORDS.findall(karg)):
         raise UsageError(
             f"'{karg}' cannot be set: ostree= selects the deployment and is written by diskgen",
             setting=setting,

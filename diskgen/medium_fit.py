@@ -22,6 +22,8 @@ from .kickstart import language
 from .layout import Filesystem
 from .medium_sources import MediumSources, Payload
 from .ostree import facts, kargs
+from .provision.apply import suits
+from .provision.passwords import crypted
 from .tree import Directory
 
 
@@ -50,6 +52,18 @@ def check_arguments(
             loader = language.parse(texts[name], version, name).handler.bootloader
             words = (*decided.kernel_arguments(some, some), *kargs.split(loader.appendLine or ""))
             preflight.check_arguments((*dict.fromkeys(words), ostree), machine, "install-karg")
+
+
+def lacking(request: IsoRequest, read: MediumSources) -> tuple[str, ...]:
+    """Return what machines of the image will lack of what they are to be given.
+
+    As far as the image is read here. Raises BlueprintError with all that it cannot take.
+    """
+    payload = read.payload
+    if payload.root is None or "image" not in request.modes:
+        return ()
+    wanted = crypted(request.customizations, payload.digest)
+    return suits(wanted, payload.root, payload.timestamp, strict=request.strict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

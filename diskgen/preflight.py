@@ -120,7 +120,11 @@ def check_iso_request(request: IsoRequest) -> None:
     if request.strict:
         problems += [
             Problem(code="strict", message=text, setting="strict")
-            for text in left_out(request.customizations, medium=True)
+            for text in left_out(
+                request.customizations,
+                medium=True,
+                unattended=request.unattended is not None,
+            )
         ]
     if isinstance(request.installer, Path):
         problems += _installer(request.installer, request.output)

@@ -51,9 +51,9 @@ def secrets(request: IsoRequest | Request) -> tuple[str, ...]:
     found: list[str] = []
     if any(user.password or user.plain for user in request.customizations.users):
         found.append("password hashes")
+    if any(not file.mode & stat.S_IROTH for file in request.customizations.files):
+        found.append("files that not everybody may read")
     if isinstance(request, Request):
-        if any(not file.mode & stat.S_IROTH for file in request.customizations.files):
-            found.append("files that not everybody may read")
         return tuple(found)
     if request.kickstart is not None:
         with suppress(OSError):  # told where it is read

@@ -91,7 +91,7 @@ def runner(diskgen: Program) -> Runner:
 def test_it_builds_what_is_asked_for(runner: Runner, images: Path) -> None:
     layout = bootable(images / "layout")
     done = runner.run(
-        "Build", image=f"oci:{layout}", type="qcow2, vmdk", output="made here",
+        "Build", image=f"oci:{layout}", type="qcow2, vmdk qcow2", output="made here",
         args="--target-imgref registry.example/os:1 --seed '; two  $words'",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> int:
         print_text(usage())
         return 0
     if arguments.command == VERSION:
-        print_text(f"diskgen {__version__}\n")
+        print_text(_version())
         return 0
     with renderer(progress_of(arguments).progress) as emit:
         job = job_of(arguments, default_cache(), emit)
@@ -39,6 +39,14 @@ def run(arguments: Arguments) -> int:
         made = _plan(job.request, emit)
     print_json(made, indent=2)
     return 0
+
+
+def _version() -> str:
+    """Return the version as bootc-image-builder prints it, line by line, and ours below that."""
+    return (
+        f"build_revision: {__version__}\nbuild_time: unknown\nbuild_tainted: false\n"
+        f"diskgen: {__version__}\n"
+    )
 
 
 def _plan(request: Request | IsoRequest, emit: Emit) -> dict[str, Any]:
@@ -55,6 +63,7 @@ def _build(job: Job, emit: Emit) -> None:
     with _directories(job):
         if job.owner is not None and (fault := cannot_own(job.output, job.owner)):
             raise fault
+        notice(emit, f"Generating manifest {job.manifest.name}")
         notice(emit, f"Building {job.manifest.name}")
         made = _make(job.request, emit)
         with writing(job.output):
@@ -74,11 +83,12 @@ def _make(request: Request | IsoRequest, emit: Emit) -> dict[str, Any]:
 
     artifact = build_iso.build_iso(request, emit)
     other = artifact.path.with_name(OTHER_NAME.name)
-    other.unlink(missing_ok=True)
-    try:
-        os.link(artifact.path, other)
-    except OSError:  # a filesystem without hard links
-        other.symlink_to(artifact.path.name)
+    with writing(artifact.path.parent):
+        other.unlink(missing_ok=True)
+        try:
+            os.link(artifact.path, other)
+        except OSError:  # a filesystem without hard links
+            other.symlink_to(artifact.path.name)
     return iso_plan.to_json(artifact.plan)
 
 

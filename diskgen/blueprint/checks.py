@@ -21,7 +21,7 @@ from .model import ROOT, AddedDirectory, AddedFile, Customizations, User
 
 _Value = TypeVar("_Value", str, int)
 _LARGEST_ID: Final = 2**32 - 2  # the last one is nobody's: chown(2)
-_LARGEST_DAY: Final = 2**31 - 1
+_LARGEST_INT: Final = 2**31 - 1  # days since 1970, and seconds
 _UNIT: Final = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
@@ -132,7 +132,7 @@ def _fields(place: str, user: User) -> Iterator[Fault]:
             yield _fault(f"{place}.{name}", f"'{number}' is no number for '{user.name}'", None)
     if root and (user.uid or user.gid or user.groups):
         yield _fault(place, "root keeps its numbers and groups", "leave them out")
-    if user.expires is not None and user.expires > _LARGEST_DAY:
+    if user.expires is not None and user.expires > _LARGEST_INT:
         yield _fault(f"{place}.expiredate", f"'{user.expires}' is no day", "count days since 1970")
 
 
@@ -214,6 +214,10 @@ def _firewall(wanted: Customizations) -> Iterator[Fault]:
 
 def _sshd(wanted: Customizations) -> Iterator[Fault]:
     login = wanted.sshd.permit_root_login
+    interval = wanted.sshd.client_alive_interval
+    if interval is not None and interval > _LARGEST_INT:
+        message = f"'{interval}' is no number of seconds that sshd takes"
+        yield _fault("sshd.client_alive_interval", message, f"it takes up to {_LARGEST_INT}")
     if login is not None and login not in _ROOT_LOGINS:
         hint = "known are: " + ", ".join(_ROOT_LOGINS)
         yield _fault("sshd.permit_root_login", f"'{login}' is no such setting", hint)

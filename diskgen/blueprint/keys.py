@@ -1,7 +1,7 @@
 """The keys of a blueprint: what each one is, and what becomes of it. Data only.
 
-A disk takes most of them; an installer takes what a kickstart can say. Rules of the format:
-osbuild's documentation ("Blueprint reference"), and bootc-image-builder's where they differ.
+Rules of the format: osbuild's documentation ("Blueprint reference"), and bootc-image-builder's
+where they differ.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Use(StrEnum):
 
     DONE = "applied"
     IDLE = "nothing to do"
+    UNATTENDED = "applied with --unattended, else left out with a warning"
     WARNED = "left out, with a warning"
     REFUSED = "refused"
 
@@ -88,8 +89,9 @@ def _idle(path: str) -> Key:
 
 
 _N, _T, _TS, _B = Kind.NUMBER, Kind.TEXT, Kind.TEXTS, Kind.BOOLEAN
-_DISK_ONLY: Final = (Use.DONE, Use.WARNED)
-_MEDIUM_ONLY: Final = (Use.WARNED, Use.WARNED)
+_ON_DISKS: Final = (Use.DONE, Use.WARNED)
+_UNATTENDED: Final = (Use.DONE, Use.UNATTENDED)
+_NOWHERE: Final = (Use.WARNED, Use.WARNED)
 _NO_LAYOUT: Final = (
     "the layout is diskgen's own: --disk-size and customizations.filesystem give '/' and '/boot' "
     "their sizes, --rootfs their filesystem"
@@ -112,54 +114,54 @@ KEYS: Final = (
     _key("user[].groups", _TS, "groups to join; wheel and sudo are one"),
     _key("user[].uid", _N, "number of the account"),
     _key("user[].gid", _N, "number of its group"),
-    _key("user[].expiredate", _N, "days since 1970 when the account ends", *_DISK_ONLY),
-    _key("user[].force_password_reset", _B, "ask for a new password at login", *_DISK_ONLY),
+    _key("user[].expiredate", _N, "days since 1970 when the account ends"),
+    _key("user[].force_password_reset", _B, "ask for a new password at login"),
     _key("sshkey[].user", _T, "account that a key opens (old form)", required=True),
     _key("sshkey[].key", _T, "its public key", required=True),
-    _key("group[].name", _T, "group to create", *_DISK_ONLY, required=True),
-    _key("group[].gid", _N, "its number", *_DISK_ONLY),
+    _key("group[].name", _T, "group to create", required=True),
+    _key("group[].gid", _N, "its number"),
     _key("timezone.timezone", _T, "such as Europe/Berlin"),
-    _key("timezone.ntpservers", _TS, "for chrony, or systemd-timesyncd", *_DISK_ONLY),
+    _key("timezone.ntpservers", _TS, "for chrony, or systemd-timesyncd"),
     _key("locale.languages", _TS, "such as de_DE.UTF-8; the first one counts"),
     _key("locale.keyboard", _T, "such as de or us(intl)"),
-    _key("services.enabled", _TS, "units to enable", *_DISK_ONLY),
-    _key("services.disabled", _TS, "units to disable", *_DISK_ONLY),
-    _key("services.masked", _TS, "units to mask", *_DISK_ONLY),
-    _key("firewall.ports", _TS, "to open, such as 80:tcp", *_DISK_ONLY),
-    _key("firewall.services.enabled", _TS, "services of firewalld to let in", *_DISK_ONLY),
-    _key("firewall.services.disabled", _TS, "services to keep out", *_DISK_ONLY),
-    _key("firewall.zones[].name", _T, "zone of firewalld", *_DISK_ONLY, required=True),
-    _key("firewall.zones[].sources", _TS, "networks that are in it", *_DISK_ONLY),
-    _key("sshd.password_authentication", _B, "let passwords in by ssh", *_DISK_ONLY),
-    _key("sshd.kbd_interactive_authentication", _B, "let dialogues in by ssh", *_DISK_ONLY),
-    _key("sshd.client_alive_interval", _N, "seconds", *_DISK_ONLY),
-    _key("sshd.permit_root_login", Kind.SWITCH, "as sshd_config(5) has it", *_DISK_ONLY),
-    _key("cacerts.pem_certs", _TS, "certificates to trust", *_DISK_ONLY),
-    _key("files[].path", _T, "file to write, below /etc or /var", *_DISK_ONLY, required=True),
-    _key("files[].data", _T, "its text", *_DISK_ONLY),
-    _key("files[].user", Kind.OWNER, "its owner", *_DISK_ONLY),
-    _key("files[].group", Kind.OWNER, "its group", *_DISK_ONLY),
-    _key("files[].mode", Kind.MODE, "such as 0640 (default: 0644)", *_DISK_ONLY),
+    _key("services.enabled", _TS, "units to enable"),
+    _key("services.disabled", _TS, "units to disable"),
+    _key("services.masked", _TS, "units to mask"),
+    _key("firewall.ports", _TS, "to open, such as 80:tcp"),
+    _key("firewall.services.enabled", _TS, "services of firewalld to let in"),
+    _key("firewall.services.disabled", _TS, "services to keep out"),
+    _key("firewall.zones[].name", _T, "zone of firewalld", required=True),
+    _key("firewall.zones[].sources", _TS, "networks that are in it"),
+    _key("sshd.password_authentication", _B, "let passwords in by ssh"),
+    _key("sshd.kbd_interactive_authentication", _B, "let dialogues in by ssh"),
+    _key("sshd.client_alive_interval", _N, "seconds"),
+    _key("sshd.permit_root_login", Kind.SWITCH, "as sshd_config(5) has it"),
+    _key("cacerts.pem_certs", _TS, "certificates to trust"),
+    _key("files[].path", _T, "file to write, below /etc or /var", required=True),
+    _key("files[].data", _T, "its text"),
+    _key("files[].user", Kind.OWNER, "its owner"),
+    _key("files[].group", Kind.OWNER, "its group"),
+    _key("files[].mode", Kind.MODE, "such as 0640 (default: 0644)"),
     _key("files[].uri", _T, "", Use.REFUSED, Use.REFUSED, hint="write the text as 'data'"),
-    _key("directories[].path", _T, "directory to make", *_DISK_ONLY, required=True),
-    _key("directories[].user", Kind.OWNER, "its owner", *_DISK_ONLY),
-    _key("directories[].group", Kind.OWNER, "its group", *_DISK_ONLY),
-    _key("directories[].mode", Kind.MODE, "such as 0750 (default: 0755)", *_DISK_ONLY),
-    _key("directories[].ensure_parents", _B, "make the directories above it", *_DISK_ONLY),
+    _key("directories[].path", _T, "directory to make", required=True),
+    _key("directories[].user", Kind.OWNER, "its owner"),
+    _key("directories[].group", Kind.OWNER, "its group"),
+    _key("directories[].mode", Kind.MODE, "such as 0750 (default: 0755)"),
+    _key("directories[].ensure_parents", _B, "make the directories above it"),
     _key("kernel.append", _T, "kernel arguments to add"),
-    _key("kernel.name", _T, "the image has its kernel", *_MEDIUM_ONLY),
-    _key("filesystem[].mountpoint", _T, "'/' or '/boot'", *_DISK_ONLY, required=True),
-    _key("filesystem[].minsize", Kind.SIZE, "least size, such as 20 GiB", *_DISK_ONLY),
-    _key("filesystem[].size", Kind.SIZE, "the same, in the old form", *_DISK_ONLY),
+    _key("kernel.name", _T, "the image has its kernel", *_NOWHERE),
+    _key("filesystem[].mountpoint", _T, "'/' or '/boot'", *_UNATTENDED, required=True),
+    _key("filesystem[].minsize", Kind.SIZE, "least size, such as 20 GiB", *_UNATTENDED),
+    _key("filesystem[].size", Kind.SIZE, "the same, in the old form", *_UNATTENDED),
     _key("disk", Kind.ANY, "", Use.REFUSED, Use.REFUSED, hint=_NO_LAYOUT),
-    _key("fips", _B, "start in FIPS mode", *_DISK_ONLY),
-    _key("ignition.firstboot.url", _T, "configuration that Ignition fetches", *_DISK_ONLY),
-    _key("ignition.firstboot.empty", _B, "let Ignition run without one", *_DISK_ONLY),
-    _key("ignition.embedded", Kind.ANY, "left out", *_MEDIUM_ONLY),
-    _key("bootloader", Kind.ANY, "the boot menu's console is diskgen's to set", *_MEDIUM_ONLY),
+    _key("fips", _B, "start in FIPS mode"),
+    _key("ignition.firstboot.url", _T, "configuration that Ignition fetches", *_ON_DISKS),
+    _key("ignition.firstboot.empty", _B, "let Ignition run without one", *_ON_DISKS),
+    _key("ignition.embedded", Kind.ANY, "left out", *_NOWHERE),
+    _key("bootloader", Kind.ANY, "the boot menu's console is diskgen's to set", *_NOWHERE),
     _key("installer", Kind.ANY, "of installers: see --kickstart and --unattended",
-         *_MEDIUM_ONLY),
-    _key("iso", Kind.ANY, "of media: see --label and --product", *_MEDIUM_ONLY),
+         *_NOWHERE),
+    _key("iso", Kind.ANY, "of media: see --label and --product", *_NOWHERE),
     *(_other(path) for path in (
         "installation_device", "partitioning_mode", "fdo", "openscap", "repositories", "rpm",
         "rhsm", "containers-storage", "firstboot", "dnf",

@@ -8,8 +8,7 @@ from typing import Final
 from .keys import KEYS, OF_PACKAGES, TOP, Key, Kind, Use
 
 BEGIN: Final = ".SS Keys\n"
-_WORDS: Final = {Use.DONE: "", Use.IDLE: "ignored", Use.WARNED: "left out, with a warning",
-                 Use.REFUSED: "refused"}  # fmt: skip
+_WORDS: Final = {use: str(use) for use in Use} | {Use.DONE: "", Use.IDLE: "ignored"}
 
 
 def section() -> str:

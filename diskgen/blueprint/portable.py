@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import types
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from ..budgets import CONFIG_BYTES
 from ..documents import DocumentError, is_list, is_table
+from ..errors import UsageError
 from .checks import faults
+from .errors import SETTING
 from .model import Customizations, is_many
 
 NAME: Final = "machine.json"  # of the file, in our place on a medium
@@ -33,6 +37,18 @@ def to_json(wanted: Customizations) -> dict[str, Any]:
     if any(user.plain is not None for user in wanted.users):
         raise ValueError("a password is not crypted")
     return {"version": _VERSION, "customizations": _of(wanted)}
+
+
+def to_file(wanted: Customizations) -> bytes:
+    """Return what the file holds. Raises UsageError for what no installer would read."""
+    data = json.dumps(to_json(wanted), sort_keys=True).encode()
+    if len(data) > CONFIG_BYTES.limit:
+        raise UsageError(
+            f"what the installer is to write has {CONFIG_BYTES.exceeded}",
+            hint="put large files into the image's build",
+            setting=SETTING,
+        )
+    return data
 
 
 def of_json(value: Any) -> Customizations:  # noqa: ANN401

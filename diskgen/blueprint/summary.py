@@ -55,8 +55,13 @@ def to_text(wanted: Customizations) -> Iterator[str]:
         yield f"{'options':<11} win over '{made['config']}': {', '.join(made['overridden'])}"
 
 
-def left_out(wanted: Customizations, *, medium: bool = False) -> Iterator[str]:
-    """Yield what of a document a disk or a medium does not take, one warning for each key."""
+def left_out(
+    wanted: Customizations, *, medium: bool = False, unattended: bool = False
+) -> Iterator[str]:
+    """Yield what of a document a disk or a medium does not take, one warning for each key.
+
+    ``unattended`` says that the medium installs without a question.
+    """
     by_path = {key.path: key for key in KEYS}
     for path in wanted.given:
         key = by_path[plain(path)]
@@ -64,6 +69,11 @@ def left_out(wanted: Customizations, *, medium: bool = False) -> Iterator[str]:
         if use is Use.WARNED:
             kind = "a medium" if medium else "a disk"
             yield f"'{path}' of '{wanted.source}' is left out: {kind} does not take it ({key.text})"
+        elif use is Use.UNATTENDED and not unattended:
+            yield (
+                f"'{path}' of '{wanted.source}' is left out: whoever installs says how the disk is "
+                "partitioned; --unattended names one that is taken as it is described"
+            )
 
 
 def _settings(wanted: Customizations) -> Iterator[str]:

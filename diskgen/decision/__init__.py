@@ -4,6 +4,6 @@ Pure. Semantics of what the image asks for: bootc-install-config(5), as ``bootc 
 """
 
 from .answers import Decision, decide
-from .wishes import Route, Wishes, wishes
+from .wishes import Route, Wishes, described_kargs, wishes
 
-__all__ = ["Decision", "Route", "Wishes", "decide", "wishes"]
+__all__ = ["Decision", "Route", "Wishes", "decide", "described_kargs", "wishes"]

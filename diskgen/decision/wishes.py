@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ..blueprint.model import Customizations
 from ..config import IsoRequest, Request
 from ..place import PLACES
 from ..reference import ImageRef
@@ -38,10 +39,15 @@ class Wishes:
     medium: bool = False  # is what was asked for: its command has options of its own
 
 
+def described_kargs(wanted: Customizations) -> tuple[str, ...]:
+    """Return the kernel arguments of what a machine is given."""
+    return (*wanted.kargs, *([FIPS] if wanted.fips else ()))
+
+
 def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
     """Return what a request says of the machine."""
     wanted = request.customizations
-    described = wanted.kargs
+    described = described_kargs(wanted)
     if isinstance(request, IsoRequest):
         asked = route is Route.ANACONDA or request.kickstart is not None
         return Wishes(
@@ -58,7 +64,7 @@ def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
         root_filesystem=request.root_filesystem,
         stateroot=request.stateroot,
         no_encryption=request.no_encryption,
-        kargs=(*described, *([FIPS] if wanted.fips else ()), *request.kargs),
+        kargs=(*described, *request.kargs),
         karg_deletes=request.karg_deletes,
         console=request.console,
         platform=PLACES[request.format].platform,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ..blueprint.errors import SETTING, BlueprintError
@@ -14,6 +14,7 @@ from ..errors import Problem
 from ..kickstart.recipe import Account, Recipe
 from ..ostree.deploy import Sysroot
 from ..ostree.facts import TreeFacts
+from ..ostree.repository import copy
 from ..tree import Directory
 from . import firewall, network, settings, units
 from .accounts import Accounts
@@ -44,11 +45,29 @@ def provision(
         warnings.append(
             "Ignition is to configure the machine, and the image does not have it: nothing will"
         )
+    _check_strict(warnings, strict=strict)
+    return tuple(warnings)
+
+
+def suits(
+    wanted: Customizations, image: Directory, timestamp: int, *, strict: bool
+) -> tuple[str, ...]:
+    """Return what a machine of an image will lack of what it is to be given; nothing is written.
+
+    With ``strict`` that is an error. Raises BlueprintError with all that the image cannot take.
+    """
+    deployment = Directory(entries=dict(image.entries))
+    deployment.entries[b"etc"] = copy(image.get_dir("usr/etc") or Directory())
+    warnings = apply(wanted, deployment, copy(image.get_dir("var") or Directory()), timestamp)
+    _check_strict(warnings, strict=strict)
+    return warnings
+
+
+def _check_strict(warnings: Sequence[str], *, strict: bool) -> None:
     if strict and warnings:
         raise BlueprintError(
             [Problem(code="strict", message=text, setting="strict") for text in warnings]
         )
-    return tuple(warnings)
 
 
 def apply(

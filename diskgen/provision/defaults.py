@@ -19,14 +19,14 @@ class Defaults:
     login: dict[str, str]
     useradd: dict[str, str]
 
-    def number(self, name: str, default: int) -> int:
-        """Return a number of login.defs."""
+    def number(self, name: str, default: int, *, least: int = 0) -> int:
+        """Return a number of login.defs; of one that is less than it may be, the default."""
         text = self.login.get(name, "")
         try:
             value = int(text, 0) if not text.startswith("0") or text == "0" else int(text, 8)
         except ValueError:
             return default
-        return value if -1 <= value < 2**32 else default
+        return value if least <= value < 2**32 else default
 
     @property
     def users(self) -> range:
@@ -55,7 +55,7 @@ class Defaults:
     def ages(self) -> tuple[str, str, str]:
         """The fields of shadow(5) that say how long passwords are good."""
         names = ("PASS_MIN_DAYS", "PASS_MAX_DAYS", "PASS_WARN_AGE")
-        low, high, warn = (self.number(name, -1) for name in names)
+        low, high, warn = (self.number(name, -1, least=-1) for name in names)
         return tuple("" if days < 0 else str(days) for days in (low, high, warn))  # type: ignore[return-value]
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..blueprint.model import Firewall
 from ..link import is_mac
 from .files import Files, RefusalError
+from .zone import NoZoneError, with_element, without_element
 
 _CONFIG: Final = "etc/firewalld/firewalld.conf"
 _ZONES: Final = "etc/firewalld/zones"
@@ -38,24 +40,25 @@ def apply(files: Files, firewall: Firewall) -> None:
         name = _default_zone(files)
         text = _zone(files, name)
         for service in firewall.disabled:
-            text = re.sub(rf'[ \t]*<service\s+name="{re.escape(service)}"\s*/>\n?', "", text)
+            text = _changed(without_element, text, name, "service", {"name": service})
         for service in firewall.enabled:
-            text = _with(text, f'<service name="{service}"/>', name)
+            text = _changed(with_element, text, name, "service", {"name": service})
         for port in firewall.ports:
             number, _colon, protocol = port.partition(":")
             word = _number(files, number, protocol) if _NAMED_PORT.match(number) else number
-            text = _with(text, f'<port port="{word}" protocol="{protocol}"/>', name)
+            attributes = {"port": word, "protocol": protocol}
+            text = _changed(with_element, text, name, "port", attributes)
         files.write(f"{_ZONES}/{name}.xml", text)
     if firewall.trusted:
         text = _zone(files, _TRUSTED)
         for device in firewall.trusted:
-            text = _with(text, f'<interface name="{device}"/>', _TRUSTED)
+            text = _changed(with_element, text, _TRUSTED, "interface", {"name": device})
         files.write(f"{_ZONES}/{_TRUSTED}.xml", text)
     for zone in firewall.zones:
         text = _zone(files, zone.name)
         for source in zone.sources:
             kind = "mac" if is_mac(source.lower()) else "address"
-            text = _with(text, f'<source {kind}="{source}"/>', zone.name)
+            text = _changed(with_element, text, zone.name, "source", {kind: source})
         files.write(f"{_ZONES}/{zone.name}.xml", text)
 
 
@@ -73,13 +76,19 @@ def _zone(files: Files, name: str) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n<zone>\n  <short>{name}</short>\n</zone>\n'
 
 
-def _with(text: str, element: str, name: str) -> str:
-    if element in text:
-        return text
-    before, end, after = text.rpartition("</zone>")
-    if not end:
-        raise RefusalError(f"the firewall's zone '{name}' of the image is no zone of firewalld")
-    return f"{before.rstrip()}\n  {element}\n{end}{after}"
+def _changed(
+    change: Callable[[str, str, Mapping[str, str]], str],
+    text: str,
+    name: str,
+    element: str,
+    attributes: Mapping[str, str],
+) -> str:
+    try:
+        return change(text, element, attributes)
+    except NoZoneError:
+        raise RefusalError(
+            f"the firewall's zone '{name}' of the image is no zone of firewalld"
+        ) from None
 
 
 def _number(files: Files, name: str, protocol: str) -> str:

@@ -18,7 +18,7 @@ from .files import Files, RefusalError
 _SSHD: Final = "etc/ssh/sshd_config"
 _SSHD_OWN: Final = "etc/ssh/sshd_config.d/00-diskgen.conf"
 _SSHD_INCLUDES: Final = re.compile(
-    r"^\s*Include\s+\S*/?sshd_config\.d/\*", re.MULTILINE | re.IGNORECASE
+    r'Include[ \t=]+"?(?:/etc/ssh/)?sshd_config\.d/\*(?:\.conf)?"?', re.IGNORECASE
 )
 _SELINUX: Final = "etc/selinux/config"
 _SELINUX_MODE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
@@ -72,16 +72,7 @@ _STORES: Final = (
 
 def sshd(files: Files, wanted: Sshd) -> None:
     """Write settings of sshd before all others, of which the first counts. Raises RefusalError."""
-    lines = [
-        f"{name} {_word(value)}\n"
-        for name, value in (
-            ("PasswordAuthentication", wanted.password_authentication),
-            ("KbdInteractiveAuthentication", wanted.kbd_interactive_authentication),
-            ("ClientAliveInterval", wanted.client_alive_interval),
-            ("PermitRootLogin", wanted.permit_root_login),
-        )
-        if value is not None
-    ]
+    lines = sshd_text(wanted)
     if not lines:
         return
     text = files.text(_SSHD)
@@ -90,11 +81,36 @@ def sshd(files: Files, wanted: Sshd) -> None:
             "the image has no sshd ('/etc/ssh/sshd_config'), which settings are given for",
             "leave them out, or install openssh-server in the image",
         )
-    if _SSHD_INCLUDES.search(text):
-        files.make("etc/ssh/sshd_config.d")
-        files.write(_SSHD_OWN, "".join(lines), mode=0o600)
+    if _is_first(files, text):
+        files.make(_SSHD_OWN.rpartition("/")[0])
+        files.write(_SSHD_OWN, lines, mode=0o600)
     else:
-        files.write(_SSHD, "".join(lines) + text)
+        files.write(_SSHD, lines + text)
+
+
+def sshd_text(wanted: Sshd) -> str:
+    """Return settings as sshd_config(5) has them, empty without any."""
+    return "".join(
+        f"{name} {_word(value)}\n"
+        for name, value in (
+            ("PasswordAuthentication", wanted.password_authentication),
+            ("KbdInteractiveAuthentication", wanted.kbd_interactive_authentication),
+            ("ClientAliveInterval", wanted.client_alive_interval),
+            ("PermitRootLogin", wanted.permit_root_login),
+        )
+        if value is not None
+    )
+
+
+def _is_first(files: Files, text: str) -> bool:
+    """Say whether a file of our name would be read before all that sshd_config and others say."""
+    said = (line.strip() for line in text.splitlines())
+    first = next((line for line in said if line and not line.startswith("#")), "")
+    folder, _slash, own = _SSHD_OWN.rpartition("/")
+    there = files.directory(folder)
+    before = [name for name in (there.entries if there is not None else ())
+              if name.endswith(b".conf") and name < own.encode()]  # fmt: skip
+    return _SSHD_INCLUDES.fullmatch(first) is not None and not before
 
 
 def selinux(files: Files, mode: str | None) -> None:

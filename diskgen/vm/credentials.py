@@ -90,16 +90,25 @@ def parse(text: str) -> tuple[str, bytes]:
 
 
 def of(access: Access) -> dict[str, bytes]:
-    """Return the credentials by which a machine lets its user in."""
+    """Return the credentials by which a machine lets its user in. Raises UsageError."""
     found = dict(access.given)
     if access.keys:
         own = _tmpfiles(access.keys)
         theirs = found.get(_TMPFILES)
         found[_TMPFILES] = own if theirs is None else theirs.rstrip(b"\n") + b"\n" + own
     if access.password is not None:
-        found[_PASSWORD] = access.password.encode()
-        found[f"systemd.extra-unit.{_UNIT}"] = _SET_PASSWORD.encode()
-        found["systemd.unit-dropin.sysinit.target"] = f"[Unit]\nWants={_UNIT}\n".encode()
+        ours = {
+            _PASSWORD: access.password,
+            f"systemd.extra-unit.{_UNIT}": _SET_PASSWORD,
+            "systemd.unit-dropin.sysinit.target": f"[Unit]\nWants={_UNIT}\n",
+        }
+        for name in ours.keys() & found.keys():
+            raise UsageError(
+                f"the credential '{name}' is what a password of root is handed over by",
+                hint="leave out one of --root-password-hash and --credential",
+                setting="credential",
+            )
+        found |= {name: text.encode() for name, text in ours.items()}
     return found
 
 

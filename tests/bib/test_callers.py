@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from diskgen import __version__
+
 from ..fixtures import installers
 from ..fixtures.oci import bootable
 from ..fixtures.program import Program, fingerprint
@@ -110,7 +112,11 @@ def test_a_configuration_is_the_same_by_either_name(
 def test_manifest_and_version(builder: Program, image: str) -> None:
     plan = json.loads(builder("manifest", "--type", "raw", "--type", "ami", image, PLAIN))
     assert [entry["format"] for entry in plan["outputs"]] == ["raw", "ami"]
-    assert builder("version").startswith("diskgen ")
+    lines = dict(line.split(": ") for line in builder("version").splitlines())
+    assert lines == {
+        "build_revision": __version__, "build_time": "unknown", "build_tainted": "false",
+        "diskgen": __version__,
+    }  # fmt: skip
     assert "--target-arch" in builder("--help")
     assert builder.left_behind() == []
 

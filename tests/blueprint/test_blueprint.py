@@ -15,52 +15,12 @@ from diskgen.blueprint.model import Customizations, User
 from diskgen.blueprint.read import read
 from diskgen.units import GIB
 
-KEY = "ssh-ed25519 AAAAC3Nza me@x"
-HASH = "$6$abcdefgh$" + "x" * 86
-PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-# A value of each kind, and for keys that take not any such value.
-VALUES: dict[Kind, Any] = {
-    Kind.TEXT: "word", Kind.TEXTS: ["word"], Kind.NUMBER: 1500, Kind.BOOLEAN: True,
-    Kind.SIZE: "20 GiB", Kind.MODE: "0640", Kind.OWNER: "ann", Kind.SWITCH: "no", Kind.ANY: {},
-}  # fmt: skip
-SPECIAL: dict[str, Any] = {
-    "user[].home": "/var/home/word", "user[].shell": "/bin/sh", "user[].key": f"{KEY}\n{KEY} 2\n",
-    "sshkey[].key": KEY, "user[].password": HASH, "files[].path": "/etc/a", "files[].mode": "640",
-    "directories[].path": "/etc/b", "locale.keyboard": "de", "firewall.ports": ["80:tcp"],
-    "firewall.zones[].sources": ["192.0.2.0/24"], "cacerts.pem_certs": [PEM],
-    "filesystem[].mountpoint": "/", "ignition.firstboot.url": "https://example.org/a.ign",
-}  # fmt: skip
+from ..fixtures.descriptions import HASH, KEY, document, value_of
+
 WRONG: dict[Kind, Any] = {
     Kind.TEXT: 1, Kind.TEXTS: "word", Kind.NUMBER: "1", Kind.BOOLEAN: "yes", Kind.SIZE: "20 KB",
     Kind.MODE: "0999", Kind.OWNER: True, Kind.SWITCH: 1,
 }  # fmt: skip
-REQUIRED = {"user": {"name": "word"}, "sshkey": {"user": "word", "key": KEY},
-            "group": {"name": "word"}, "files": {"path": "/etc/a"},
-            "directories": {"path": "/etc/b"}, "filesystem": {"mountpoint": "/"},
-            "firewall.zones": {"name": "word"}}  # fmt: skip
-
-
-def document(key: Key, value: Any) -> dict[str, Any]:
-    """Return the smallest document that names a key."""
-    made: dict[str, Any] = {}
-    table = made
-    *parents, last = key.path.split(".")
-    for number, part in enumerate(parents, 1):
-        if part.endswith("[]"):
-            name = ".".join(parents[:number]).removeprefix(f"{TOP}.").removesuffix("[]")
-            row = dict(REQUIRED[name])
-            table[part.removesuffix("[]")] = [row]
-            table = row
-        else:
-            table = table.setdefault(part, {})
-    if key.path.endswith("filesystem[].mountpoint"):
-        table["minsize"] = "20 GiB"
-    table[last] = value
-    return made
-
-
-def value_of(key: Key) -> Any:
-    return SPECIAL.get(key.path.removeprefix(f"{TOP}."), VALUES[key.kind])
 
 
 def load(value: Any, *, medium: bool = False) -> Customizations:
@@ -217,6 +177,7 @@ def test_unknown_keys_and_broken_documents(text: str, form: str, expected: str) 
      ({"firewall": {"ports": ["9:tcp", "70000:tcp"]}}, "port '70000:tcp'"),
      ({"firewall": {"zones": [{"name": "../x"}]}}, "is no zone"),
      ({"sshd": {"permit_root_login": "maybe"}}, "no such setting"),
+     ({"sshd": {"client_alive_interval": 2**31}}, "no number of seconds"),
      ({"cacerts": {"pem_certs": ["x"]}}, "a certificate is none"),
      ({"files": [{"path": "/etc/passwd"}]}, "cannot be written"),
      ({"files": [{"path": "/etc/../usr/x"}]}, "cannot be written"),

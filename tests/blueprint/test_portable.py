@@ -21,7 +21,9 @@ from diskgen.blueprint.model import (
     Zone,
 )
 from diskgen.documents import DocumentError, load_object
+from diskgen.errors import UsageError
 from diskgen.link import parse as parse_link
+from diskgen.units import MIB
 
 FULL = Customizations(
     users=(
@@ -110,3 +112,10 @@ def test_a_file_that_someone_changed_is_refused_by_name(customizations: Any, rea
 def test_another_version_is_refused(value: Any) -> None:
     with pytest.raises(DocumentError, match="version 1"):
         portable.of_json(value)
+
+
+def test_a_file_that_no_installer_would_read_is_refused() -> None:
+    wanted = Customizations(files=(AddedFile(path="/etc/a", data=bytes(7 * MIB)),))
+    with pytest.raises(UsageError, match="config-bytes"):
+        portable.to_file(wanted)
+    assert load_object(portable.to_file(Customizations())) == {"version": 1, "customizations": {}}

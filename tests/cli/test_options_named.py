@@ -36,6 +36,8 @@ WHERE = {
     "blueprint": TAKE_FILES | BUILDS,
     "blueprint.keys._NO_LAYOUT": DISKS,
     "blueprint.keys.KEYS": MEDIA,
+    "blueprint.keys.Use": MEDIA,
+    "blueprint.summary.left_out": MEDIA,
     "bib": frozenset(),  # whose words are its own
     "bootloader": DISKS,  # of media they are only looked for
     "build": DISKS,
@@ -111,6 +113,7 @@ FOREIGN = {
                        "compression-format"},
     "image.tarstream": {"sparse"},
     "iso.sources.debs": {"info"},
+    "iso.kickstarts.described": {"name", "gid", "ntp-server"},
     "iso.kickstarts.probe": {"wait"},
     "publish.aws": {"snapshot-id", "image-id"},  # of AWS's own program
     "ostree.kernel": {"force", "no-hostonly", "add"},

@@ -13,6 +13,7 @@ import pytest
 from diskgen.blueprint.errors import BlueprintError
 from diskgen.blueprint.model import AddedFile, Customizations, Group, User
 from diskgen.provision.apply import apply
+from diskgen.provision.defaults import Defaults
 from diskgen.tree import Directory, File, regular, symlink
 
 from ..fixtures import shadow_utils
@@ -216,3 +217,14 @@ def test_a_skeleton_with_directories(root: Path) -> None:
     link = made[b"home/ann/.here"]
     assert isinstance(link, File)
     assert link.target == b"/home/ann/.config"
+
+
+def test_numbers_below_zero_are_none() -> None:
+    names = ("UID_MIN", "UID_MAX", "SYS_GID_MIN", "UMASK", "HOME_MODE", "SUB_UID_MIN")
+    odd = Defaults(dict.fromkeys(names, "-1") | {"PASS_MAX_DAYS": "-1"}, {})
+    usual = Defaults({}, {})
+    assert (odd.users, odd.system_groups, odd.home_mode) == (
+        usual.users, usual.system_groups, usual.home_mode,
+    )  # fmt: skip
+    assert odd.number("SUB_UID_MIN", 5) == 5
+    assert odd.ages == ("", "", "")

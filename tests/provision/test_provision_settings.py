@@ -157,7 +157,7 @@ def test_the_firewall() -> None:
     [(Firewall(ports=("1:tcp",)), {}, "the image has no firewalld"),
      (Firewall(enabled=("x",)), FIREWALLD, "service 'x' is none"),
      (Firewall(ports=("x:tcp",)), FIREWALLD, "'x:tcp' is none"),
-     (Firewall(ports=("1:tcp",)), {**FIREWALLD, "etc/firewalld/zones/public.xml": "<zone/>"},
+     (Firewall(ports=("1:tcp",)), {**FIREWALLD, "etc/firewalld/zones/public.xml": "<zones/>"},
       "is no zone of firewalld")],
 )  # fmt: skip
 def test_firewalls_that_cannot_be(firewall: Firewall, texts: dict[str, str], message: str) -> None:
@@ -168,6 +168,14 @@ def test_firewalls_that_cannot_be(firewall: Firewall, texts: dict[str, str], mes
     ("texts", "path", "begins"),
     [({"etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\n"},
       "etc/ssh/sshd_config.d/00-diskgen.conf", "PasswordAuthentication no\nPermitRootLogin no\n"),
+     # Whatever comes before the others counts, so ours is the first of all.
+     ({"etc/ssh/sshd_config": "PasswordAuthentication yes\nInclude /etc/ssh/sshd_config.d/*\n"},
+      "etc/ssh/sshd_config", "PasswordAuthentication no\nPermitRootLogin no\n"
+      "PasswordAuthentication yes\nInclude /etc/ssh/sshd_config.d/*\n"),
+     ({"etc/ssh/sshd_config": "Include /etc/ssh/sshd_config.d/*.conf\n",
+       "etc/ssh/sshd_config.d/00-a.conf": "PasswordAuthentication yes\n"},
+      "etc/ssh/sshd_config", "PasswordAuthentication no\nPermitRootLogin no\n"
+      "Include /etc/ssh/sshd_config.d/*.conf\n"),
      ({"etc/ssh/sshd_config": "Port 23\n"}, "etc/ssh/sshd_config",
       "PasswordAuthentication no\nPermitRootLogin no\nPort 23\n"),
      ({}, None, "")],

@@ -308,3 +308,19 @@ def test_a_name_that_systemd_takes() -> None:
     for text in ("a:b=c", "a b=c", "ä=c", f"{'n' * 256}=c", "=c", "a\n=c"):
         with pytest.raises(UsageError):
             credentials.parse(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "passwd.hashed-password.root",
+        "systemd.unit-dropin.sysinit.target",
+        "systemd.extra-unit.diskgen-root-password.service",
+    ],
+)
+def test_a_credential_is_not_replaced_by_a_password(name: str) -> None:
+    given = ((name, b"mine"),)
+    assert credentials.of(credentials.Access(given=given)) == dict(given)
+    with pytest.raises(UsageError, match=f"'{name}'") as caught:
+        credentials.of(credentials.Access(given=given, password="$6$a$b"))
+    assert caught.value.setting == "credential"

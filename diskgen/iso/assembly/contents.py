@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...arch import Machine
+from ...blueprint import portable
 from ...budgets import CONFIG_BYTES
 from ...config import IsoRequest
-from ...decision import coming, setup
+from ...decision import coming, described_kargs, setup
 from ...decision.system import System
 from ...errors import Problem, SourceError, UsageError
 from ...image.model import Image
@@ -20,8 +21,10 @@ from ...kickstart import language, limits, recipe
 from ...kickstart.language import Parsed
 from ...layout import Content
 from ...provision.passwords import crypted
+from ...secrecy import OWNER_ONLY
 from ...tree import Directory, File, regular
 from ..kickstarts import kickstart, merging, partitions
+from ..kickstarts.command import text_of
 from ..kickstarts.kickstart import MEDIUM, Packages, Settings, Unattended
 from ..kickstarts.merging import Met
 from ..menus import menu
@@ -94,7 +97,7 @@ def offer(request: IsoRequest, machine: Machine, repository: Packages | None = N
 def asked(request: IsoRequest, digest: str) -> Settings:
     """Return what the user says of the installed machine; the image of a digest adds the rest."""
     wanted = crypted(request.customizations, digest)
-    root = wanted.root
+    root, kargs = wanted.root, (*described_kargs(wanted), *request.install_kargs)
     return Settings(
         reference=request.tracked.name,
         digest=digest,
@@ -107,8 +110,9 @@ def asked(request: IsoRequest, digest: str) -> Settings:
         root_password=root.password if root is not None else None,
         root_keys=root.keys if root is not None else (),
         links=wanted.links,
-        kargs=(*wanted.kargs, *request.install_kargs),
-        package_kargs=(*wanted.kargs, *request.install_kargs),
+        kargs=kargs,
+        package_kargs=kargs,
+        described=wanted,
     )
 
 
@@ -117,9 +121,10 @@ def check_words(request: IsoRequest) -> None:
 
     Raises UsageError.
     """
-    settings, how = asked(request, ""), _how(request, None)
+    anaconda = request.installer is not None
+    settings, how = replace(asked(request, ""), anaconda=anaconda), _how(request, None)
     commands = kickstart.machine(settings, how) if how else kickstart.named(settings)
-    kickstart.text_of((*commands, *kickstart.payload(settings, mode="image", offline=False)))
+    text_of((*commands, *kickstart.payload(settings, mode="image", offline=False)))
     disks = (("image", request.unattended),) if request.unattended is not None else ()
     choices = Choices(product="", label="", kargs=request.kargs, unattended=disks)
     menu.make(choices, kernel="", initrd="", bios=False)
@@ -332,6 +337,8 @@ def room(
         "kickstart_version": version,
         "packages": offered.source.kind if offered.source is not None else None,
     }
+    if not settings.anaconda and portable.is_needed(settings.described):
+        root.add(portable.NAME, regular(portable.to_file(settings.described), mode=OWNER_ONLY))
     text = json.dumps(noted, sort_keys=True) + "\n"
     if noted is not None and len(text) <= CONFIG_BYTES.limit:
         root.add(NOTED, regular(text.encode()))

@@ -10,24 +10,23 @@ import base64
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from ...accounts import key_fault
-from ...blueprint.model import ROOT, User
+from ...blueprint.model import ROOT, Customizations, User
 from ...errors import UsageError
 from ...kickstart import language, limits
 from ...link import Link
-from . import partitions, probe, values
+from . import described, partitions, probe, values
+from .command import AT_END, COMPLETING, Command, text_of
 
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
 _NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
 _DISK: Final = "unattended"  # the option that names a disk
-COMPLETING: Final = "%post for kernel arguments"
-AT_END: Final = "%post at the end"  # after all scripts of a user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,8 @@ class Settings:
     package_kargs: tuple[str, ...] = ()  # where packages are installed
     subvolume: str = "root"  # the root, on btrfs
     boot: str = "reqpart --add-boot"  # the commands that make it
+    described: Customizations = field(default_factory=Customizations)  # all of it
+    anaconda: bool = False  # kickstarts say all of it: ours reads what is described from a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +77,6 @@ class Unattended:
     disk: str
     filesystem: str | None = None  # of the root; None: the installer decides
     gpt: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A command that diskgen writes. ``setting`` is the option that says so, None: a default."""
-
-    word: str  # as pykickstart calls it, or a section with its %
-    text: str  # whole lines, without the last newline
-    setting: str | None = None
-    values: tuple[str, ...] = ()  # by which it meets a user's own: names, devices, arguments
-    hostname: str | None = None
 
 
 def fragments(settings: Settings, version: str) -> Mapping[str, str]:
@@ -160,11 +150,6 @@ def payload(settings: Settings, *, mode: str, offline: bool) -> tuple[Command, .
     return tuple(_image(settings, *where, settings.reference))
 
 
-def text_of(commands: Iterable[Command]) -> str:
-    """Return commands as a kickstart has them."""
-    return "".join(f"{command.text}\n" for command in commands)
-
-
 def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
     disk = values.word(how.disk.removeprefix("/dev/"), _DISK)
     if limits.is_partition(disk):
@@ -172,13 +157,14 @@ def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
             f"'{how.disk}' is a partition", hint="name the whole disk, such as vda", setting=_DISK
         )
     label = " --disklabel=gpt" if how.gpt else ""
+    least = settings.described.sizes.get("/", 0)
     text = f"# Written by diskgen. ERASES this disk.\nignoredisk --only-use={disk}"
     yield Command(word="ignoredisk", text=text, setting=_DISK)
     for line in (
         "zerombr",
         f"clearpart --all --initlabel{label}",
         *settings.boot.splitlines(),
-        *partitions.root(how.filesystem, settings.subvolume).splitlines(),
+        *partitions.root(how.filesystem, settings.subvolume, least).splitlines(),
     ):
         yield Command(word=line.partition(" ")[0], text=line, setting=_DISK)
 
@@ -303,8 +289,12 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
         text = f"rootpw --iscrypted '{crypted}'"
         yield Command(word="rootpw", text=text, setting="root-password-hash")
     yield from _keys(ROOT, settings.root_keys)
+    if settings.anaconda:
+        yield from described.groups(settings.described)
     for user in settings.users:
         yield from _account(user)
+    if settings.anaconda:
+        yield from described.commands(settings.described)
 
 
 def _account(user: User) -> Iterator[Command]:

@@ -18,7 +18,9 @@ from ...kickstart import language
 from ...kickstart.language import Parsed
 from ...link import named as device_named
 from ...ostree import kargs
-from .kickstart import AT_END, COMPLETING, Command, completing, text_of
+from . import described
+from .command import AT_END, COMPLETING, Command, text_of
+from .kickstart import completing
 
 PAYLOADS: Final = ("ostreecontainer", "ostreesetup", "bootc", "liveimg")
 SOURCES: Final = ("%packages", "cdrom", "harddrive", "hmc", "module", "nfs", "repo", "url")
@@ -76,7 +78,7 @@ def merge(commands: Iterable[Command], text: str, version: str, name: str, *, mo
         kept = row.rule(command, user, row)
         there = user.line_of(*row.meets)
         met.append(_met(command, kept, user, there))
-        last = row.rule is _arguments and (there is not None or user.hidden)
+        last = row.rule in (_arguments, _services) and (there is not None or user.hidden)
         if kept is not None:
             (after if last or kept.word == AT_END else before).append(kept)
     newline = "" if text.endswith("\n") or not text else "\n"
@@ -118,7 +120,7 @@ def _met(
     theirs = f"{user.name}, line {there[0]}"
     if kept is None:
         return Met(command=there[1], origin=theirs)
-    if ROWS[command.word].rule is _arguments:
+    if ROWS[command.word].rule in (_arguments, _services):
         return Met(command=word, origin=f"{theirs}, and {ours}", arguments=kept.values)
     return Met(command=word, origin=f"{theirs}, and {ours}")
 
@@ -150,6 +152,28 @@ def _accounts(command: Command, user: Parsed, row: Row) -> Command:  # noqa: ARG
         if data.name in command.values:
             raise _twice(command, user, data.lineno, "user", f" --name={data.name}")
     return command
+
+
+def _groups(command: Command, user: Parsed, row: Row) -> Command:  # noqa: ARG001
+    """Groups add up; one of a name that the user's has is not made twice."""
+    for data in user.handler.group.groupList:
+        if data.name in command.values:
+            raise _twice(command, user, data.lineno, "group", f" --name={data.name}")
+    return command
+
+
+def _services(command: Command, user: Parsed, row: Row) -> Command:
+    """Units add up; one is not both enabled and disabled."""
+    if user.line_of(*row.meets) is None:
+        return command
+    theirs, ours = user.handler.services, described.units_of(command)
+    made = {verb: tuple(dict.fromkeys((*getattr(theirs, verb), *ours[verb]))) for verb in ours}
+    bare = {verb: {name.removesuffix(".service") for name in names} for verb, names in made.items()}
+    both = bare["enabled"] & bare["disabled"]
+    if both:
+        line = user.line_of(*row.meets) or (theirs.lineno, "services")
+        raise _twice(command, user, line[0], line[1], f" of '{min(both)}'")
+    return described.services(made)
 
 
 def _devices(command: Command, user: Parsed, row: Row) -> Command | None:  # noqa: ARG001
@@ -234,6 +258,12 @@ def _rows() -> Mapping[str, Row]:
                        "and two host names are refused"),
         "user": Row(rule=_accounts, meets=("user",), says="accounts add up; the same one twice is "
                     "refused"),
+        "group": Row(rule=_groups, meets=("group",), says="groups add up; the same one twice is "
+                     "refused"),
+        "services": Row(rule=_services, meets=("services",), says="units add up; one that is "
+                        "enabled here and disabled there is refused"),
+        "firewall": Row(rule=_one, meets=("firewall",), says=name),
+        "timesource": Row(rule=_both, meets=("timesource",), says="time servers add up"),
         "sshkey": Row(rule=_both, meets=("sshkey",), says="keys add up"),
         "bootloader": Row(rule=_arguments, meets=("bootloader",),
                           says="kernel arguments are united"),

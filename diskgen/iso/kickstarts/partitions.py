@@ -11,31 +11,34 @@ from ...units import MIB
 _ROLES: Final = {"/boot": Role.BOOT, "/boot/efi": Role.ESP}
 
 
-def commands(content: Content) -> str:
-    """Return the commands for what firmware needs, and for /boot.
+def commands(content: Content, least: int = 0) -> str:
+    """Return the commands for what firmware needs, and for /boot, of ``least`` bytes or more.
 
     Anaconda makes /boot of 1 GiB or more by itself; it is told where that does not suffice.
     """
-    size = preferred_size(Role.BOOT, content)
+    size = max(preferred_size(Role.BOOT, content), least)
     if size <= BOOT_SIZE:
         return "reqpart --add-boot"
-    return f"reqpart\npart /boot --size={size // MIB}"
+    return f"reqpart\npart /boot --size={-(-size // MIB)}"
 
 
-def root(filesystem: str | None, subvolume: str) -> str:
-    """Return the commands for the root; without a filesystem the installer decides.
+def root(filesystem: str | None, subvolume: str, least: int = 0) -> str:
+    """Return the commands for the root, which takes what is left, and ``least`` bytes or more.
+
+    Without a filesystem the installer decides.
 
     btrfs takes commands of its own, as Anaconda makes it: a volume, and the root below it.
     """
+    size = f" --size={-(-least // MIB)}" if least else ""
     if filesystem == "btrfs":
         return "\n".join(
             (
-                "part btrfs.01 --grow",
+                f"part btrfs.01 --grow{size}",
                 "btrfs none --label=root btrfs.01",
                 f"btrfs / --subvol --name={subvolume} LABEL=root",
             )
         )
-    return "part / --grow" + (f" --fstype={filesystem}" if filesystem else "")
+    return f"part / --grow{size}" + (f" --fstype={filesystem}" if filesystem else "")
 
 
 def doubts(name: str, handler: Any, content: Content) -> Iterator[str]:  # noqa: ANN401

@@ -16,6 +16,7 @@ from diskgen.install.identity import given, set_up
 from diskgen.install.target import Target
 from diskgen.iso.assembly import contents
 from diskgen.iso.kickstarts import kickstart
+from diskgen.iso.kickstarts.command import text_of
 from diskgen.iso.kickstarts.kickstart import Settings, Unattended
 from diskgen.kickstart import language, recipe
 from diskgen.kickstart.recipe import Account, Recipe
@@ -48,7 +49,7 @@ def test_one_rule_for_options_kickstarts_and_the_machine(
         if good:
             request = replace(request, customizations=Customizations(users=(user,)))
             contents.write(request, SETTINGS, "F44", ROOTS, anaconda=anaconda)
-            made = kickstart.text_of(kickstart.named(replace(SETTINGS, users=(user,))))
+            made = text_of(kickstart.named(replace(SETTINGS, users=(user,))))
             found = recipe.check(language.parse(made, "F44", "x")).accounts[0]
             assert (found.name, found.groups) == (user.name, user.groups)
             continue
@@ -68,7 +69,7 @@ def test_one_rule_for_options_kickstarts_and_the_machine(
 def test_keys_reach_the_machine_as_they_are(key: str) -> None:
     assert key_fault(key) is None
     settings = replace(SETTINGS, users=(User(name="ann", keys=(key,)),))
-    text = kickstart.text_of(kickstart.named(settings))
+    text = text_of(kickstart.named(settings))
     (account,) = recipe.check(language.parse(text, "F44", "x")).accounts
     assert account.keys == (key,)
 
@@ -91,7 +92,7 @@ def test_what_is_no_key(key: str) -> None:
      ("us (intl)", "keyboard --xlayouts='us (intl)'", "us (intl)")],
 )  # fmt: skip
 def test_keyboards_with_variants(text: str, line: str, console: str, tmp_path: Path) -> None:
-    made = kickstart.text_of(kickstart.named(replace(SETTINGS, keyboard=text)))
+    made = text_of(kickstart.named(replace(SETTINGS, keyboard=text)))
     assert made == f"{line}\n"
     found = recipe.check(language.parse(made, "F44", "x"))
     assert found.keyboard == console

@@ -15,13 +15,13 @@ import pytest
 from diskgen.blueprint.model import User
 from diskgen.errors import UsageError
 from diskgen.iso.kickstarts import kickstart
+from diskgen.iso.kickstarts.command import text_of
 from diskgen.iso.kickstarts.kickstart import (
     MEDIUM,
     Packages,
     Settings,
     Unattended,
     fragments,
-    text_of,
     unattended,
 )
 from diskgen.kickstart.language import VERSIONS, parse

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.blueprint.model import User
+from diskgen.blueprint.model import Customizations, Firewall, Group, Services, User
 from diskgen.config import IsoRequest
 from diskgen.errors import UsageError
 from diskgen.iso.assembly import contents
 from diskgen.iso.kickstarts import kickstart, merging
+from diskgen.iso.kickstarts.command import Command, text_of
 from diskgen.iso.kickstarts.kickstart import Packages, Settings, Unattended
 from diskgen.kickstart import language, recipe
 from diskgen.kickstart.language import VERSIONS
@@ -39,13 +40,20 @@ ALL = replace(
     completion=("-quiet", '+a="b c"'),
     package_kargs=("quiet", "console=ttyS0,115200"),
     boot="reqpart\npart /boot --size=2000",
+    described=Customizations(
+        groups=(Group(name="staff"),),
+        services=Services(enabled=("a",)),
+        firewall=Firewall(ports=("80:tcp",)),
+        ntp_servers=("192.0.2.1",),
+    ),
+    anaconda=True,
 )
 HOW = Unattended(disk="sda", filesystem="ext4")
 BTRFS = Unattended(disk="sda", filesystem="btrfs")
 ROOTS = {"image": "ext4", "package": "ext4"}
 
 
-def written(settings: Settings, how: Unattended | None, mode: str) -> list[kickstart.Command]:
+def written(settings: Settings, how: Unattended | None, mode: str) -> list[Command]:
     commands = kickstart.machine(settings, how) if how else kickstart.named(settings)
     payload = kickstart.payload(settings, mode=mode, offline=True)
     return [kickstart.started(), *commands, *payload]
@@ -76,7 +84,7 @@ def test_every_command_that_is_written_has_a_row(
             continue
         commands = written(settings, how, mode)
         assert {command.word for command in commands} <= set(merging.ROWS)
-        text = kickstart.text_of(commands)
+        text = text_of(commands)
         parsed = language.parse(text, version, "ours.ks")
         found = {word for _line, word in (*parsed.commands, *parsed.sections)}
         found |= {language.SCRIPTS[script.type] for script in parsed.handler.scripts}
