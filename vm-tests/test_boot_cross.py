@@ -100,8 +100,9 @@ def test_it_boots(
 
 @pytest.mark.parametrize(
     ("arch", "size", "scsi"),
-    [("s390x", 512, True), ("s390x", 4096, False), ("s390x", 4096, True),
-     ("aarch64", 4096, False), ("x86_64", 4096, False)],
+    [pytest.param("s390x", 512, True, marks=pytest.mark.extended),
+     pytest.param("s390x", 4096, False, marks=pytest.mark.extended),
+     ("s390x", 4096, True), ("aarch64", 4096, False), ("x86_64", 4096, False)],
 )  # fmt: skip
 def test_sectors_and_buses(
     arch: str, size: int, scsi: bool, disks: Mapping[tuple[str, int], Path]

@@ -85,7 +85,8 @@ def test_it_boots(
     described.check(proof)
 
 
-@pytest.mark.parametrize("firmware", ["uefi", pytest.param("bios", marks=pytest.mark.extended)])
+@pytest.mark.extended  # test_boot_kinds.py has a day 2 that always runs
+@pytest.mark.parametrize("firmware", ["uefi", "bios"])
 def test_day_2(
     disk: Path,
     firmware: str,

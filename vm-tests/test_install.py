@@ -134,6 +134,7 @@ def test_typed_packages_by_uefi_from_a_stick(iso: Path, disk: Path, tmp_path: Pa
         machine.wait_for("login:")
 
 
+@pytest.mark.extended  # sticks of other makers start by UEFI in test_stage2_found.py
 def test_a_stick_starts_by_uefi_and_nothing_is_erased(
     iso: Path, disk: Path, tmp_path: Path
 ) -> None:
