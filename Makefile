@@ -72,6 +72,7 @@ mutate: install
 
 bench: install
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/farm.py
 
 # Needs no more than an engine: podman, Docker or buildah.
 container:

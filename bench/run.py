@@ -29,6 +29,7 @@ import rivals
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 MEDIA = "\n## Media\n"
+FARMS = "\n## Farms\n"
 DISKGEN = Path(sys.executable).with_name("diskgen")
 PYTHON = Path(sys.executable)
 
@@ -77,6 +78,7 @@ def main() -> None:
     middle = {name: median(runs) for name, runs in results.items()}
     runs = max(map(len, results.values()))
     text = RESULTS.read_text() if RESULTS.is_file() else ""
+    text, farms, figures = text.partition(FARMS)  # by farm.py
     before, mark, after = text.partition(MEDIA)
     if any(case.name in middle for case in cases):
         before = report(cases, middle, first, runs)
@@ -85,7 +87,7 @@ def main() -> None:
         )
     if any(case.name in middle for case in media_cases):
         mark, after = MEDIA, report_media(media_cases, results)
-    text = before + mark + after
+    text = before + mark + after + farms + figures
     print(text)
     RESULTS.write_text(text)
 

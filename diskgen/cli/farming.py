@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ..config import file_suffix
+from ..documents import is_table
 from ..errors import FarmError, UsageError
 from ..events import discard
 from ..terminal import page, put
@@ -103,7 +104,7 @@ def _download(args: argparse.Namespace) -> int:
             raise FarmError(f"compose '{name}' is not on the farm, but at '{places or 'nowhere'}'")
         formats = {kind: each for each, kind in IMAGE_TYPES.items()}
         image = client.metadata(name).request.get("image_request")
-        kind = image.get("image_type") if isinstance(image, dict) else None
+        kind = image.get("image_type") if is_table(image) else None
         format_name = formats.get(kind, "") if isinstance(kind, str) else ""
         usual = Path(f"{name}.{file_suffix(format_name) if format_name else 'img'}")
         output = args.output or usual

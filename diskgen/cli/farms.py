@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..arch import machine as machine_row
 from ..errors import FarmError, Interrupted, UsageError
 from ..events import Emit, notice, step, warn
+from ..terminal import visible
 from ..ui import renderer
 from ..workspace import Workspace, writing
 from .printing import print_json, print_path, print_text
@@ -136,7 +137,7 @@ def _carried_out(args: argparse.Namespace, wanted: Sequence[Wanted], emit: Emit)
             return 0
         with going_on(client, ids):
             ends = waited(client, ids, emit)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name, each in zip(ids, wanted, strict=True):
             digest = None
             if ends[name].good and each.output is not None:
@@ -163,7 +164,7 @@ def _print_places(status: ComposeStatus, wanted: Wanted) -> None:
         return
     for upload in status.uploads:
         if upload.type != "local" and upload.where is not None:
-            print_text(upload.where)
+            print_text(visible(upload.where))
     if wanted.output is not None:
         print_path(wanted.output)
 

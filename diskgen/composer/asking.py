@@ -38,7 +38,7 @@ def asked(
 
     The interface takes one image a compose, but where koji has it made.
     """
-    found = []
+    found: list[Wanted] = []
     for request in requests:
         for output in request.outputs:
             made = compose_request(request.alone(output), targets)

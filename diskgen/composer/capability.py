@@ -181,7 +181,8 @@ FARM_ONLY: Final = (
 
 def check(request: Request) -> list[str]:
     """Return what of a request is left out, as warnings. Raises PreflightError with the rest."""
-    problems, warnings = [], [*left_out(request.customizations)]
+    problems: list[Problem] = []
+    warnings = [*left_out(request.customizations)]
     for row in CAPABILITIES:
         if row.use is Use.SENT or not row.asked(request):
             continue

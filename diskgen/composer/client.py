@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlencode
 
+from ..documents import is_table
 from ..errors import FarmError, UsageError
 from ..events import Emit, discard, notice
 from . import reading
@@ -29,13 +30,23 @@ class Client:
     AnswerLost.
     """
 
-    def __init__(self, farm: Farm, patience: Patience | None = None, emit: Emit = discard) -> None:
+    def __init__(
+        self,
+        farm: Farm,
+        patience: Patience | None = None,
+        emit: Emit = discard,
+        *,
+        tokens: Tokens | None = None,
+    ) -> None:
         self.farm = farm
         self.patience = patience or Patience()
         self._emit = emit
         self._context = context_of(farm)
         self._wire = Wire(farm, self._context)
-        self._tokens = Tokens(farm, farm.login, self.patience) if farm.login is not None else None
+        self._tokens = tokens
+        if farm.login is not None and tokens is None:
+            self._tokens = Tokens(farm, farm.login, self.patience)
+        self._token = ""  # that was sent last
 
     def __enter__(self) -> Self:
         return self
@@ -49,23 +60,19 @@ class Client:
 
     def beside(self) -> Client:
         """Return another client of the same farm and login, for another thread."""
-        made = object.__new__(Client)
-        made.farm, made.patience, made._emit = self.farm, self.patience, self._emit
-        made._context, made._tokens = self._context, self._tokens
-        made._wire = Wire(self.farm, self._context)
-        return made
+        return Client(self.farm, self.patience, self._emit, tokens=self._tokens)
 
     # What can be asked as often as one likes.
 
     def openapi(self) -> dict[str, Any]:
         """Return the farm's own description of its interface."""
         found = self._get("/openapi", "its interface")
-        return found if isinstance(found, dict) else {}
+        return found if is_table(found) else {}
 
     def distributions(self) -> dict[str, Any]:
         """Return what the farm builds of packages: architectures by distribution."""
         found = self._get("/distributions", "its distributions")
-        return found if isinstance(found, dict) else {}
+        return found if is_table(found) else {}
 
     def status(self, name: str) -> ComposeStatus:
         """Return how far a compose is."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from ..documents import is_table
 from ..errors import FarmError
 from .client import Client
 from .wire import Wire, context_of
@@ -65,7 +66,7 @@ def _skew(text: str) -> float | None:
 
 def _interface(document: dict[str, Any]) -> Iterator[Finding]:
     info = document.get("info")
-    version = info.get("version") if isinstance(info, dict) else None
+    version = info.get("version") if is_table(info) else None
     yield Finding("interface", None, f"version {version}" if version else "it does not say")
     keys = bootc_keys(document)
     if keys is None:
@@ -79,11 +80,11 @@ def _interface(document: dict[str, Any]) -> Iterator[Finding]:
 def bootc_keys(document: dict[str, Any]) -> frozenset[str] | None:
     """Return the keys of ``bootc`` by a farm's own description; None where it has no schemas."""
     components = document.get("components")
-    schemas = components.get("schemas") if isinstance(components, dict) else None
-    if not isinstance(schemas, dict):
+    schemas = components.get("schemas") if is_table(components) else None
+    if not is_table(schemas):
         return None
     bootc = schemas.get("Bootc")
-    if not isinstance(bootc, dict):
+    if not is_table(bootc):
         return frozenset()
     properties = bootc.get("properties")
-    return frozenset(properties) if isinstance(properties, dict) else None
+    return frozenset(properties) if is_table(properties) else None

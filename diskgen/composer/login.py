@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..budgets import DOCUMENT_BYTES
-from ..documents import DocumentError, load_json, load_toml
+from ..documents import DocumentError, is_table, load_json, load_toml
 from ..errors import UsageError
 from .address import Address, parse_address
 
@@ -71,7 +71,7 @@ def load(path: Path) -> Login:
 
 
 def _login(path: Path, table: Any) -> Login:  # noqa: ANN401
-    if not isinstance(table, dict):
+    if not is_table(table):
         raise UsageError(f"'{path}' is no table of keys", setting=SETTING)
     unknown = [str(key) for key in table if key not in _KNOWN]
     if unknown:

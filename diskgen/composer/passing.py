@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 from ..errors import FarmError, VerifyError
 from ..events import Emit, Step, step
 from .client import Client
-from .errors import AnswerLost
+from .errors import AnswerLost, NotSent
 from .wire import Answer
 
 _CHUNK: Final = 1024 * 1024
@@ -99,7 +99,7 @@ def client_tries(client: Client, got: Callable[[], int], work: Callable[[], None
         before = got()
         try:
             client.insist(work)
-        except AnswerLost:
+        except (AnswerLost, NotSent):
             if got() == before:
                 raise
         else:

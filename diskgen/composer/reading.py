@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..budgets import FARM_BYTES
-from ..documents import DocumentError, load_json
+from ..documents import DocumentError, is_list, is_table, load_json
 from .errors import AnswerLost, Refused
 from .values import (
     ComposeError,
@@ -55,7 +55,7 @@ def refusal(answer: Answer, what: str) -> Refused:
         body = load_json(answer.body, FARM_BYTES)
     except DocumentError:
         body = None
-    said = body if isinstance(body, dict) else {}
+    said = body if is_table(body) else {}
     code = _number(str(said.get("code", "")).removeprefix(_PREFIX))
     reason = said.get("reason") or said.get("message") or f"HTTP status {answer.status}"
     words = f"the farm refuses {what}: {_short(reason)}"
@@ -78,7 +78,7 @@ def refusal(answer: Answer, what: str) -> Refused:
 
 def compose_id(value: object) -> str:
     """Return the id that was made for a compose. Raises NotUnderstood."""
-    found = value.get("id") if isinstance(value, dict) else None
+    found = value.get("id") if is_table(value) else None
     if not isinstance(found, str) or not is_id(found):
         raise NotUnderstood("the farm's answer to a compose has no id")
     return found.lower()
@@ -86,71 +86,71 @@ def compose_id(value: object) -> str:
 
 def statuses(value: object) -> list[ComposeStatus]:
     """Return what a list holds: it is bare, null, or an object with items. Raises NotUnderstood."""
-    items = value.get("items") if isinstance(value, dict) else value
+    items = value.get("items") if is_table(value) else value
     if items is None:
         return []
-    if not isinstance(items, list):
+    if not is_list(items):
         raise NotUnderstood("the farm's list of composes is none")
     return [status(item) for item in items]
 
 
 def total(value: object) -> int | None:
     """Return how many a list has on all its pages; None where it has no pages."""
-    found = value.get("total") if isinstance(value, dict) else None
+    found = value.get("total") if is_table(value) else None
     return found if isinstance(found, int) else None
 
 
 def status(value: object) -> ComposeStatus:
     """Return how far a compose is. Raises NotUnderstood."""
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise NotUnderstood("the farm's answer about a compose is no object")
     name, state = value.get("id"), value.get("status")
     if not isinstance(name, str) or not is_id(name) or not isinstance(state, str):
         raise NotUnderstood("the farm's answer about a compose has no id or no status")
     several = value.get("image_statuses")
-    images = several if isinstance(several, list) and several else [value.get("image_status")]
-    made = tuple(_image(image) for image in images if isinstance(image, dict))
+    images = several if is_list(several) and several else [value.get("image_status")]
+    made = tuple(_image(image) for image in images if is_table(image))
     return ComposeStatus(name.lower(), _short(state), made)
 
 
 def metadata(name: str, value: object) -> Metadata:
     """Return what a farm keeps of a compose. Raises NotUnderstood."""
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise NotUnderstood("the farm's metadata of a compose are no object")
     packages, commit, request = (value.get(k) for k in ("packages", "ostree_commit", "request"))
     return Metadata(
         name,
-        len(packages) if isinstance(packages, list) else 0,
+        len(packages) if is_list(packages) else 0,
         commit if isinstance(commit, str) and commit else None,
-        request if isinstance(request, dict) else {},
+        request if is_table(request) else {},
     )
 
 
 def upload(value: object) -> UploadStatus:
     """Return what became of an upload, such as that of a clone."""
-    row = value if isinstance(value, dict) else {}
+    row = value if is_table(value) else {}
     options = row.get("options")
     return UploadStatus(
         _short(row.get("type") or "?"),
         _short(row.get("status") or "?"),
-        options if isinstance(options, dict) else {},
+        options if is_table(options) else {},
     )
 
 
 def _image(row: Mapping[str, Any]) -> ImageStatus:
     several, first = row.get("upload_statuses"), row.get("upload_status")
-    uploads = several if isinstance(several, list) and several else [first]
+    uploads = several if is_list(several) and several else [first]
     error = row.get("error")
     return ImageStatus(
         _short(row.get("status") or "?"),
         _progress(row.get("progress"), 0),
-        tuple(upload(each) for each in uploads if isinstance(each, dict)),
-        _error(error, 0) if isinstance(error, dict) else None,
+        tuple(upload(each) for each in uploads if is_table(each)),
+        _error(error, 0) if is_table(error) else None,
     )
 
 
 def _progress(row: object, depth: int) -> Progress | None:
-    if not isinstance(row, dict) or depth > _DEEPEST:
+    if not is_table(row) or depth > _DEEPEST:
         return None
     done, whole = row.get("done"), row.get("total")
     if not isinstance(done, int) or not isinstance(whole, int) or not 0 <= done <= whole:
@@ -162,8 +162,8 @@ def _error(row: Mapping[str, Any], depth: int) -> ComposeError:
     """Return an error; ``details`` are text, anything, or the errors that led to it."""
     details = row.get("details")
     causes: tuple[ComposeError, ...] = ()
-    if isinstance(details, list) and depth < _DEEPEST:
-        rows = [each for each in details if isinstance(each, dict) and "reason" in each]
+    if is_list(details) and depth < _DEEPEST:
+        rows = [each for each in details if is_table(each) and "reason" in each]
         causes = tuple(_error(each, depth + 1) for each in rows)
         details = [each for each in details if each not in rows]
     number = row.get("id")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from ..documents import is_table
 from ..errors import UsageError
 
 SUCCESS: Final = "success"
@@ -67,7 +68,7 @@ class UploadTarget:
     """Where to upload an image. Raises UsageError for options that its kind has not."""
 
     type: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         row = UPLOADS.get(self.type)
@@ -142,8 +143,8 @@ class ComposeRequest:
     image: ImageRequest
     bootc: Bootc | None = None
     distribution: str | None = None
-    blueprint: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    customizations: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    blueprint: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    customizations: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def __post_init__(self) -> None:
         if (self.bootc is None) == (self.distribution is None):
@@ -187,7 +188,7 @@ class UploadStatus:
 
     type: str
     status: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def where(self) -> str | None:
@@ -271,13 +272,13 @@ class Metadata:
     id: str
     packages: int = 0
     ostree_commit: str | None = None
-    request: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str | None:
         """The name of the blueprint that was sent."""
         blueprint = self.request.get("blueprint")
-        name = blueprint.get("name") if isinstance(blueprint, Mapping) else None
+        name = blueprint.get("name") if is_table(blueprint) else None
         return name if isinstance(name, str) else None
 
 

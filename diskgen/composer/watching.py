@@ -20,6 +20,7 @@ from .errors import AnswerLost, NotSent, Refused
 from .values import ComposeStatus
 
 CONNECTIONS: Final = 8
+_EACH: Final = 0.04  # seconds between two looks, for each compose that is asked for by itself
 _FEW: Final = 8  # composes that are asked for one by one
 _SLOWER: Final = 1.5  # each pause is so many times the one before
 GONE: Final = "gone"  # the status of a compose that the farm no longer knows
@@ -64,7 +65,7 @@ def watch(
                 failing = _still_away(error, failing, clock(), pace)
             if not waiting:
                 return {name.lower(): seen[name.lower()] for name in ids}
-            sleep(pause * (0.5 + client.patience.chance() / 2))
+            sleep(max(pause, poller.asked * _EACH) * (0.5 + client.patience.chance() / 2))
             pause = min(pause * _SLOWER, pace.most)
 
 
@@ -100,6 +101,7 @@ class _Poller:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.asked = 0  # composes that the last look asked for one by one
         self._lists = True  # whether the farm lists composes
         self._others: list[Client] = []
 
@@ -121,6 +123,7 @@ class _Poller:
             yield from rows
             found = {row.id for row in rows}
             missing = [name for name in ids if name not in found]
+        self.asked = len(missing)
         yield from self._one_by_one(missing)
 
     def _one_by_one(self, ids: Sequence[str]) -> Iterator[ComposeStatus]:

@@ -75,6 +75,7 @@ class Reply:
         self.answer = Answer(response.status, named)
         self._wire = wire
         self._response = response
+        self._whole = False
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body. Raises AnswerLost where it is cut."""
@@ -87,11 +88,12 @@ class Reply:
             raise self._wire.lost(error) from error
         if left:
             raise self._wire.lost(ConnectionError("cut within an answer"))
+        self._whole = True
         self._response.close()
 
     def close(self) -> None:
         """End it; the connection is kept where nothing more comes on it."""
-        if not self._response.isclosed() or self._response.will_close:
+        if not self._whole or self._response.will_close:
             self._wire.close()
 
 
@@ -143,9 +145,20 @@ class Wire:
         """Return an answer whose body is still to come. Raises NotSent, AnswerLost."""
         if method == "POST":
             self.close()  # one that was closed meanwhile would leave open whether it got there
+        fresh = self._open is None
+        try:
+            return self._opened(method, path, body, headers or {})
+        except (NotSent, AnswerLost):
+            if fresh or method != "GET":
+                raise
+        return self._opened(method, path, body, headers or {})  # the old one was closed, unused
+
+    def _opened(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Reply:
         connection = self._connected()
         try:
-            self._send(connection, method, path, body, headers or {})
+            self._send(connection, method, path, body, headers)
             return Reply(self, self._response(connection))
         except BaseException:
             self.close()

@@ -222,6 +222,15 @@ def test_a_farm_that_stays_away_is_an_error_in_time(tmp_path: Path) -> None:
     assert 20 < now[0] <= 60
 
 
+def test_a_connection_that_was_closed_while_idle_is_made_anew(farm: tuple[StandIn, Client]) -> None:
+    server, client = farm
+    client.patience = Patience(deadline=0.0)  # no failure is borne
+    for _ in range(3):
+        assert client.composes() == []
+        server.drop_idle()
+    assert client.composes() == []
+
+
 def test_silence_ends(farm: tuple[StandIn, Client]) -> None:
     server, client = farm
     quiet = Client(replace(client.farm, timeout=0.1), Patience(deadline=0.0))
