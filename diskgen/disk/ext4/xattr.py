@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from ...tree import Xattrs
+from ..placing import acl
 from ..placing.crc32c import crc32c
 from .superblock import BLOCK
 
@@ -29,8 +30,6 @@ _INLINE_DATA: Final = b"system.data"  # would make the kernel look for the file'
 _ACL_FORM: Final = struct.Struct("<I")
 _ACL_ENTRY: Final = struct.Struct("<HHI")
 _ACL_SHORT: Final = struct.Struct("<HH")
-_ACL_NAMED: Final = (0x02, 0x08)  # user and group: only these are stored with a number
-_ACL_TAGS: Final = (0x01, 0x02, 0x04, 0x08, 0x10, 0x20)
 
 _Item = tuple[int, bytes, bytes]  # index, rest of the name, value as stored
 
@@ -128,16 +127,14 @@ def _item(name: bytes, value: bytes) -> _Item:
 def _stored_acl(name: str, value: bytes) -> bytes:
     """Turn an ACL from the form of getxattr (version 2) into ext4's (version 1).
 
-    Numbers are left out where they mean nothing; linux/posix_acl_xattr.h and fs/ext4/acl.h.
+    Numbers are left out where they mean nothing; fs/ext4/acl.h.
     """
-    form = _ACL_FORM.size
-    if len(value) % _ACL_ENTRY.size != form or _ACL_FORM.unpack_from(value)[0] != 2:
+    entries = acl.entries(value)
+    if entries is None:
         raise XattrError(f"'{name}' is no access control list")
     out = [_ACL_FORM.pack(1)]
-    for tag, permissions, who in _ACL_ENTRY.iter_unpack(value[form:]):
-        if tag not in _ACL_TAGS or permissions > 7:
-            raise XattrError(f"'{name}' is no access control list")
-        named = tag in _ACL_NAMED
+    for tag, permissions, who in entries:
+        named = tag in acl.NAMED
         out.append((_ACL_ENTRY if named else _ACL_SHORT).pack(tag, permissions, *[who] * named))
     return b"".join(out)
 

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from ...tree import Xattrs
+from ..placing import acl
 from . import dabtree
 from .checksum import seal
 from .dahash import dahash
@@ -37,9 +38,6 @@ _ROOT: Final = 2
 _ACLS: Final = {
     b"system.posix_acl_access": b"SGI_ACL_FILE", b"system.posix_acl_default": b"SGI_ACL_DEFAULT",
 }  # fmt: skip
-_ACL_ENTRY: Final = struct.Struct("<HHI")
-_ACL_TAGS: Final = (0x01, 0x02, 0x04, 0x08, 0x10, 0x20)
-_ACL_NAMED: Final = (0x02, 0x08)
 _NOBODY: Final = 0xFFFFFFFF
 
 
@@ -138,14 +136,12 @@ def _item(name: bytes, value: bytes) -> Item:
 
 def _stored_acl(name: str, value: bytes) -> bytes:
     """Turn an access control list from the form of getxattr (version 2) into xfs's."""
-    if len(value) % _ACL_ENTRY.size != 4 or value[:4] != b"\2\0\0\0":
+    entries = acl.entries(value)
+    if entries is None:
         raise XattrError(f"'{name}' is no access control list")
-    entries = list(_ACL_ENTRY.iter_unpack(value[4:]))
     out = [len(entries).to_bytes(4, "big")]
     for tag, permissions, who in entries:
-        if tag not in _ACL_TAGS or permissions > 7:
-            raise XattrError(f"'{name}' is no access control list")
-        out.append(struct.pack(">IIHxx", tag, who if tag in _ACL_NAMED else _NOBODY, permissions))
+        out.append(struct.pack(">IIHxx", tag, who if tag in acl.NAMED else _NOBODY, permissions))
     return b"".join(out)
 
 
