@@ -74,6 +74,17 @@ umount {place}/mnt
 """)
 
 
+def mkfs_btrfs(layout: Path, place: Path) -> None:
+    """Unpack the layers and have mkfs.btrfs copy what came of it: no ostree, no boot loader."""
+    unpack = "\n".join(f"tar -xzpf {blob} --xattrs -C {place}/tree" for blob in blobs(layout))
+    sh(f"""
+mkdir -p {place}/tree
+truncate -s {SIZE} {place}/disk.raw
+{unpack}
+mkfs.btrfs -q --rootdir {place}/tree {place}/disk.raw
+""")
+
+
 def ostree_ext(_layout: Path, place: Path) -> None:
     """Let the library of bootc and rpm-ostree deploy the image that is in place already."""
     oracle.make(debian_image.default_cache(), place).deploy("image", "example.org/os:1")
@@ -90,7 +101,12 @@ def encapsulated(cache: Path) -> Path:
     return layout
 
 
-RIVALS = {"loop-tar": loop_tar, "loop-ostree": loop_ostree, "ostree-ext": ostree_ext}
+RIVALS = {
+    "loop-tar": loop_tar,
+    "loop-ostree": loop_ostree,
+    "mkfs-btrfs": mkfs_btrfs,
+    "ostree-ext": ostree_ext,
+}
 
 if __name__ == "__main__":
     RIVALS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

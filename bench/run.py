@@ -137,6 +137,8 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
         Case("diskgen raw, cold", build("raw", first), cold, ours=True),
         Case("diskgen raw, cold, xfs", build("raw", first, "--rootfs", "xfs"), cold, ours=True,
              note="the same with a root filesystem of type xfs"),
+        Case("diskgen raw, cold, btrfs", build("raw", first, "--rootfs", "btrfs"), cold, ours=True,
+             note="the same with a root filesystem of type btrfs, which sums all contents"),
         Case("diskgen raw, one layer changed", build("raw", changed), warm, ours=True,
              note="60 of 1500 MB"),
         Case("diskgen raw, nothing changed", build("raw", first), warm, ours=True),
@@ -153,6 +155,7 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
         for name, note in (
             ("loop-tar", "root; unpacked only: no ostree, not bootable"),
             ("loop-ostree", "root; deployed by ostree, no boot loader"),
+            ("mkfs-btrfs", "root; unpacked, then mkfs.btrfs --rootdir: no ostree, not bootable"),
         ):
             argv = [PYTHON, HERE / "rivals.py", name, first, place / name]
             cases.append(Case(name, argv, clean(name), ours=False, note=note))

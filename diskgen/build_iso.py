@@ -11,6 +11,7 @@ from .arch import Machine
 from .blueprint.summary import left_out
 from .config import IsoRequest
 from .decision import Decision
+from .decision.unmet import USUAL_SUBVOLUME
 from .events import Emit, warn
 from .image.store import Store
 from .iso.access import access
@@ -115,7 +116,7 @@ def _settings(
         # Ours reads the image again on the machine, and what that asks for.
         kargs=decided.appended if anaconda else decided.user_kargs,
         completion=decided.completed if anaconda else (),
-        subvolume=decided.subvolume or "root",
+        subvolume=decided.subvolume or USUAL_SUBVOLUME,
         boot=partitions.commands(payload.content if anaconda else Content(), least),
         anaconda=anaconda,
     )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .bootloader.loader import Bootloader
-from .disk import appliance, ext4, fat, table, xfs
-from .disk.placing.population import Inspection
+from .disk import fat, table
+from .disk.filesystems import KINDS, Job
 from .events import Emit, step
-from .identifiers import derive_uuid
 from .layout import Filesystem, Partition, Role
 from .plan import DiskPlan
 from .tree import Directory
 from .units import format_size
-from .vm import accel
 from .workspace import Workspace
 
 Filler = Callable[[Partition, Directory, Callable[[int], None]], None]
@@ -51,15 +49,15 @@ def write_onto(
     *,
     spare: Callable[[Role], Path] | None = None,
     root_size: int | None = None,
-    foreign: Filler | None = None,
+    foreign: Mapping[Filesystem, Filler] | None = None,
 ) -> None:
     """Write all partitions onto a disk of the layout's size which reads as zeros; verify them.
 
     ``spare`` gives the names of files beside the disk in which filesystems are checked meanwhile;
     without it they are checked afterwards, on the disk. ``root_size`` (bytes) is that of the root
     filesystem where it is not to fill its partition: beyond it the disk need not be zeros.
-    ``foreign`` makes and fills filesystems other than ext4; without it xfs is ours as well, which
-    takes ``spare``, and the rest is made by libguestfs. Raises DiskgenError.
+    ``foreign`` makes and fills the filesystems that are not to be ours, which all but ext4 cannot
+    be without ``spare``. Raises DiskgenError.
     """
     plan = prepared.plan
     layout = plan.layout
@@ -86,110 +84,39 @@ def write_onto(
         part = layout.partition(role)
         if role is Role.ROOT and root_size is not None:
             part = replace(part, size=root_size)
-        place = spare(role) if spare is not None else None
-        if part.filesystem is Filesystem.EXT4:
-            _write_ext4(disk, part, tree, plan, title, place, emit)
-        elif foreign is not None:
-            with step(emit, str(role), f"{title} ({part.filesystem})", unit="bytes") as phase:
-                foreign(part, tree, phase.advance)
-        elif part.filesystem is Filesystem.XFS:
-            assert place is not None
-            _write_xfs(disk, part, tree, plan, title, place, emit)
-        else:
-            _write_by_appliance(disk, part, tree, plan, title, scratch, emit)
+        kind = part.filesystem
+        assert kind is not None
+        shown = title if kind is Filesystem.EXT4 else f"{title} ({kind})"
+        with step(emit, str(role), shown, unit="bytes") as phase:
+            fill = (foreign or {}).get(kind)
+            if fill is not None:
+                fill(part, tree, phase.advance)
+                continue
+            place = spare(role) if spare is not None else None
+            usage = KINDS[kind].write(_job(plan, disk, part, tree, place, phase.advance))
+            phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
     with step(emit, "bootloader", f"Writing {plan.image.bootloader}"):
         prepared.loader.install(disk, layout, prepared.boot, scratch)
     table.verify(disk, layout)
 
 
-def _write_ext4(
+def _job(
+    plan: DiskPlan,
     disk: Path,
     part: Partition,
     tree: Directory,
-    plan: DiskPlan,
-    title: str,
     spare: Path | None,
-    emit: Emit,
-) -> None:
-    assert part.fs_uuid is not None
-    assert part.label is not None
-
-    def look(file: Path) -> None:
-        ext4.check(file, offset=part.start, size=part.size)
-
-    with step(emit, str(part.role), title, unit="bytes") as phase:
-        ext4.make_empty(
-            disk,
-            offset=part.start,
-            size=part.size,
-            uuid=part.fs_uuid,
-            label=part.label,
-            hash_seed=derive_uuid(plan.identity.seed, f"hash seed {part.role}"),
-            timestamp=plan.image.timestamp,
-            verity=part.role is Role.ROOT,
-        )
-        usage = ext4.populate(
-            disk,
-            offset=part.start,
-            root=tree,
-            timestamp=plan.image.timestamp,
-            advance=phase.advance,
-            inspection=Inspection(spare, look) if spare is not None else None,
-        )
-        if spare is None:
-            look(disk)
-        phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
-
-
-def _write_xfs(
-    disk: Path,
-    part: Partition,
-    tree: Directory,
-    plan: DiskPlan,
-    title: str,
-    spare: Path,
-    emit: Emit,
-) -> None:
-    assert part.fs_uuid is not None
-    assert part.label is not None
-    features = xfs.of_kernel(plan.image.kernel)
-    assert features is not None
-    with step(emit, str(part.role), f"{title} (xfs)", unit="bytes") as phase:
-        usage = xfs.populate(
-            disk,
-            offset=part.start,
-            size=part.size,
-            root=tree,
-            timestamp=plan.image.timestamp,
-            uuid=part.fs_uuid,
-            label=part.label,
-            sector_size=plan.layout.sector_size,
-            features=features,
-            advance=phase.advance,
-            inspection=Inspection(spare, xfs.check),
-        )
-        phase.detail = f"{format_size(usage.bytes_written)}, {usage.inodes:,} inodes, checked"
-
-
-def _write_by_appliance(
-    disk: Path,
-    part: Partition,
-    tree: Directory,
-    plan: DiskPlan,
-    title: str,
-    scratch: Path,
-    emit: Emit,
-) -> None:
-    with step(emit, str(part.role), f"{title} ({part.filesystem})", unit="bytes") as phase:
-        chosen = accel.of_host()
-        appliance.populate(
-            disk,
-            plan.layout,
-            part,
-            tree,
-            subvolume=plan.image.root_subvolume if part.role is Role.ROOT else None,
-            scratch=scratch,
-            accelerated=chosen.name == "kvm",
-            advance=phase.advance,
-        )
-        phase.detail = f"{format_size(phase.done)} by libguestfs, {chosen.reason}, checked"
+    advance: Callable[[int], None],
+) -> Job:
+    return Job(
+        disk=disk,
+        part=part,
+        tree=tree,
+        timestamp=plan.image.timestamp,
+        seed=plan.identity.seed,
+        kernel=plan.image.kernel,
+        sector_size=plan.layout.sector_size,
+        subvolume=plan.image.root_subvolume if part.role is Role.ROOT else None,
+        spare=spare,
+        advance=advance,
+    )

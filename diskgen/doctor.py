@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from .arch import Machine
-from .disk import appliance
+from .disk.filesystems import KINDS
 from .errors import HostError
 from .hosttools import Tool, install_command, tools_for, version_of
 from .run import which
@@ -16,6 +16,7 @@ from .terminal import page
 from .vm import accel, firmware, qemu
 
 _LIBRARIES = ("isal", "pycdlib", "pykickstart", "pyparted", "rich", "zstandard")
+_OF_ROOTS = tuple(use for kind in KINDS.values() for use in kind.uses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Finding:
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
     """Return a finding for every program, library and accelerator that an architecture takes."""
-    uses = ["build", f"boot-{machine.name}", "boot-ssh"]
+    uses = ["build", *_OF_ROOTS, f"boot-{machine.name}", "boot-ssh"]
     uses += ["efi"] * bool(machine.efi_suffix) + ["bios"] * bool(machine.bios_grub)
     findings = [_tool(tool) for tool in tools_for(*uses)]
     findings += [
@@ -49,7 +50,6 @@ def examine(machine: Machine) -> tuple[Finding, ...]:
     board = qemu.BOARDS.get(machine.name)
     kinds = [kind for kind in firmware.KINDS if board is not None and kind in board.kinds]
     findings += [_firmware(machine, kind) for kind in kinds]
-    findings.append(_guestfs())
     findings.append(_accelerator(machine))
     return tuple(findings)
 
@@ -83,7 +83,7 @@ def _tool(tool: Tool) -> Finding:
     return Finding(
         name=tool.names[0],
         found=found is not None,
-        needed=not any(use.startswith("boot-") or use == "xfs" for use in tool.needed_for),
+        needed=not any(use.startswith("boot-") or use in _OF_ROOTS for use in tool.needed_for),
         version=found[1] if found else "",
         purpose=tool.purpose,
         fix="" if found else install_command((tool,)),
@@ -103,18 +103,6 @@ def _firmware(machine: Machine, kind: str) -> Finding:
         version=where,
         purpose="is for 'diskgen boot'",
         fix=fix,
-    )
-
-
-def _guestfs() -> Finding:
-    found = appliance.find()
-    return Finding(
-        name="python: guestfs",
-        found=found is not None,
-        needed=False,
-        version=found.version if found else "",
-        purpose="makes root filesystems of type btrfs",
-        fix="" if found else appliance.install_hint(),
     )
 
 

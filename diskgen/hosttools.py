@@ -45,6 +45,11 @@ TOOLS: Final = (
         needed_for=("xfs",),
     ),
     Tool(
+        names=("btrfs",), purpose="checks a finished btrfs", debian="btrfs-progs",
+        fedora="btrfs-progs", archlinux="btrfs-progs", suse="btrfsprogs", version=("--version",),
+        needed_for=("btrfs",),
+    ),
+    Tool(
         names=("mkfs.vfat",), purpose="makes the EFI system partition", debian="dosfstools",
         fedora="dosfstools", archlinux="dosfstools", suse="dosfstools", version=("--help",),
         needed_for=("efi",),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -14,13 +16,9 @@ from typing import Any
 
 import pytest
 
-from diskgen.build import build
-from diskgen.config import Request
-from diskgen.disk import appliance
-from diskgen.errors import PreflightError
-from diskgen.events import discard
+from diskgen.disk.filesystems import KINDS
+from diskgen.layout import Filesystem
 from diskgen.place import PLACES
-from diskgen.reference import parse
 from diskgen.units import GIB, MIB
 
 from .fixtures.oci import KERNEL, Layout, TarBuilder, bootable, bootable_tar
@@ -482,31 +480,22 @@ def test_the_image_may_ask_for_signed_updates(diskgen: Program, images: Path) ->
     assert any("accepts anything by default" in text for text in plan["warnings"])
 
 
-def test_a_filesystem_that_takes_libguestfs(diskgen: Program, layout: Path) -> None:
-    """An appliance that does not start: said, with the way out, and nothing is left."""
-    if appliance.find() is None:
-        pytest.skip("libguestfs is not installed")
+@pytest.mark.skipif(Path("/usr/sbin/btrfs").exists(), reason="it is found whatever PATH says")
+def test_who_judges_is_asked_for_before_anything_is_written(layout: Path, diskgen: Program) -> None:
+    """A PATH that has everything but the program that is to check the filesystem."""
+    name = "btrfs"
+    assert KINDS[Filesystem.BTRFS].uses == (name,)
+    places = [Path(place) for place in os.environ["PATH"].split(":") if Path(place).is_dir()]
+    tools = diskgen.place / "tools"
+    tools.mkdir()
+    tools.chmod(0o755)
+    for path in (path for place in places for path in place.iterdir() if path.name != name):
+        with contextlib.suppress(FileExistsError):
+            (tools / path.name).symlink_to(path)
     words = ("raw", f"oci:{layout}", "--rootfs", "btrfs")
-    text = refusal(diskgen, 4, *words, LIBGUESTFS_PATH="/nonexistent")
-    assert "libguestfs does not start on this machine" in text
-    assert "--rootfs" in text
-
-
-def test_libguestfs_is_asked_for_before_anything_is_written(
-    layout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(appliance, "find", lambda: None)
-    request = Request(
-        format="raw", source=parse(f"oci:{layout}"), arch="x86_64", output=tmp_path / "disk.raw",
-        root_filesystem="btrfs", cache=tmp_path / "cache",
-    )  # fmt: skip
-    with pytest.raises(PreflightError) as caught:
-        build(request, discard)
-    (problem,) = caught.value.problems
-    assert "a root filesystem of type 'btrfs' takes libguestfs" in problem.message
-    assert "python3-guestfs" in (problem.hint or "")
-    assert problem.setting == "rootfs"
-    assert not (tmp_path / "disk.raw").exists()
+    text = refusal(diskgen, 4, *words, PATH=str(tools))
+    shutil.rmtree(tools)
+    assert f"'{name}' is not installed" in text
 
 
 def test_the_image_says_which_root_filesystem(diskgen: Program, images: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from diskgen import run
 from diskgen.arch import MACHINES
-from diskgen.disk import appliance, squashfs
-from diskgen.errors import DiskgenError, HostError, ToolError, VerifyError
+from diskgen.disk import squashfs
+from diskgen.errors import DiskgenError, HostError, ToolError
 from diskgen.image.layers import index_layers
 from diskgen.image.model import Image, Layer
 from diskgen.install import image_mode
@@ -72,15 +72,6 @@ def packed(tmp_path: Path, _deadly: Path, _monkeypatch: pytest.MonkeyPatch) -> N
     squashfs.make(tmp_path / "image", tree(), timestamp=0, advance=lambda _size: None)
 
 
-def filled(tmp_path: Path, deadly: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appliance, "find", lambda: appliance.Guestfs(deadly, "1"))
-    layout, root = part()
-    appliance.populate(
-        tmp_path / "disk", layout, root, tree(), scratch=tmp_path, accelerated=False,
-        advance=lambda _size: None,
-    )  # fmt: skip
-
-
 def unpacked(tmp_path: Path, _deadly: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_mode, "PHYSICAL", tmp_path / "mounted")
     image_mode.fill_foreign(tmp_path / "device", part()[1], tree(), lambda _size: None)
@@ -98,7 +89,7 @@ def simple(_tmp_path: Path, _deadly: Path, _monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("write", "kind"),
     [
-        (layers, HostError), (packed, ToolError), (filled, VerifyError), (unpacked, HostError),
+        (layers, HostError), (packed, ToolError), (unpacked, HostError),
         (labelled, HostError), (simple, ToolError),
     ],
 )  # fmt: skip

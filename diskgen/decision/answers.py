@@ -53,10 +53,11 @@ class Decision:
 
     @property
     def subvolume(self) -> str | None:
-        """The btrfs subvolume that is the root."""
+        """The btrfs subvolume that is the root; None is the top itself, which ``/`` names."""
         if self.root_filesystem is not Filesystem.BTRFS:
             return None
-        return unmet.subvolume_of(self.words)
+        named = unmet.subvolume_of(self.words)
+        return unmet.USUAL_SUBVOLUME if named is None else named or None
 
     @property
     def words(self) -> tuple[str, ...]:

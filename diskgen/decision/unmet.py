@@ -20,6 +20,7 @@ from .wishes import Route, Wishes
 _DIRECT: Final = "direct"  # of block setups: no encryption
 # What parsers between a kickstart and the kernel's command line would take for their own.
 _NOT_APPENDED: Final = frozenset("'\"\\`$")
+USUAL_SUBVOLUME: Final = "root"  # where nothing names one
 _SUBVOLUME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_.-]*(/[A-Za-z0-9@_][A-Za-z0-9@_.-]*)*")
 # Tags of fstab(5).
 _IDENTIFIERS: Final = frozenset({"UUID", "PARTUUID"})
@@ -178,13 +179,16 @@ def encryption(config: InstallConfig, wish: Wishes) -> Iterator[Problem]:
 
 
 def subvolume_of(words: Iterable[str]) -> str | None:
-    """Return the btrfs subvolume that kernel arguments name for the root; the last one counts."""
+    """Return the btrfs subvolume that kernel arguments name for the root; the last one counts.
+
+    It is "" for the top, which is none, and None where nothing is named.
+    """
     named = None
     for option in _root_flags(words):
         name, _equals, value = option.partition("=")
         if name == "subvol":
             named = value.strip("/")
-    return named or None
+    return named
 
 
 def subvolumes(words: Iterable[str], kind: Filesystem, *, medium: bool) -> Iterator[Problem]:
@@ -194,7 +198,7 @@ def subvolumes(words: Iterable[str], kind: Filesystem, *, medium: bool) -> Itera
     named = subvolume_of(words)
     numbers = [o for o in _root_flags(words) if o.partition("=")[0] == "subvolid"]
     if kind is not Filesystem.BTRFS:
-        for what in [f"subvol={named}"] * (named is not None) + numbers:
+        for what in [f"subvol={named or '/'}"] * (named is not None) + numbers:
             yield Problem(
                 code="rootflags",
                 message=f"the machine could not mount its root: 'rootflags={what}' is for btrfs, "
@@ -202,7 +206,7 @@ def subvolumes(words: Iterable[str], kind: Filesystem, *, medium: bool) -> Itera
                 hint=way_out.kind,
                 setting=way_out.setting,
             )
-    elif numbers or (named is not None and not _SUBVOLUME.fullmatch(named)):
+    elif numbers or (named and not _SUBVOLUME.fullmatch(named)):
         what = f"subvol={named}" if not numbers else numbers[0]
         yield Problem(
             code="rootflags",

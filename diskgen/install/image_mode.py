@@ -207,7 +207,12 @@ def _write(prepared: disk_writer.Prepared, disk: Disk, scratch: Path, emit: Emit
     place = scratch / "loader"
     place.mkdir()
     disk_writer.write_onto(
-        prepared, disk.path, place, emit, root_size=size if own else None, foreign=fill
+        prepared,
+        disk.path,
+        place,
+        emit,
+        root_size=size if own else None,
+        foreign=dict.fromkeys(makers.FOREIGN, fill),
     )
 
 
@@ -258,6 +263,7 @@ def _make_subvolume(device: Path, name: str) -> None:
         place = PHYSICAL / name
         place.parent.mkdir(parents=True, exist_ok=True)
         run(["btrfs", "subvolume", "create", place])
+        run(["btrfs", "subvolume", "set-default", place])  # kernel arguments need not name it
     finally:
         run(["umount", PHYSICAL])
 

@@ -190,10 +190,11 @@ def test_encryption_on_media(how: dict[str, object], refused: set[Route]) -> Non
         ("rootflags=compress=zstd:1,subvol=/sys/@", "btrfs", "sys/@", ""),
         ("rootflags=subvol=a rootflags=noatime,subvol=b", "btrfs", "b", ""),
         ("rootflags=subvol=/", "btrfs", None, ""),
+        ("rootflags=noatime", "btrfs", "root", ""),
         ("rootflags=noatime", "xfs", None, ""),
         ("rootflags=subvol=root", "ext4", None, "is for btrfs, and the root filesystem is ext4"),
         ("rootflags=subvol=root", "xfs", None, "is for btrfs, and the root filesystem is xfs"),
-        ("rootflags=subvolid=256", "btrfs", None, "cannot make the subvolume"),
+        ("rootflags=subvolid=256", "btrfs", "root", "cannot make the subvolume"),
         ("rootflags=subvol=../x", "btrfs", "../x", "cannot make the subvolume"),
     ],
 )

@@ -26,7 +26,7 @@ from diskgen.layout import Filesystem
 from diskgen.tree import Directory, File, regular, symlink
 from diskgen.units import GIB, MIB
 
-from ..fixtures.xfs_trees import LABEL, Pack, differences, mounted, torture
+from ..fixtures.torture import LABEL, Pack, differences, mounted, torture
 
 WHEN = 1_700_000_000
 LONG_ACL = struct.pack("<I", 2) + struct.pack("<HHI", 2, 7, 1) * 6000
@@ -62,6 +62,10 @@ def fill(
     )
 
 
+def everything(place: Path) -> Directory:
+    return torture(Pack(place / "pack"), values=(30000, 65536))
+
+
 @dataclass(frozen=True)
 class Made:
     root: Directory
@@ -74,7 +78,7 @@ class Made:
 @pytest.fixture(scope="module", params=[512, 4096])
 def made(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Made:
     place = tmp_path_factory.mktemp("xfs")
-    root = torture(Pack(place / "pack"))
+    root = everything(place)
     size = 640 * MIB + 3 * BLOCK
     usage = fill(place / "image", root, size, sector=request.param)
     return Made(root, place / "image", size, usage, request.param)
@@ -96,7 +100,7 @@ def test_nothing_is_left_of_what_was_looked_at(made: Made) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_linux_reads_everything(made: Made, tmp_path: Path) -> None:
     options = "ro,norecovery"
-    with mounted(made.image, tmp_path / "m", sector=made.sector, options=options) as place:
+    with mounted("xfs", made.image, tmp_path / "m", sector=made.sector, options=options) as place:
         assert list(differences(made.root, place)) == []
         flags = subprocess.run(
             ["lsattr", "-d", place / "frozen"], capture_output=True, text=True, check=True
@@ -110,7 +114,7 @@ def test_linux_grows_it_and_works_in_it(made: Made, tmp_path: Path) -> None:
     image = tmp_path / "image"
     subprocess.run(["cp", "--sparse=always", made.image, image], check=True)
     os.truncate(image, made.size + 512 * MIB)
-    with mounted(image, tmp_path / "m", sector=made.sector, options="rw") as place:
+    with mounted("xfs", image, tmp_path / "m", sector=made.sector, options="rw") as place:
         subprocess.run(["xfs_growfs", place], check=True, stdout=subprocess.DEVNULL)
         for entry in (place / "count/1100").iterdir():
             entry.unlink()
@@ -154,7 +158,7 @@ def test_the_same_tree_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "some/where/else"):
         place = tmp_path / name
         place.mkdir(parents=True)
-        fill(place / "image", torture(Pack(place / "pack")), 640 * MIB, offset=3 * BLOCK)
+        fill(place / "image", everything(place), 640 * MIB, offset=3 * BLOCK)
         with (place / "image").open("rb") as file:
             digests.add(hashlib.file_digest(file, "sha256").hexdigest())
     assert len(digests) == 1

@@ -64,12 +64,14 @@ OPTIONS: Final = (
         group=_GROUP,
         choices=ROOT_FILESYSTEMS,
         otherwise="what the image asks for, else ext4",
-        help="the root filesystem: ext4 and xfs in seconds, btrfs by libguestfs in minutes",
+        help="the root filesystem, written by diskgen itself",
         manual="The root filesystem. Default: what the image's install configuration asks for, "
-        "else ext4. ext4 and xfs are written in seconds, the latter with features that the image's "
-        "kernel mounts, and judged by `xfs_repair`(8). btrfs is made by `guestfs`(3) in a minute, "
-        "whose kernel stamps inodes with the time of the build: such disks are equal as trees, not "
-        "as bytes.",
+        "else ext4. All are written in seconds and without root. xfs has features that the image's "
+        "kernel mounts, and is judged by `xfs_repair`(8). btrfs has sums of all contents and two "
+        "copies of its metadata, and is judged by `btrfs-check`(8); the root is the subvolume that "
+        "`rootflags=subvol=` names, else `root`, and is mounted where none is named. Its contents "
+        "are not compressed: what `rootflags=compress=` asks for holds for what the machine "
+        "writes.",
     ),
     NO_ENCRYPTION,
     Option(
