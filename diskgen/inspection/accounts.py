@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..disk.ext4.reader import Node, Reader
+from ..disk.reading import Node, Reader
 from ..units import MIB
 
 _MAX_FILE: Final = 4 * MIB

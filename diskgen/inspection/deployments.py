@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..disk.ext4.reader import Node, Reader
+from ..disk.reading import Node, Reader
 from ..errors import DiskgenError
 from ..gvariant import unpack, unpack_string, unpack_vardict
 from ..ostree.facts import parse_os_release

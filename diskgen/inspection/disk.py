@@ -34,7 +34,7 @@ def of_disk(path: Path) -> dict[str, Any]:
         facts = _outline(disk, table, partitions)
         for shown, part in zip(facts["partitions"], partitions, strict=True):
             shown["content"] = _content(part)
-        readers = [p.found.ext4 for p in partitions if p.found is not None and p.found.ext4]
+        readers = [p.found.reader for p in partitions if p.found and p.found.reader]
         looked = deployments.look(readers)
         notes = [doubt] if doubt else []
         notes += [f"partition {p.entry.number}: {p.found.note}" for p in partitions

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from ..disk.ext4.reader import Reader
+from ..disk.btrfs.reader import Reader as BtrfsReader
+from ..disk.ext4.reader import Reader as Ext4Reader
+from ..disk.reading import Reader
 from ..errors import DiskgenError
 from ..formats.reading import Disk, Stream
 from ..iso.reading.bounded import Bounded
@@ -34,7 +36,7 @@ class Found:
     size: int | None = None
     free: int | None = None
     note: str | None = None
-    ext4: Reader | None = None
+    reader: Reader | None = None
     fat: Volume | None = None
 
 
@@ -58,27 +60,16 @@ def _xfs(head: bytes) -> Found:
     )
 
 
-def _btrfs(head: bytes) -> Found:
-    at = 64 * 1024
-    total, used = struct.unpack_from("<QQ", head, at + 0x70)
-    return Found(
-        type="btrfs",
-        uuid=str(UUID(bytes=head[at + 0x20 : at + 0x30])),
-        label=_label(head[at + 0x12B : at + 0x22B]),
-        size=total,
-        free=max(total - used, 0),
-    )
-
-
 _KINDS: Final = (
     _Kind("xfs", 0, b"XFSB", _xfs),
-    _Kind("btrfs", 64 * 1024 + 0x40, b"_BHRfS_M", _btrfs),
     _Kind("encrypted (LUKS)", 0, b"LUKS\xba\xbe"),
     _Kind("a physical volume of LVM", 512, b"LABELONE"),
     _Kind("swap", 4086, b"SWAPSPACE2"),
     _Kind("squashfs", 0, b"hsqs"),
     _Kind("erofs", 1024, b"\xe2\xe1\xf5\xe0"),
 )
+_BTRFS_MARK: Final = (64 * 1024 + 0x40, b"_BHRfS_M")
+_DEPLOYED: Final = "ostree/repo"  # what the subvolume has that is the root
 _EXT_MARK: Final = (1024 + 0x38, b"\x53\xef")
 _HEAD: Final = 128 * 1024
 
@@ -95,6 +86,8 @@ def look(disk: Disk, start: int, size: int) -> Found | None:
             return replace(found, note=_UNREAD.format(found.type))
     if head.startswith(_EXT_MARK[1], _EXT_MARK[0]):
         return _ext4(disk, start)
+    if head.startswith(_BTRFS_MARK[1], _BTRFS_MARK[0]):
+        return _btrfs(disk, start)
     if head[510:512] == b"\x55\xaa" and head[0] in (0xEB, 0xE9):
         return _fat(disk, start, head)
     return None
@@ -102,7 +95,7 @@ def look(disk: Disk, start: int, size: int) -> Found | None:
 
 def _ext4(disk: Disk, start: int) -> Found:
     try:
-        reader = Reader(disk.read_at, start)
+        reader = Ext4Reader(disk.read_at, start)
     except DiskgenError as error:
         return Found(type="ext4", note=error.message)
     facts = reader.facts
@@ -115,7 +108,27 @@ def _ext4(disk: Disk, start: int) -> Found:
         note="it was not unmounted cleanly: what its journal alone holds is not shown"
         if facts.unclean
         else None,
-        ext4=reader,
+        reader=reader,
+    )
+
+
+def _btrfs(disk: Disk, start: int) -> Found:
+    try:
+        reader = BtrfsReader(disk.read_at, start)
+        reader.enter(_DEPLOYED)
+    except DiskgenError as error:
+        return Found(type="btrfs", note=error.message)
+    facts = reader.facts
+    return Found(
+        type="btrfs",
+        uuid=str(facts.uuid),
+        label=facts.label or None,
+        size=facts.size,
+        free=facts.free,
+        note="it was not unmounted cleanly: what its log alone holds is not shown"
+        if facts.unclean
+        else None,
+        reader=reader,
     )
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.disk.ext4.reader import Node, Reader
+from diskgen.disk.ext4.reader import Reader
+from diskgen.disk.reading import Node
 from diskgen.errors import VerifyError
 from diskgen.units import MIB
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,17 +18,16 @@ from uuid import UUID
 
 from ...errors import VerifyError
 from ...units import MIB
+from .. import reading
+from ..reading import Facts, Node, ReadAt
 from .extents import LONGEST, MAGIC
 from .inode import EXTENTS_FLAG
 from .inventory import ROOT
 from .superblock import has_copy
 
-ReadAt = Callable[[int, int], bytes]  # (offset, length) of the disk, both in bytes
-
 _MAX_DEPTH: Final = 5  # of an extent tree
 _MAX_NODES: Final = 20_000  # of one
 _MAX_DIRECTORY: Final = 64 * MIB
-_MAX_LINKS: Final = 40  # as the kernel has it
 _MAX_TARGET: Final = 4096
 _SUPERBLOCK_AT: Final = 1024
 # s_feature_incompat: those whose filesystems are read here.
@@ -53,40 +52,6 @@ class Located:
     runs: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a superblock says; sizes in bytes. ``free`` includes what is kept for root."""
-
-    uuid: UUID
-    label: str
-    size: int
-    free: int
-    unclean: bool  # its journal has what is to be replayed, or it was not unmounted
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """An inode."""
-
-    number: int
-    mode: int
-    size: int  # bytes
-    flags: int
-    block: bytes  # i_block: the extent tree's root, or a short target
-
-    @property
-    def is_dir(self) -> bool:
-        return stat.S_ISDIR(self.mode)
-
-    @property
-    def is_file(self) -> bool:
-        return stat.S_ISREG(self.mode)
-
-    @property
-    def is_link(self) -> bool:
-        return stat.S_ISLNK(self.mode)
-
-
 def locate(disk: Path, offset: int, path: str) -> Located:
     """Return where a file lies in the filesystem at byte ``offset`` of a raw disk.
 
@@ -108,7 +73,7 @@ def locate(disk: Path, offset: int, path: str) -> Located:
         return reader.located(node, path)
 
 
-class Reader:
+class Reader(reading.Reader):
     """One filesystem that begins at byte ``offset``. Raises VerifyError for one that is none."""
 
     def __init__(self, read_at: ReadAt, offset: int) -> None:
@@ -169,37 +134,9 @@ class Reader:
         size = size_high << 32 | size_low if wide else size_low
         return Node(number, mode, size, flags, raw[0x28:0x64])
 
-    def find(self, path: str | bytes, base: Node | None = None) -> Node | None:
-        """Return what a path means below a directory, which is the root of absolute symlinks.
-
-        None for nothing. Raises VerifyError for symlinks without an end.
-        """
-        top = base if base is not None else self.node(ROOT)
-        way = [top]
-        todo = (path.encode() if isinstance(path, str) else path).split(b"/")[::-1]
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name in (b"", b"."):
-                continue
-            if name == b"..":
-                way = way[:-1] or [top]
-                continue
-            number = self.entries(way[-1]).get(name) if way[-1].is_dir else None
-            if number is None:
-                return None
-            found = self.node(number)
-            if not found.is_link:
-                way.append(found)
-                continue
-            links += 1
-            if links > _MAX_LINKS:
-                raise VerifyError("symlinks lead in a circle")
-            target = self.target(found)
-            if target.startswith(b"/"):
-                way = [top]
-            todo += target.split(b"/")[::-1]
-        return way[-1]
+    @property
+    def top(self) -> Node:
+        return self.node(ROOT)
 
     def entries(self, node: Node) -> dict[bytes, int]:
         """Return the inode numbers of a directory's entries by name, without ``.`` and ``..``."""
