@@ -39,8 +39,9 @@ DRACUT = (
     "dracut --force --no-hostonly --no-hostonly-cmdline --reproducible --zstd --kver {kernel}"
     " --modules 'systemd systemd-initrd ostree base fs-lib kernel-modules rootfs-block udev-rules"
     " dracut-systemd systemd-udevd systemd-journald systemd-tmpfiles systemd-sysusers shutdown'"
-    " --drivers 'virtio_pci virtio_blk virtio_scsi sd_mod nvme ahci ext4 xfs erofs overlay loop'"
-    " --filesystems 'ext4 xfs'"
+    " --drivers 'virtio_pci virtio_blk virtio_scsi sd_mod nvme ahci ext4 xfs btrfs erofs"
+    " overlay loop'"
+    " --filesystems 'ext4 xfs btrfs'"
     " /usr/lib/modules/{kernel}/initramfs.img"
 )
 

@@ -21,6 +21,7 @@ from tests.fixtures.program import Program
 from tests.fixtures.registry import Registry
 
 pytestmark = pytest.mark.vm
+ROOTS = {"composefs": "overlay", "xfs": "xfs", "btrfs": "btrfs"}
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,26 @@ def encapsulated(cache: Path, work: Path, *, changed: bool) -> Path:
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param("composefs", marks=pytest.mark.extended), "selinux", "encapsulated"]
+    "kind",
+    [
+        *(pytest.param(kind, marks=pytest.mark.extended) for kind in ("composefs", "xfs", "btrfs")),
+        "selinux",
+        "encapsulated",
+    ],
 )
 def test_it_boots_and_updates(
     kind: str, cache: Path, work: Path, served: Registry, diskgen: Program
 ) -> None:
     if kind == "encapsulated":
         first, changed = (encapsulated(cache, work, changed=late) for late in (False, True))
+    elif kind in ("xfs", "btrfs"):
+        wish = TarBuilder()
+        text = f'[install.filesystem.root]\ntype = "{kind}"\n'
+        wish.file("usr/lib/bootc/install/90-root.toml", text.encode())
+        first, changed = (
+            derive(debian_image.build(cache, changed=late), work / f"{kind}-{late}", wish.finish())
+            for late in (False, True)
+        )
     else:
         recipe = {"composefs": COMPOSEFS, "selinux": SELINUX}[kind]
         first, changed = (debian_image.build(cache, recipe, changed=late) for late in (False, True))
@@ -103,7 +117,7 @@ def sound(kind: str, proof: dict[str, str]) -> None:
     assert proof["fsck"] == "ok"
     assert {value for key, value in proof.items() if key.startswith("check-")} == {"ok"}
     described.check(proof)
-    assert proof["root"] == ("overlay" if kind == "composefs" else "ext4")
+    assert proof["root"] == ROOTS.get(kind, "ext4")
     if kind == "selinux":
         assert proof["selinux"] == "Enforcing"
         assert proof["denials"] == "0", proof["denied"]
