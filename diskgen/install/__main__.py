@@ -166,6 +166,7 @@ def _check(
     consoles: Consoles, wanted: Recipe, here: Medium, disk: Disk | None = None
 ) -> Payload | None:
     """Refuse what could not be done, the image included; return that."""
+    identity.check(wanted, here.described)
     if wanted.image is None:
         package_mode.check(wanted, MACHINES[installed_machine()], here.packages)
         _able(consoles, wanted, coming.of(wanted, Installed(Target(Path("/")))))

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
+from ..blueprint.checks import faults
 from ..blueprint.merge import merge
 from ..blueprint.model import Customizations
+from ..errors import UsageError
 from ..kickstart.described import customizations
 from ..kickstart.recipe import Recipe
 from ..provision.apply import apply
@@ -28,6 +30,12 @@ def given(recipe: Recipe, carried: Customizations | None = None) -> Customizatio
     asked = customizations(recipe)
     wanted = merge(carried, asked) if carried is not None else asked
     return crypted(wanted, str(uuid4()))
+
+
+def check(recipe: Recipe, carried: Customizations | None = None) -> None:
+    """Refuse what no machine can be given. Raises UsageError."""
+    for fault in faults(given(recipe, carried)):
+        raise UsageError(fault.message, hint=fault.hint)
 
 
 def set_up(target: Target, wanted: Customizations, warn: Callable[[str], None]) -> None:

@@ -13,12 +13,12 @@ from diskgen import build
 from diskgen.blueprint import read as documents
 from diskgen.blueprint.model import AddedFile, Customizations, User
 from diskgen.config import AccessOptions, Request
-from diskgen.errors import HostError
+from diskgen.errors import HostError, UsageError
 from diskgen.events import discard
 from diskgen.image.store import Store
 from diskgen.install import image_mode
 from diskgen.install.disks import Disk
-from diskgen.install.identity import given, set_up
+from diskgen.install.identity import check, given, set_up
 from diskgen.install.mounted import Mounted
 from diskgen.install.payload import Payload
 from diskgen.install.target import Target
@@ -212,6 +212,16 @@ def test_what_a_kickstart_says_wins_over_what_the_medium_carries() -> None:
     again = {user.name: user.password for user in given(asked).users}
     assert again["ann"] != ann.password  # on each machine otherwise
     assert again["ben"] == HASH
+
+
+def test_what_no_machine_can_be_given_is_known_at_once() -> None:
+    for line, words in (
+        ("user --name=root\nrootpw --lock", "'root' is created twice"),
+        ("firewall --enabled --trust=a/b", "'a/b' is no network device"),
+    ):
+        wanted = recipe.parse(f"ostreecontainer --url=q.io/a\n{line}\n", "F44", "x")
+        with pytest.raises(UsageError, match=words):
+            check(wanted)
 
 
 def test_nothing_but_what_changed_is_written(tmp_path: Path) -> None:
