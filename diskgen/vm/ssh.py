@@ -7,6 +7,7 @@ of ssh is read, and nothing is written to it.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -57,6 +58,10 @@ class Login:
         target = f"{_USER}@{forward.LOOPBACK}"
         line: list[str | Path] = ["ssh", *_OPTIONS, "-i", self.key, "-p", str(self.port), target]
         return [*line, "--", words] if words else line
+
+
+# A line of the kernel: audit of SELinux, about a file of systemd.exec(5), "Credentials".
+_DENIED: Final = re.compile(r"avc: +denied .*/run/credentials/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,8 @@ def _wait(machine: Machine, login: Login, emit: Emit, deadline: float) -> None:
             if _REFUSED in said:
                 raise GuestError(
                     f"the machine's ssh server does not let '{_USER}' in",
-                    hint="keys are handed over by systemd 252 and newer; and sshd must take root",
+                    hint=_kept_out(machine)
+                    or "keys are handed over by systemd 252 and newer; and sshd must take root",
                     said=said,
                 )
         if stall.seen(machine.said()):
@@ -162,9 +168,21 @@ def _wait(machine: Machine, login: Login, emit: Emit, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise machine.lost(
                 f"nobody could log in by ssh within the time given{f' ({said})' if said else ''}",
-                "does the image have an ssh server that is started? More time: --timeout SECONDS",
+                _kept_out(machine)
+                or "does the image have an ssh server that is started? More time: --timeout "
+                "SECONDS",
             )
         _pause(_AGAIN_SECONDS)
+
+
+def _kept_out(machine: Machine) -> str | None:
+    """Return what helps where the machine's SELinux keeps systemd from its credentials."""
+    if _DENIED.search(machine.said()) is None:
+        return None
+    return (
+        "the SELinux policy of the machine keeps systemd from what it was handed (its serial line "
+        "says 'avc: denied' of /run/credentials): give the disk an account when it is made"
+    )
 
 
 def _answers(port: int) -> bool:

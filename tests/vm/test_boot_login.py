@@ -106,6 +106,12 @@ def test_a_shell_reads_standard_input(diskgen: Program, disk: Path) -> None:
         ("deaf ends", 7, ["the machine ended with status 4", "last words"]),
         ("deaf", 7, ["nobody could log in by ssh", "--timeout SECONDS", "last words"]),
         ("deaf stalled", 7, ["timers stand still", "start the machine again", "5254 jiffies"]),
+        (
+            "deaf policy",
+            7,
+            ["nobody could log in by ssh", "SELinux policy", "give the disk an acc"],
+        ),
+        ("policy denied", 7, ["does not let 'root' in", "SELinux policy of the machine"]),
         ("mute", 7, ["nobody could log in by ssh"]),
         ("denied", 7, ["does not let 'root' in", "Permission denied (publickey)"]),
         ("nologin", 7, ["'root' cannot log in", "currently not available"]),

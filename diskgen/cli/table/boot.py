@@ -16,7 +16,8 @@ FIRMWARES: Final = ("uefi", "secureboot", "bios", "ipl")
 HOW_THEY_GET_IN: Final = (
     "Keys, password and credentials reach the machine by its firmware (SMBIOS strings, through "
     "files that nobody else can read) and systemd 252 or newer, so that the disk stays as it is; "
-    "with `--write` the machine keeps them. A machine of s390x has no such firmware, and they are "
+    "with `--write` the machine keeps them. A SELinux policy may keep systemd from them, as "
+    "Debian's does when it is enforced. A machine of s390x has no such firmware, and they are "
     "refused for it."
 )
 
