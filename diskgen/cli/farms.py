@@ -130,7 +130,7 @@ def _carried_out(args: argparse.Namespace, wanted: Sequence[Wanted], emit: Emit)
     as_json: bool = getattr(args, "json", False)
     _check_outputs(wanted, force=args.force or args.no_wait)
     with client_of(args, emit) as client:
-        _check_interface(client)
+        _check_interface(client, wanted)
         ids = _started(client, wanted, emit)
         if args.no_wait:
             print_text("\n".join(ids))
@@ -169,14 +169,23 @@ def _print_places(status: ComposeStatus, wanted: Wanted) -> None:
         print_path(wanted.output)
 
 
-def _check_interface(client: Client) -> None:
-    """Refuse a farm that says itself that it makes no images of containers."""
+def _check_interface(client: Client, wanted: Sequence[Wanted]) -> None:
+    """Refuse a farm that says itself that it does not take what is to be sent."""
+    from ..composer.errors import Refused
     from ..composer.examining import bootc_keys
 
-    if bootc_keys(client.openapi()) == frozenset():
+    try:
+        keys = bootc_keys(client.openapi())
+    except Refused as error:
+        if error.status in (401, 403):
+            raise
+        return  # it does not describe itself, and will say what it does not take
+    sent = {key for each in wanted if each.request.bootc for key in each.request.bootc.to_json()}
+    if keys is not None and not sent <= keys:
+        lacks = ", ".join(sorted(sent - keys)) if keys else "images of containers"
         raise FarmError(
-            f"'{client.farm.address}' makes no images of containers",
-            hint="it is too old: make the disk on this machine, without --farm",
+            f"'{client.farm.address}' does not take this: {lacks}",
+            hint="it is too old or too new: make the disk on this machine, without --farm",
             setting="farm",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,9 @@ WISHES: dict[str, Request] = {
     "size of the disk": replace(PLAIN, disk_size=GIB),
     "sectors of 4096 bytes": replace(PLAIN, sector_size=4096),
     "the root's filesystem": replace(PLAIN, root_filesystem="xfs"),
-    "kernel arguments": replace(PLAIN, kargs=("quiet",)),
+    "kernel arguments": replace(
+        PLAIN, kargs=("quiet",), customizations=Customizations(kargs=("splash",))
+    ),
     "kernel arguments taken away": replace(PLAIN, karg_deletes=("quiet",)),
     "no console arguments": replace(PLAIN, console=False),
     "encryption left out": replace(PLAIN, no_encryption=True),
@@ -148,6 +150,7 @@ WISHES: dict[str, Request] = {
     "a password": user(plain="x"),
     "a password hash of another kind than $6$, $5$, $2b$": user(password="$y$j9T$x$y"),
     "an account's end": user(expires=1),
+    "an account that is locked": user(locked=True),
     "a password to be changed": user(reset=True),
     "groups": customized(groups=(Group(name="a"),)),
     "name of the machine": customized(hostname="a"),
@@ -165,6 +168,7 @@ WISHES: dict[str, Request] = {
     "files that are no text": customized(files=(AddedFile(path="/etc/a", data=b"\xff"),)),
     "directories below /etc": customized(directories=(AddedDirectory(path="/etc/a"),)),
     "other directories": customized(directories=(AddedDirectory(path="/var/a"),)),
+    "SELinux's mode": customized(selinux="enforcing"),
     "FIPS mode": customized(fips=True),
     "Ignition's configuration by URL": customized(ignition=True, ignition_url="https://x"),
     "Ignition without one": customized(ignition=True),
@@ -177,6 +181,32 @@ def test_every_capability_has_a_wish_and_every_wish_a_capability() -> None:
     assert len([*table()]) > len(CAPABILITIES)
     others = next(row.name for row in CAPABILITIES if row.name.startswith("raw, "))
     assert {*IMAGE_TYPES, *others.split(", ")} == PLACES.keys()
+
+
+def test_whatever_can_be_asked_for_is_in_the_table() -> None:
+    """Who adds a field says what a farm makes of it: there, or here where it is not of the disk."""
+    ours = {"output", "force", "strict", "cache", "also", "access", "customizations"}
+    rows: list[tuple[Any, list[Any], set[str]]] = [
+        (PLAIN, [*WISHES.values()], {*ours, "stateroot", "sizes"}),  # no option has the last two
+        (PLAIN.access, [wish.access for wish in WISHES.values()], set()),
+        (PLAIN.customizations, [wish.customizations for wish in WISHES.values()],
+         {"given", "source", "overridden"}),
+    ]  # fmt: skip
+    for plain, wishes, none in rows:
+        names = {each.name for each in fields(plain)}
+        same = {name for name in names
+                if all(getattr(wish, name) == getattr(plain, name) for wish in wishes)}  # fmt: skip
+        assert same - none == set()
+
+
+def test_whatever_is_asked_for_in_lists_is_known_here() -> None:
+    for kind, known in (
+        (User, "name password plain keys groups comment home shell uid gid expires reset locked"),
+        (Group, "name gid"),
+        (AddedFile, "path data user group mode"),
+        (AddedDirectory, "path user group mode parents"),
+    ):
+        assert {each.name for each in fields(kind)} == set(known.split()), kind
 
 
 @pytest.mark.parametrize("row", CAPABILITIES, ids=lambda row: row.name)
