@@ -93,7 +93,8 @@ WHERE = {
     "workspace": BUILDS,
 }
 # Written for programs, not for people; and what a machine that installs says.
-WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstarts.kickstart",
+WRITTEN = ("arch", "install", "bootloader.grub_config", "iso.kickstarts.accounts",
+           "iso.kickstarts.kickstart",
            "iso.kickstarts.merging", "iso.kickstarts.partitions", "iso.kickstarts.values",
            "iso.menus.menu", "iso.menus.netboot", "kickstart", "cli.table",
            "cli.parser", "bib")  # fmt: skip

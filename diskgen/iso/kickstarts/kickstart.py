@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import base64
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from ...accounts import key_fault
 from ...blueprint.model import ROOT, Customizations, User
 from ...errors import UsageError
 from ...kickstart import language, limits
 from ...link import Link
-from . import described, partitions, probe, values
+from . import accounts, described, partitions, probe, values
 from .command import AT_END, COMPLETING, Command, text_of
 
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
@@ -288,49 +286,13 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
         crypted = values.crypted(settings.root_password, "root-password-hash")
         text = f"rootpw --iscrypted '{crypted}'"
         yield Command(word="rootpw", text=text, setting="root-password-hash")
-    yield from _keys(ROOT, settings.root_keys)
+    yield from accounts.keys(ROOT, settings.root_keys)
     if settings.anaconda:
         yield from described.groups(settings.described)
     for user in settings.users:
-        yield from _account(user)
+        yield from accounts.account(user)
     if settings.anaconda:
         yield from described.commands(settings.described)
-
-
-def _account(user: User) -> Iterator[Command]:
-    words = [f"user --name={values.account_name(user.name, 'user')}"]
-    if user.groups:
-        groups = ",".join(values.account_name(group, "user-groups") for group in user.groups)
-        words.append(f"--groups={groups}")
-    words += _details(user)
-    if user.password:
-        crypted = values.crypted(user.password, "user-password-hash")
-        words.append(f"--iscrypted --password='{crypted}'")
-    else:
-        words.append("--lock")
-    yield Command(word="user", text=" ".join(words), setting="user", values=(user.name,))
-    yield from _keys(user.name, user.keys)
-
-
-def _details(user: User) -> Iterator[str]:
-    """Yield the words for what documents alone can say of an account."""
-    for option, value in (
-        ("uid", user.uid),
-        ("gid", user.gid),
-        ("homedir", user.home),
-        ("shell", user.shell),
-        ("gecos", user.comment),
-    ):
-        if value is not None:
-            yield f"--{option}={shlex.quote(str(value))}"
-
-
-def _keys(name: str, keys: Iterable[str]) -> Iterator[Command]:
-    setting = "root-key" if name == ROOT else "user-key"
-    for key in keys:
-        values.valid(key_fault(key), key, setting)
-        text = f"sshkey --username={name} {shlex.quote(key)}"
-        yield Command(word="sshkey", text=text, setting=setting, values=(name,))
 
 
 def _network(settings: Settings) -> Iterator[Command]:
