@@ -96,8 +96,6 @@ def _value(flag: Flag, word: str, left: list[str]) -> str:
 
 
 def _checked(flag: Flag, value: str) -> str:
-    if flag.refused:
-        raise UsageError(f"'--{flag.name}' cannot be given: {flag.refused}")
     if flag.takes is Takes.SWITCH and value.lower() not in (*_TRUE, *_FALSE):
         raise UsageError(f"'{value}' is neither true nor false", setting=flag.name)
     if flag.choices and value not in flag.choices:

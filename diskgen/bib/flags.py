@@ -39,7 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 class Flag:
     """A flag; ``does`` is what it does here, in one sentence.
 
-    ``setting`` is what errors of diskgen call it. ``refused`` says why it cannot be given.
+    ``setting`` is what errors of diskgen call it.
     """
 
     name: str
@@ -50,15 +50,11 @@ class Flag:
     default: str = ""
     choices: tuple[str, ...] = ()
     setting: str = ""
-    refused: str = ""
     ignored: bool = False  # accepted, and there is nothing for it to do
     commands: tuple[str, ...] = (BUILD, MANIFEST)
 
 
 _BUILD: Final = (BUILD,)
-_NO_UPLOAD: Final = (
-    "nothing is uploaded to AWS: build type 'ami', and register the file 'image/disk.raw'"
-)
 
 FLAGS: Final = (
     Flag(
@@ -149,12 +145,19 @@ FLAGS: Final = (
         name="verbose", short="v", takes=Takes.SWITCH, commands=(BUILD, MANIFEST, VERSION),
         does="Show progress as plain lines, and the programs that are started.",
     ),
-    *(
-        Flag(
-            name=f"aws-{name}", metavar=name.rpartition("-")[2].upper(), commands=_BUILD,
-            refused=_NO_UPLOAD, does="Refused: nothing is uploaded.",
-        )
-        for name in ("ami-name", "bucket", "region")
+    Flag(
+        name="aws-ami-name", metavar="NAME", commands=_BUILD, setting="ami-name",
+        does="For type ami: make an AMI of this name of the disk. The three flags of AWS belong "
+        "together, and are checked before the build. Credentials are found as AWS's own programs "
+        "find them, by botocore.",
+    ),
+    Flag(
+        name="aws-bucket", metavar="BUCKET", commands=_BUILD, setting="bucket",
+        does="The bucket that the disk is uploaded to, and imported from by the role vmimport.",
+    ),
+    Flag(
+        name="aws-region", metavar="REGION", commands=_BUILD, setting="region",
+        does="The region of the AMI and of the bucket.",
     ),
 )  # fmt: skip
 

@@ -32,8 +32,7 @@ def tables() -> str:
     for flag in FLAGS:
         default = f" Default: {flag.default}." if flag.default else ""
         where = f" Command: {BUILD}." if MANIFEST not in flag.commands else ""
-        refused = f" {flag.refused[0].upper()}{flag.refused[1:]}." if flag.refused else ""
-        lines += [".TP", _heading(flag), *filled(escaped(f"{flag.does}{refused}{default}{where}"))]
+        lines += [".TP", _heading(flag), *filled(escaped(f"{flag.does}{default}{where}"))]
     return "\n".join(lines) + "\n"
 
 

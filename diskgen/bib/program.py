@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .. import __version__, build, plan
+from ..build import Artifact
 from ..cli.printing import print_json, print_text
+from ..cli.publishing import built
 from ..cli.values import default_cache
 from ..config import IsoRequest, Request
 from ..errors import HostError
 from ..events import Emit, notice
+from ..publish.publication import Destination, Means
 from ..ui import renderer
 from ..workspace import writing
 from .arguments import Arguments, usage
@@ -33,11 +36,12 @@ def run(arguments: Arguments) -> int:
         return 0
     with renderer(progress_of(arguments).progress) as emit:
         job = job_of(arguments, default_cache(), emit)
-        if arguments.command == BUILD:
-            _build(job, emit)
-            return 0
-        made = _plan(job.request, emit)
-    print_json(made, indent=2)
+        said = _build(job, emit) if arguments.command == BUILD else None
+        made = _plan(job.request, emit) if said is None else {}
+    if said is None:
+        print_json(made, indent=2)
+    elif said:
+        print_text(said)
     return 0
 
 
@@ -58,26 +62,38 @@ def _plan(request: Request | IsoRequest, emit: Emit) -> dict[str, Any]:
     return iso_plan.to_json(build_iso.plan_only(request, emit))
 
 
-def _build(job: Job, emit: Emit) -> None:
-    """Make what a job asks for, its manifest beside it."""
+def _build(job: Job, emit: Emit) -> str:
+    """Make what a job asks for, its manifest beside it; return what standard output gets."""
     with _directories(job):
         if job.owner is not None and (fault := cannot_own(job.output, job.owner)):
             raise fault
+        if job.destination is not None:
+            job.destination.check(emit)
         notice(emit, f"Generating manifest {job.manifest.name}")
         notice(emit, f"Building {job.manifest.name}")
-        made = _make(job.request, emit)
+        made, artifacts = _make(job.request, emit)
         with writing(job.output):
             _replace(job.manifest, json.dumps(made, indent=2) + "\n")
     if job.owner is not None:
         _give(job, job.owner)
+    said = _publish(job.destination, artifacts, emit) if job.destination is not None else ""
     notice(emit, "Build complete!")
     notice(emit, f"Results saved in {job.output}")
+    return said
 
 
-def _make(request: Request | IsoRequest, emit: Emit) -> dict[str, Any]:
-    """Build, and return the plan of it as JSON values."""
+def _publish(destination: Destination, artifacts: Sequence[Artifact], emit: Emit) -> str:
+    """Make an AMI of the disk for EC2; return the lines that scripts look for."""
+    disk = next(one for one in artifacts if one.format == "ami")
+    published = destination.publish(built(disk), Means(emit=emit))
+    return f"AMI registered: {published.id}\nSnapshot ID: {published.facts['snapshot']}"
+
+
+def _make(request: Request | IsoRequest, emit: Emit) -> tuple[dict[str, Any], Sequence[Artifact]]:
+    """Build, and return the plan of it as JSON values, and the disks that were made."""
     if isinstance(request, Request):
-        return plan.to_json(build.build_all(request, emit)[0].plan)
+        artifacts = build.build_all(request, emit)
+        return plan.to_json(artifacts[0].plan), artifacts
     from .. import build_iso
     from ..iso.assembly import plan as iso_plan
 
@@ -89,7 +105,7 @@ def _make(request: Request | IsoRequest, emit: Emit) -> dict[str, Any]:
             os.link(artifact.path, other)
         except OSError:  # a filesystem without hard links
             other.symlink_to(artifact.path.name)
-    return iso_plan.to_json(artifact.plan)
+    return iso_plan.to_json(artifact.plan), ()
 
 
 def _paths(request: Request | IsoRequest) -> list[Path]:

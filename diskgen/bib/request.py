@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,9 @@ from ..config import AccessOptions, IsoRequest, Output, Request
 from ..errors import UsageError
 from ..events import Emit, notice
 from ..image import local
+from ..publish.aws.destination import Aws
+from ..publish.aws.wanted import Wanted
+from ..publish.publication import Destination
 from ..reference import ImageRef
 from ..reference import parse as parse_reference
 from .arguments import Arguments
@@ -24,6 +28,7 @@ from .flags import BUILD, FLAGS
 from .types import TYPES, Type, manifest_of, path_of
 
 _CONFIGS: Final = (Path("/config.toml"), Path("/config.json"))
+_AWS: Final = ("aws-ami-name", "aws-bucket", "aws-region")
 _PAYLOAD: Final = "installer-payload-ref"
 
 
@@ -35,6 +40,7 @@ class Job:
     output: Path
     manifest: Path
     owner: tuple[int, int] | None  # of what is made; -1: as it is
+    destination: Destination | None = None  # of the disk for EC2
 
 
 def types_of(arguments: Arguments) -> tuple[Type, ...]:
@@ -63,6 +69,22 @@ def types_of(arguments: Arguments) -> tuple[Type, ...]:
     if any(made.payload for made in media) and len(media) > 1:
         raise UsageError("'bootc-installer' is a type of its own", setting="format")
     return tuple(types)
+
+
+def _destination(arguments: Arguments, types: Sequence[Type]) -> Destination | None:
+    """Return what becomes an AMI. Raises UsageError where not all is said that it takes."""
+    given = {name: arguments.text(name) for name in _AWS}
+    if not any(given.values()):
+        return None
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise UsageError(
+            f"'--{missing[0]}' is missing", hint="--" + ", --".join(_AWS) + " belong together"
+        )
+    if all(made.format != "ami" for made in types):
+        raise UsageError("an AMI is made of type 'ami' alone", setting="format")
+    name, bucket, region = given.values()
+    return Aws(Wanted(name=name or "", bucket=bucket, region=region))
 
 
 def job_of(arguments: Arguments, cache: Path, emit: Emit) -> Job:
@@ -108,6 +130,7 @@ def job_of(arguments: Arguments, cache: Path, emit: Emit) -> Job:
         output=output,
         manifest=manifest_of(types, output),
         owner=_owner(arguments.text("chown")),
+        destination=_destination(arguments, types),
     )
 
 

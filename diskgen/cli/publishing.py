@@ -80,7 +80,7 @@ def build_and_publish(args: argparse.Namespace, request: Request, destination: D
         destination.check(emit)
         artifact = build.build(request, emit)
         notice(emit, f"the disk is '{artifact.path}'")
-        published = destination.publish(_built(artifact), means)
+        published = destination.publish(built(artifact), means)
     _print(args, published, artifact.path)
     return 0
 
@@ -101,7 +101,8 @@ def disk_file(path: Path, arch: str | None) -> DiskFile:
     )
 
 
-def _built(artifact: Artifact) -> DiskFile:
+def built(artifact: Artifact) -> DiskFile:
+    """Return a disk that was just built."""
     plan = artifact.plan
     return DiskFile(
         path=artifact.path,
@@ -130,7 +131,7 @@ def _print_calls(args: argparse.Namespace, calls: list[Call]) -> None:
     if args.json:
         print_json({"version": 1, "requests": [one.to_json() for one in calls]}, indent=2)
         return
-    lines = []
+    lines: list[str] = []
     for one in calls:
         times = f"  ({one.times} times)" if one.times != 1 else ""
         lines.append(f"{one.name}  {one.where}{times}")
@@ -172,6 +173,8 @@ def _aws(args: argparse.Namespace) -> Destination:
             kms_key=args.kms_key,
             share_with=tuple(args.share_with),
             copy_to=tuple(dict.fromkeys(args.copy_to)),
+            bucket=args.bucket,
+            role=args.import_role,
         )
     )
 

@@ -34,6 +34,11 @@ class Sparse:
         if self._tail:
             yield Piece(-(-self._inner // grain), self._inner, len(self._tail))
 
+    def parts(self, grain: int) -> Iterator[Piece]:
+        """Yield all of the file, holes too; there is no tail then."""
+        for offset in range(0, self._inner, grain):
+            yield Piece(offset // grain, offset, min(grain, self._inner - offset))
+
     def read(self, piece: Piece) -> bytes:
         """Return the bytes of a piece. Raises OSError."""
         if piece.offset == self._inner:

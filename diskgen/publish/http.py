@@ -151,7 +151,7 @@ class Connection:
         if not address or urllib.request.proxy_bypass(self._name):
             return None
         parts = urlsplit(address if "://" in address else f"http://{address}")
-        headers = {}
+        headers: dict[str, str] = {}
         if parts.username is not None:
             words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers["Proxy-Authorization"] = f"Basic {base64.b64encode(words.encode()).decode()}"

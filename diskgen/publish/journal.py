@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from ..errors import HostError
 from ..units import format_size
+from .answers import values_of
 
 _VERSION: Final = 1
 _LARGEST: Final = 256 * 1024 * 1024  # of a journal: 65,536 GiB in blocks of 512 KiB have 10 GiB
@@ -124,11 +125,8 @@ class Journal:
         if end < len(data):  # a line that was cut: the next one must not be added to it
             os.ftruncate(self._file, end)
         for line in data[:end].splitlines():
-            try:
-                value = json.loads(line)
-            except ValueError:
-                break
-            if not isinstance(value, dict):
+            value = values_of(line)
+            if not value:
                 break
             found.append(value)
         return found

@@ -86,6 +86,7 @@ class Destination(Protocol):
     @property
     def name(self) -> str:
         """The place, as it is typed."""
+        ...
 
     def check(self, emit: Emit) -> None:
         """Ask the place whether this can work: access, names, rights. Nothing is changed there.
@@ -96,9 +97,11 @@ class Destination(Protocol):
 
     def calls(self, disk: DiskFile) -> list[Call]:
         """Return the requests that publishing makes, in order. Raises DiskgenError."""
+        ...
 
     def publish(self, disk: DiskFile, means: Means) -> Published:
         """Publish a file.
 
         Raises PublishError, and has removed then what costs money, or says what is left.
         """
+        ...

@@ -70,30 +70,34 @@ def send(
     means: Means,
     *,
     pad: bool = False,
+    every: bool = False,
     title: str = "Uploading the disk",
 ) -> Sent:
     """Send what data a file has in pieces of ``grain`` bytes, and return what has arrived.
 
     What the journal has is not sent again, unless its bytes are others now. With ``pad`` the last
-    piece is filled up with zeros. Raises PublishError as soon as a piece cannot be sent, OSError.
+    piece is filled up with zeros; with ``every`` holes and zeros are sent as well. Raises
+    PublishError as soon as a piece cannot be sent, OSError.
     """
-    every = list(source.pieces(grain))
+    parts = list(source.parts(grain) if every else source.pieces(grain))
     stop = threading.Event()
-    work = _Work(source, iter(every), journal, means, means.patience.until(stop), stop)
+    work = _Work(source, iter(parts), journal, means, means.patience.until(stop), stop)
     size = grain if pad else 0
-    number = max(1, min(means.workers, len(every)))
+    number = max(1, min(means.workers, len(parts)))
     lines: list[Line] = []
-    threads = []
+    threads: list[threading.Thread] = []
     with step(
-        means.emit, "upload", title, total=sum(piece.length for piece in every), unit="bytes"
+        means.emit, "upload", title, total=sum(piece.length for piece in parts), unit="bytes"
     ) as phase:
         try:
             for _ in range(number):
                 line = connect()
                 lines.append(line)
-                threads.append(threading.Thread(target=_run, args=(work, line, size), daemon=True))
+                threads.append(
+                    threading.Thread(target=_run, args=(work, line, size, every), daemon=True)
+                )
                 threads[-1].start()
-            sent = _gather(work, threads, len(every), phase.advance)
+            sent = _gather(work, threads, len(parts), phase.advance)
         finally:
             work.stop.set()
             for line in lines:
@@ -136,10 +140,10 @@ def _gather(
     return Sent(digests=digests, sent=sent, before=before)
 
 
-def _run(work: _Work, line: Line, size: int) -> None:
+def _run(work: _Work, line: Line, size: int, every: bool) -> None:
     try:
         while (piece := work.next()) is not None:
-            work.done.put(_piece(work, line, piece, size))
+            work.done.put(_piece(work, line, piece, size, every))
     except Stopped:
         pass
     except BaseException as error:  # noqa: BLE001 - whoever waits for us raises it
@@ -148,9 +152,11 @@ def _run(work: _Work, line: Line, size: int) -> None:
         work.stop.set()
 
 
-def _piece(work: _Work, line: Line, piece: Piece, size: int) -> tuple[Piece, bytes | None, bool]:
+def _piece(
+    work: _Work, line: Line, piece: Piece, size: int, every: bool
+) -> tuple[Piece, bytes | None, bool]:
     data = work.source.read(piece)
-    if is_zero(data):
+    if not every and is_zero(data):
         return piece, None, False
     data = data.ljust(size, b"\0")
     digest = hashlib.sha256(data).digest()

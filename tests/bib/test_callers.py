@@ -12,6 +12,7 @@ import pytest
 from diskgen import __version__
 
 from ..fixtures import installers
+from ..fixtures.bucket_stand_in import with_bucket
 from ..fixtures.oci import bootable
 from ..fixtures.program import Program, fingerprint
 from ..fixtures.registry import Registry
@@ -124,7 +125,7 @@ def test_manifest_and_version(builder: Program, image: str) -> None:
 def test_failures_end_with_one_and_leave_nothing(builder: Program, server: Registry) -> None:
     for words, message in (
         (("--type", "pxe-tar-xz", "x"), "type 'pxe-tar-xz' cannot be made"),
-        (("--aws-region", "r", "x"), "'--aws-region' cannot be given"),
+        (("--aws-region", "r", "x"), "'--aws-ami-name' is missing"),
         ((f"{server.host}/no/such:1", PLAIN, "--output", "a/b"), "does not exist"),
         (("quay.io/a/b", "--output", "/proc/x"), "cannot be made"),
         (("--chown", "1234567:1", "docker://x.example/y", "--output", "c"), "'1234567:1'"),
@@ -134,6 +135,30 @@ def test_failures_end_with_one_and_leave_nothing(builder: Program, server: Regis
         assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert builder.left_behind() == []
+
+
+def test_an_ami_is_registered_by_way_of_the_bucket(
+    builder: Program, image: str, tmp_path: Path
+) -> None:
+    """With the line that scripts look for, and nothing of it in the bucket afterwards."""
+    words = ("--type", "ami", PLAIN, image, "--output", "out", "--aws-bucket", "images")
+    home = ("--aws-region", "eu-central-1", "--aws-ami-name", "os 1")
+    with with_bucket() as account:
+        done = builder.run(*words, *home, env=account.environment())
+        assert done.returncode == 0, done.stderr
+        (ami,) = account.images
+        (task,) = account.tasks.values()
+        assert done.stdout == f"AMI registered: {ami}\nSnapshot ID: {task['snapshot']}\n"
+        assert account.images[ami]["said"]["Name"] == "os 1"
+        assert account.objects == {}
+        got = tmp_path / "got.vmdk"
+        got.write_bytes(task["bytes"])
+        again = builder.run(*words, *home, env=account.environment())
+        assert again.returncode == 1
+        assert "an AMI 'os 1' exists" in again.stderr
+        assert "(see --aws-ami-name)" in again.stderr
+    disk = builder.place / "out/image/disk.raw"
+    subprocess.run(["qemu-img", "compare", got, "-F", "raw", disk], check=True, capture_output=True)
 
 
 def test_a_medium_has_both_names(builder: Program, images: Path, server: Registry) -> None:

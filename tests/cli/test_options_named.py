@@ -116,7 +116,8 @@ FOREIGN = {
     "iso.sources.debs": {"info"},
     "iso.kickstarts.described": {"name", "gid", "ntp-server"},
     "iso.kickstarts.probe": {"wait"},
-    "publish.aws": {"snapshot-id", "image-id"},  # of AWS's own program
+    # Of AWS's own program.
+    "publish.aws": {"snapshot-id", "image-id", "bucket", "key", "upload-id", "import-task-id"},
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ import pytest
 
 from diskgen.cli.parser import build_parser
 
-from ..fixtures.aws_stand_in import aws
+from ..fixtures.bucket_stand_in import with_bucket
 from ..fixtures.pages import LONGER, NOT_TRIED, ROOT, Block, blocks, commands, expected, pages
 from ..fixtures.program import Program
 from ..fixtures.registry import registry
@@ -39,7 +39,7 @@ def sandbox(program_path: Path) -> Iterator[Sandbox]:
     program = Program(program_path, place)
     program.own(place)
     program.home.mkdir()
-    with registry(place / "registry") as server, aws() as account:
+    with registry(place / "registry") as server, with_bucket() as account:
         made = Sandbox(program, server)
         made.clouds = account.environment()
         made.pretend_qemu()

@@ -126,6 +126,25 @@ OPTIONS: Final = (
         "encrypted by the default key of theirs.",
     ),
     Option(
+        name="bucket",
+        commands=COMMANDS,
+        group=_GROUP,
+        metavar="NAME",
+        help="upload to this bucket, and import from it, instead of by EBS direct",
+        manual="Upload the disk to this bucket, as a VMDK, and have EC2 import it by the role that "
+        "`--import-role` names, instead of by EBS direct: for accounts that have the rights for "
+        "that alone. The object is removed afterwards. An import cannot be gone on with.",
+    ),
+    Option(
+        name="import-role",
+        commands=COMMANDS,
+        group=_GROUP,
+        metavar="NAME",
+        default="vmimport",
+        help="by which EC2 reads the bucket",
+        manual="Role by which EC2 reads the bucket.",
+    ),
+    Option(
         name="profile",
         commands=COMMANDS,
         group=_GROUP,

@@ -11,7 +11,7 @@ from ..extents import Sparse
 from ..journal import Journal
 from ..leftovers import Leftovers
 from ..publication import Call, DiskFile, Json, Means, Published
-from . import ebs, image
+from . import bucket, ebs, image
 from .access import Access, RefusedError, call
 from .wanted import Wanted, check_disk
 
@@ -41,6 +41,7 @@ class Aws:
                 for region in (home, *self.wanted.copy_to):
                     problems += self._names(access, region)
                 problems += self._rights(access)
+                problems += self._bucket(access)
             if problems:
                 raise PreflightError(problems)
             phase.detail = home
@@ -88,7 +89,8 @@ class Aws:
     def _make(
         self, access: Access, disk: DiskFile, journal: Journal, means: Means, made: Leftovers
     ) -> dict[str, Json]:
-        snapshot, sent = ebs.upload(access, self.wanted, disk, journal, means, made)
+        way = ebs if self.wanted.bucket is None else bucket
+        snapshot, sent = way.upload(access, self.wanted, disk, journal, means, made)
         image.wait_for_snapshot(access, snapshot.id, means)
         found = image.register(access, self.wanted, disk, snapshot.id, means, made)
         journal.remove()  # an AMI is nothing to go on with
@@ -121,6 +123,8 @@ class Aws:
     def _upload_calls(self, disk: DiskFile, region: str) -> list[Call]:
         with Sparse(disk.path) as source:
             number = sum(1 for _piece in source.pieces(ebs.BLOCK))
+        if self.wanted.bucket is not None:
+            return self._import_calls(region)
         start = ebs.start_parameters(self.wanted, disk.size, "<token>")
         return [
             Call(name="ebs StartSnapshot", where=region, says=start),
@@ -140,6 +144,34 @@ class Aws:
                 },
             ),
         ]
+
+    def _import_calls(self, region: str) -> list[Call]:
+        key = "<object>"
+        return [
+            Call(
+                name="s3 UploadPart",
+                where=region,
+                says={"Bucket": self.wanted.bucket, "Key": key, "Body": "<parts of a VMDK>"},
+            ),
+            self._call("ImportSnapshot", region, bucket.import_parameters(self.wanted, key)),
+        ]
+
+    def _bucket(self, access: Access) -> list[Problem]:
+        """Return why the bucket cannot be used, where there is one."""
+        if self.wanted.bucket is None:
+            return []
+        try:
+            bucket.check(access, self.wanted)
+        except RefusedError as error:
+            return [
+                Problem(
+                    code="no-bucket",
+                    message=f"the bucket '{self.wanted.bucket}' cannot be used: {error.message}",
+                    setting="bucket",
+                    hint="name one of the region in which the AMI is made",
+                )
+            ]
+        return []
 
     def _call(self, operation: str, region: str, says: dict[str, Any]) -> Call:
         return Call(name=f"ec2 {operation}", where=region, says=says)
@@ -197,7 +229,7 @@ class Aws:
                 },
             )
         ]
-        problems = []
+        problems: list[Problem] = []
         for region, operation, says in tried:
             try:
                 call(access.client("ec2", region), operation, DryRun=True, **says)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import http
-import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from ...errors import PublishError
 from ...events import notice
 from ...interrupt import whole
 from ...units import GIB
+from ..answers import values_of
 from ..extents import Piece, Sparse
 from ..http import Connection
 from ..journal import Journal
@@ -233,12 +233,7 @@ class _Line:
 
 def _error(body: bytes, kind: str) -> tuple[str, str]:
     """Return the code and the words of an error of a service that speaks JSON."""
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = {}
-    if not isinstance(said, dict):
-        said = {}
+    said = values_of(body)
     code = (kind or str(said.get("__type", ""))).partition(":")[0].rpartition("#")[2]
     words = str(said.get("Message") or said.get("message") or "")
     reason = said.get("Reason")

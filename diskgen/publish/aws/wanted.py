@@ -22,6 +22,7 @@ _TAGS: Final = 50
 _KEY, _VALUE = 128, 256  # characters of a tag
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}", re.ASCII)
 _REGION: Final = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+", re.ASCII)
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9()\[\] ./'@_-]+")
 
@@ -73,6 +74,13 @@ class Wanted:
             )
         self._check_tags()
         self._check_combinations()
+
+        if self.bucket is not None and not _BUCKET.fullmatch(self.bucket):
+            raise UsageError(
+                f"'{self.bucket}' is no name of a bucket",
+                hint="3 to 63 small letters, digits, dots and dashes",
+                setting="bucket",
+            )
 
     def _check_tags(self) -> None:
         keys = [key for key, _value in self.tags]

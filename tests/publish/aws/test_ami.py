@@ -358,6 +358,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tags": (("aws:x", "y"),)}, "no tag"), ({"tags": (("a", "x" * 257),)}, "no tag"),
     ({"tags": (("a", "1"), ("a", "2"))}, "twice"),
     ({"tags": tuple((f"k{n}", "") for n in range(50))}, "50 tags"),
+    ({"bucket": "No/Bucket"}, "no name of a bucket"),
     ({"kms_key": "k"}, "encrypt nothing"), ({"tpm": True, "boot_mode": "legacy-bios"}, "TPM"),
     ({"encrypted": True, "share_with": ("123456789012",)}, "cannot be shared"),
 ]  # fmt: skip

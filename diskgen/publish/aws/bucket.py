@@ -1,0 +1,274 @@
+"""The other way to a snapshot: an object in a bucket, which EC2 imports by a role of the account.
+
+API references of Amazon S3 (multipart uploads) and of EC2 (ImportSnapshot, version 2016-11-15). The
+object is a streamOptimized VMDK, so that what is empty is not sent here either.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ... import scratch
+from ...errors import PublishError
+from ...events import step
+from ...formats import vmdk
+from ...interrupt import whole
+from ...units import MIB, format_size
+from ..extents import Piece, Sparse
+from ..journal import Journal
+from ..leftovers import Leftovers
+from ..publication import DiskFile, Means
+from ..transfer import Sent, send
+from .access import Access, RefusedError, call
+from .ebs import Snapshot, delete_snapshot
+from .wanted import Wanted
+
+_PART: Final = 16 * MIB  # at least; of 5 MiB to 5 GiB
+_PARTS: Final = 10_000  # at most
+_FIRST: Final = 2.0  # seconds between looks
+_MOST: Final = 15.0
+_SECONDS: Final = 24 * 3600
+_ENDED: Final = ("deleted", "deleting", "error", "cancelled")
+_NAMESPACE: Final = uuid.UUID("4d0b5f3c-7a0e-5c7e-9d0e-6f6a3b1d2c55")
+
+
+def import_parameters(wanted: Wanted, key: str) -> dict[str, Any]:
+    """Return what ImportSnapshot is told of the object ``key``."""
+    said: dict[str, Any] = {
+        "Description": wanted.description or wanted.name,
+        "DiskContainer": {
+            "Description": wanted.name,
+            "Format": "VMDK",
+            "UserBucket": {"S3Bucket": wanted.bucket, "S3Key": key},
+        },
+        "RoleName": wanted.role,
+        "TagSpecifications": [
+            {
+                "ResourceType": "import-snapshot-task",
+                "Tags": [{"Key": "Name", "Value": wanted.name}],
+            }
+        ],
+    }
+    if wanted.encrypted:
+        said["Encrypted"] = True
+    if wanted.kms_key is not None:
+        said["KmsKeyId"] = wanted.kms_key
+    return said
+
+
+def check(access: Access, wanted: Wanted) -> None:
+    """Ask whether there is a bucket. Raises RefusedError."""
+    call(access.client("s3"), "HeadBucket", Bucket=wanted.bucket)
+
+
+def upload(
+    access: Access,
+    wanted: Wanted,
+    disk: DiskFile,
+    journal: Journal,
+    means: Means,
+    made: Leftovers,
+) -> tuple[Snapshot, Sent]:
+    """Make a snapshot of a disk by way of a bucket. Raises PublishError."""
+    _drop_earlier(access, wanted, journal)
+    key = f"diskgen-{uuid.uuid4()}.vmdk"
+    with Leftovers(means.emit) as object_:
+        sent = _sent(access, wanted, disk, key, journal, means, object_)
+        snapshot = _imported(access, wanted, key, means, made)
+        object_.drop()
+        made.left += object_.left
+    tags = [{"Key": name, "Value": value} for name, value in wanted.all_tags]
+    call(access.client("ec2"), "CreateTags", Resources=[snapshot], Tags=tags)
+    return Snapshot(snapshot, complete=True, kms_key=wanted.kms_key), sent
+
+
+def _sent(
+    access: Access,
+    wanted: Wanted,
+    disk: DiskFile,
+    key: str,
+    journal: Journal,
+    means: Means,
+    made: Leftovers,
+) -> Sent:
+    """Put a VMDK of the disk into the bucket."""
+    with scratch.directory(disk.path.absolute().parent) as place:
+        packed = place / "disk.vmdk"
+        total = vmdk.data_bytes(disk.path)
+        with (
+            step(means.emit, "convert", "Packing the disk", total=total, unit="bytes") as phase,
+            packed.open("wb") as sink,
+        ):
+            identity = uuid.uuid5(_NAMESPACE, key)
+            size = vmdk.stream(disk.path, sink, "disk.vmdk", identity, phase.advance)
+            phase.detail = format_size(size)
+        upload_id = _begun(access, wanted, key, journal, made)
+        parts: dict[int, dict[str, Any]] = {}
+        grain = max(_PART, -(-size // _PARTS))
+        with Sparse(packed) as source:
+            sent = send(
+                source, grain, lambda: _Line(access, wanted, key, upload_id, parts), journal, means,
+                every=True,
+            )  # fmt: skip
+    _end(access, wanted, key, upload_id, parts, made)
+    return sent
+
+
+@whole
+def _begun(access: Access, wanted: Wanted, key: str, journal: Journal, made: Leftovers) -> str:
+    client = access.client("s3")
+    answer = call(
+        client, "CreateMultipartUpload", Bucket=wanted.bucket, Key=key, ChecksumAlgorithm="SHA256"
+    )
+    upload_id = str(answer["UploadId"])
+    journal.note("upload", {"key": key, "id": upload_id})
+    made.add(
+        f"the unfinished upload of '{key}' in the bucket '{wanted.bucket}'",
+        f"aws s3api abort-multipart-upload --bucket {wanted.bucket} --key {key} "
+        f"--upload-id {upload_id}",
+        lambda: _abort(access, wanted, key, upload_id),
+    )
+    return upload_id
+
+
+@whole
+def _end(
+    access: Access,
+    wanted: Wanted,
+    key: str,
+    upload_id: str,
+    parts: Mapping[int, dict[str, Any]],
+    made: Leftovers,
+) -> None:
+    """Make the parts an object, which is removed at the end, whatever that is."""
+    call(
+        access.client("s3"), "CompleteMultipartUpload", Bucket=wanted.bucket, Key=key,
+        UploadId=upload_id, MultipartUpload={"Parts": [parts[number] for number in sorted(parts)]},
+    )  # fmt: skip
+    made.keep()
+    made.add(
+        f"the object '{key}' in the bucket '{wanted.bucket}'",
+        f"aws s3api delete-object --bucket {wanted.bucket} --key {key}",
+        lambda: _delete(access, wanted, key),
+    )
+
+
+def _abort(access: Access, wanted: Wanted, key: str, upload_id: str) -> None:
+    try:
+        call(
+            access.client("s3"), "AbortMultipartUpload", Bucket=wanted.bucket, Key=key,
+            UploadId=upload_id,
+        )  # fmt: skip
+    except RefusedError as error:
+        if error.code != "NoSuchUpload":
+            raise
+
+
+def _delete(access: Access, wanted: Wanted, key: str) -> None:
+    call(access.client("s3"), "DeleteObject", Bucket=wanted.bucket, Key=key)
+
+
+def _drop_earlier(access: Access, wanted: Wanted, journal: Journal) -> None:
+    """Remove what a killed run left in the bucket: an import cannot be gone on with."""
+    match journal.get("upload"):
+        case {"key": str() as key, "id": str() as upload_id}:
+            _abort(access, wanted, key, upload_id)
+            _delete(access, wanted, key)
+        case _:
+            pass
+    journal.forget()
+
+
+def _imported(access: Access, wanted: Wanted, key: str, means: Means, made: Leftovers) -> str:
+    """Have EC2 import an object; return the snapshot. Raises PublishError."""
+    client = access.client("ec2")
+    with step(means.emit, "import", "Waiting for the import", total=100) as phase:
+        task = _task(access, wanted, key, made)
+        end = time.monotonic() + _SECONDS
+        wait = _FIRST
+        while True:
+            answer = call(client, "DescribeImportSnapshotTasks", ImportTaskIds=[task])
+            (found,) = answer["ImportSnapshotTasks"]
+            detail = found["SnapshotTaskDetail"]
+            state = detail.get("Status", "active")
+            if state == "completed":
+                break
+            if state in _ENDED:
+                raise PublishError(
+                    f"EC2 could not import the disk, task '{task}'",
+                    said=str(detail.get("StatusMessage", state)),
+                )
+            if time.monotonic() > end:
+                raise PublishError(f"the import '{task}' is not done after a day")
+            percent = str(detail.get("Progress", "0"))
+            phase.update(int(percent) if percent.isdigit() else 0)
+            time.sleep(wait)
+            wait = min(_MOST, wait * 1.5)
+        made.keep()
+        snapshot = str(detail["SnapshotId"])
+        region = access.where()
+        made.add(
+            f"the snapshot '{snapshot}' in {region}",
+            f"aws ec2 delete-snapshot --region {region} --snapshot-id {snapshot}",
+            lambda: delete_snapshot(access, snapshot),
+        )
+        phase.detail = snapshot
+    return snapshot
+
+
+@whole
+def _task(access: Access, wanted: Wanted, key: str, made: Leftovers) -> str:
+    answer = call(access.client("ec2"), "ImportSnapshot", **import_parameters(wanted, key))
+    task = str(answer["ImportTaskId"])
+    region = access.where()
+    made.add(
+        f"the import '{task}' in {region}",
+        f"aws ec2 cancel-import-task --region {region} --import-task-id {task}",
+        lambda: _cancel(access, task),
+    )
+    return task
+
+
+def _cancel(access: Access, task: str) -> None:
+    call(access.client("ec2"), "CancelImportTask", ImportTaskId=task)
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one worker puts parts by."""
+
+    access: Access
+    wanted: Wanted
+    key: str
+    upload_id: str
+    parts: dict[int, dict[str, Any]]  # that have arrived, by number from 1
+
+    def put(self, piece: Piece, data: bytes, digest: bytes) -> None:
+        """Put a part. Raises PublishError: botocore has tried again where that helps."""
+        number, checksum = piece.number + 1, base64.b64encode(digest).decode()
+        answer = call(
+            self.access.client("s3"),
+            "UploadPart",
+            Bucket=self.wanted.bucket,
+            Key=self.key,
+            UploadId=self.upload_id,
+            PartNumber=number,
+            Body=data,
+            ChecksumSHA256=checksum,
+        )
+        self.parts[number] = {
+            "PartNumber": number,
+            "ETag": answer["ETag"],
+            "ChecksumSHA256": checksum,
+        }
+
+    def cut(self) -> None:
+        """Nothing: a part is short."""
+
+    def close(self) -> None:
+        """Nothing: the connections are botocore's."""

@@ -1,0 +1,4 @@
+from typing import Any
+
+class ParamValidator:
+    def validate(self, params: Any, shape: Any) -> Any: ...
