@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import SourceError
-from .units import GIB, MIB, TIB, format_size
+from .units import GIB, KIB, MIB, TIB, format_size
 
 BYTES: Final = "bytes"
 Refuse = Callable[[str], SourceError]  # makes the error of whatever is refused from a reason
@@ -62,6 +62,7 @@ CONFIG_BYTES: Final = Budget("config-bytes", 8 * MIB, BYTES, "the config of an i
 DOCUMENT_BYTES: Final = Budget(
     "document-bytes", MIB, BYTES, "any other JSON or TOML file of an image"
 )
+YAML_BYTES: Final = Budget("yaml-bytes", 128 * KIB, BYTES, "a YAML file of an image")
 DOCUMENT_DEPTH: Final = Budget(
     "document-depth", 64, "levels", "lists, tables and dotted names of JSON and TOML in each other"
 )

@@ -13,7 +13,7 @@ from . import disk_contents, preflight, secrecy, session, sources
 from .bootloader import choose
 from .bootloader.loader import Bootloader
 from .config import Output, Request
-from .decision import Decision, Route, decide, wishes
+from .decision import Decision, Route, completed, decide, wishes
 from .decision.suited import unshared, unsuited
 from .disk_contents import LaidOut
 from .disk_files import write_files
@@ -66,9 +66,12 @@ def plan_only(request: Request, emit: Emit) -> DiskPlan:
 def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     """Fetch and read the image and decide everything; only the cache is written."""
     source = sources.labelled(sources.read(request, store, emit), store, emit)
+    request = completed(request, source.tree)
     loader = choose.inspect(source.root, request.machine, request.sector_size)
     decided = _decided(request, source)
-    identity = identify(source.image.digest, request.seed, _renewed(source, decided))
+    identity = identify(
+        source.image.digest, request.seed, _renewed(source, decided), request.identifiers
+    )
     laid = disk_contents.lay_out(request, source, loader, decided, identity, store, emit)
     plan = _plan(request, source, loader, decided, identity, laid)
     preflight.check_arguments((*plan.kargs, plan.ostree_karg), request.machine, "karg")
@@ -115,7 +118,7 @@ def _build(request: Request, store: Store, emit: Emit) -> tuple[Artifact, ...]:
             disk = work.partial("disk")
             write_disk(prepared, disk, work, emit)
             finished = write_files(disk, request, plan.layout.disk_guid, work, emit)
-        work.publish_all(finished, secret=bool(secrecy.secrets(request)))
+        work.publish_all(finished, secret=bool(secrecy.secrets(plan.request)))
     return tuple(_artifact(output, plan) for output in request.outputs)
 
 

@@ -10,7 +10,7 @@ from . import medium_fit, medium_sources, preflight, secrecy, session
 from .arch import Machine
 from .blueprint.summary import left_out
 from .config import IsoRequest
-from .decision import Decision
+from .decision import Decision, completed
 from .decision.unmet import USUAL_SUBVOLUME
 from .events import Emit, warn
 from .image.store import Store
@@ -63,6 +63,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     """Fetch and read everything and decide; only the cache is written. Raises DiskgenError."""
     contents.check_words(request)
     read = medium_sources.read(request, store, emit)
+    request = completed(request, read.payload.tree)
     decided = medium_fit.decided(request, read)
     rule = decided.origin.removesuffix(decided.target.name)
     given = access.decide(request, rule, (read.runtime, read.payload.root), proxy())
@@ -87,7 +88,7 @@ def _build(request: IsoRequest, store: Store, emit: Emit) -> IsoArtifact:
         with writing(request.output.parent):
             finished, md5 = write(prepared, store, work, emit)
         preflight.check_iso_size(request, finished.stat().st_size)
-        path = work.publish(finished, secret=bool(secrecy.secrets(request)))
+        path = work.publish(finished, secret=bool(secrecy.secrets(prepared.plan.request)))
     return IsoArtifact(
         path=path,
         size=path.stat().st_size,

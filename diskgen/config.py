@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from .arch import MACHINES, Machine
 from .blueprint.checks import faults
@@ -109,6 +110,9 @@ class Request(ArtifactRequest):
     root_filesystem: str | None = None  # None: as the image says, else ext4
     stateroot: str | None = None  # None: as the image says
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])  # of partitions by role, bytes
+    least_size: int | None = None  # of the disk, bytes
+    identifiers: Mapping[str, UUID] = field(default_factory=dict[str, UUID])  # that are fixed
+    laid_out_by: tuple[str, ...] = ()  # files of the image that say sizes and identifiers
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's consoles where the image names none

@@ -1,4 +1,4 @@
-"""JSON and TOML from images, registries and files that others wrote: one way to read each.
+"""JSON, TOML and YAML from images, registries and files that others wrote: one way to read each.
 
 Formats: RFC 8259 and TOML 1.0. What the parsers of the standard library would take long for, or
 stumble over, is refused before they see it.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Any, Final, TypeGuard
 
-from .budgets import DOCUMENT_BYTES, DOCUMENT_DEPTH, DOCUMENT_DIGITS, Budget
+from .budgets import DOCUMENT_BYTES, DOCUMENT_DEPTH, DOCUMENT_DIGITS, YAML_BYTES, Budget
 
 # Strings and comments; an unclosed string reaches to the end of its line, or of the text. Nothing
 # here goes back to what it has taken, so the time is in proportion to the text.
@@ -76,6 +78,48 @@ def load_toml(data: bytes | str, limit: Budget = DOCUMENT_BYTES) -> dict[str, An
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DocumentError(str(error)) from None
+
+
+def load_yaml(data: bytes | str, limit: Budget = YAML_BYTES) -> Any:  # noqa: ANN401
+    """Return the value of a YAML document, of plain values. Raises DocumentError.
+
+    Aliases are refused, by which a small text becomes a large value.
+    """
+    yaml: Any = import_module("yaml")  # few images have any
+    text = _text(data, limit)
+    _check_digits(text)
+    try:
+        _check_events(yaml, yaml.parse(text, Loader=yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except DocumentError:
+        raise
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        raise DocumentError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from None
+
+
+def _check_events(yaml: Any, events: Iterable[Any]) -> None:  # noqa: ANN401 - of the library
+    """Refuse aliases, keys that are there twice, and what is too deep. Raises DocumentError."""
+    tables: list[set[str] | None] = []  # the keys so far of what is open; None: a list
+    keys: list[bool] = []  # whether a key comes next
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise DocumentError(f"it has an alias, '*{event.anchor}': write out what it means")
+        if isinstance(event, yaml.CollectionEndEvent):
+            tables.pop()
+            keys.pop()
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        if tables and (known := tables[-1]) is not None:
+            if keys[-1] and isinstance(event, yaml.ScalarEvent):
+                if event.value in known:
+                    raise DocumentError(f"it has the key '{event.value}' twice")
+                known.add(event.value)
+            keys[-1] = not keys[-1]
+        if isinstance(event, yaml.CollectionStartEvent):
+            tables.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
+            keys.append(True)
+        if len(tables) > DOCUMENT_DEPTH.limit:
+            raise DocumentError(DOCUMENT_DEPTH.exceeded)
 
 
 def _no_json(word: str) -> None:

@@ -23,6 +23,11 @@ def identity_seed(digest: str, text: str | None) -> str:
     return digest if text is None else f"{digest} {text}"
 
 
+def partition_name(role: str) -> str:
+    """Return what the identifier of a role's partition is called, to be derived or given."""
+    return f"partition {role}"
+
+
 def filesystem_name(role: str) -> str:
     """Return what the identifier of a role's filesystem is called, to be derived or given."""
     return f"filesystem {role}"

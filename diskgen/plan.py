@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -62,11 +64,14 @@ class ImageFacts:
 class Identity:
     """Identifiers that are known before sizes are.
 
-    All derive from ``seed`` but for ``renewed``, which the first boot replaces.
+    All derive from ``seed`` but for ``renewed``, which the first boot replaces, and ``fixed``,
+    which the image says.
     """
 
     seed: str
-    renewed: Mapping[str, UUID]  # by identifiers.DISK or filesystem_name
+    # By identifiers.DISK, filesystem_name and partition_name.
+    renewed: Mapping[str, UUID] = field(default_factory=dict[str, UUID])
+    fixed: Mapping[str, UUID] = field(default_factory=dict[str, UUID])
 
     @property
     def root_uuid(self) -> UUID:
@@ -78,7 +83,7 @@ class Identity:
 
     def _filesystem(self, role: Role) -> UUID:
         name = filesystem_name(role)
-        return self.renewed.get(name) or derive_uuid(self.seed, name)
+        return self.renewed.get(name) or self.fixed.get(name) or derive_uuid(self.seed, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +109,23 @@ class DiskPlan:
         return (*self.image.warnings, *self.layout.warnings)
 
 
-def identify(digest: str, text: str | None, renewed: Mapping[str, UUID]) -> Identity:
+def identify(
+    digest: str,
+    text: str | None,
+    renewed: Mapping[str, UUID],
+    fixed: Mapping[str, UUID] = MappingProxyType({}),
+) -> Identity:
     """Return the identifiers of every disk made from an image by its digest and the user's text.
 
     ``renewed`` are those that the image's first boot replaces. A text means that the user wants
     these very identifiers, so that nothing is left to the first boot.
     """
-    return Identity(seed=identity_seed(digest, text), renewed=renewed if text is None else {})
+    seed = identity_seed(digest, text)
+    return (
+        Identity(seed=seed)
+        if text is not None
+        else Identity(seed=seed, renewed=renewed, fixed=fixed)
+    )
 
 
 def make_plan(
@@ -130,18 +145,21 @@ def make_plan(
 
     Raises UsageError when the disk the user wants cannot hold it.
     """
-    layout = make_layout(
+    make = partial(
+        make_layout,
         machine,
         seed=identity.seed,
-        given=identity.renewed,
+        given={**identity.fixed, **identity.renewed},
         content=content,
-        disk_size=request.disk_size,
         root_filesystem=image.root_filesystem,
         sector_size=request.sector_size,
         grain=math.lcm(*(place.grain for place in request.places)),
         sizes={Role(role): size for role, size in request.sizes.items()},
         floors={_MOUNTS[path]: size for path, size in request.customizations.sizes.items()},
     )
+    layout = make(disk_size=request.disk_size)
+    if request.disk_size is None and layout.size < (request.least_size or 0):
+        layout = make(disk_size=request.least_size)
     return DiskPlan(
         request=request,
         image=image,
@@ -160,7 +178,7 @@ def make_plan(
 
 def to_json(plan: DiskPlan) -> dict[str, Any]:
     """Return the plan as JSON values; the keys are a contract, ``version`` counts its changes."""
-    image, layout = plan.image, plan.layout
+    image = plan.image
     return {
         "version": SCHEMA_VERSION,
         "format": plan.request.format,
@@ -192,31 +210,37 @@ def to_json(plan: DiskPlan) -> dict[str, Any]:
             "menu": image.menu,
             "ways": {way.name: {"works": way.works, "reason": way.reason} for way in image.ways},
         },
-        "disk": {
-            "size": layout.size,
-            "sector_size": layout.sector_size,
-            "guid": str(layout.disk_guid),
-            "seed": plan.request.seed,
-            "renewed_at_first_boot": sorted(plan.identity.renewed),
-            "partitions": [
-                {
-                    "number": part.number,
-                    "role": str(part.role),
-                    "name": part.name,
-                    "start": part.start,
-                    "size": part.size,
-                    "type": str(part.type),
-                    "uuid": str(part.uuid),
-                    "filesystem": str(part.filesystem) if part.filesystem else None,
-                    "filesystem_uuid": part.fs_uuid_text if part.filesystem else None,
-                    "label": part.label,
-                    "mountpoint": part.mountpoint,
-                    "content_bytes": _content(plan).get(part.role),
-                }
-                for part in layout.partitions
-            ],
-        },
+        "disk": _disk_json(plan),
         "warnings": list(plan.warnings),
+    }
+
+
+def _disk_json(plan: DiskPlan) -> dict[str, Any]:
+    layout = plan.layout
+    return {
+        "size": layout.size,
+        "sector_size": layout.sector_size,
+        "guid": str(layout.disk_guid),
+        "seed": plan.request.seed,
+        "renewed_at_first_boot": sorted(plan.identity.renewed),
+        "laid_out_by": list(plan.request.laid_out_by),
+        "partitions": [
+            {
+                "number": part.number,
+                "role": str(part.role),
+                "name": part.name,
+                "start": part.start,
+                "size": part.size,
+                "type": str(part.type),
+                "uuid": str(part.uuid),
+                "filesystem": str(part.filesystem) if part.filesystem else None,
+                "filesystem_uuid": part.fs_uuid_text if part.filesystem else None,
+                "label": part.label,
+                "mountpoint": part.mountpoint,
+                "content_bytes": _content(plan).get(part.role),
+            }
+            for part in layout.partitions
+        ],
     }
 
 
@@ -265,6 +289,8 @@ def _identity(plan: DiskPlan) -> Iterator[str]:
     """Yield what is unusual about the disk's identifiers."""
     if plan.request.seed is not None:
         yield f"identifiers of the digest and '{plan.request.seed}'"
+    if plan.request.laid_out_by:
+        yield f"laid out as the image says: {', '.join(plan.request.laid_out_by)}"
     if plan.identity.renewed:
         names = ", ".join(sorted(plan.identity.renewed))
         yield f"identifiers that the first boot replaces: {names}"

@@ -35,6 +35,15 @@ class Named:
     value: Any
 
 
+def size_of(value: object) -> int | None:
+    """Return a size in bytes: a number, or a text with a unit; None for what is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    size: int = round(float(found[1]) * _UNITS[found[2]]) if found is not None else 0
+    return size or None
+
+
 class _ValueRefused(Exception):  # noqa: N818 - no failure, an answer
     """A value is not of its key's kind; the text says what it has to be."""
 
@@ -167,11 +176,8 @@ def _boolean(value: object) -> bool:
 
 
 def _size(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    size: int = round(float(found[1]) * _UNITS[found[2]]) if found is not None else 0
-    if not size:
+    size = size_of(value)
+    if size is None:
         raise _ValueRefused("it has to be bytes, or a size such as '20 GiB' (kB, KiB to TB, TiB)")
     return size
 

@@ -1,7 +1,8 @@
 """What a machine is given, as a file that travels: on a medium, to our installer.
 
 The shape is that of the types, field by field: ``{"version": 1, "customizations": {…}}``. Bytes are
-base64, and a field that says nothing is left out. What else a medium says where it belongs is not
+base64, and a field that says nothing is left out. ``source`` says that a file describes the
+machine, so that the image's own does not count. What else a medium says where it belongs is not
 in it: devices, kernel arguments, sizes. Passwords are crypted.
 """
 
@@ -24,7 +25,7 @@ from .model import Customizations, is_many
 NAME: Final = "machine.json"  # of the file, in our place on a medium
 _VERSION: Final = 1
 # What other files of a medium say, and what is about the document alone.
-_ELSEWHERE: Final = frozenset({"links", "kargs", "sizes", "given", "source", "overridden"})
+_ELSEWHERE: Final = frozenset({"links", "kargs", "sizes", "given", "overridden"})
 
 
 def is_needed(wanted: Customizations) -> bool:

@@ -127,7 +127,10 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         signature=rule,
         stateroot=wish.stateroot or config.stateroot,
         root_filesystem=Filesystem(
-            wish.root_filesystem or config.root_filesystem or DEFAULT_FILESYSTEM
+            wish.root_filesystem
+            or (tree.embedded.root_filesystem if tree is not None else None)
+            or config.root_filesystem
+            or DEFAULT_FILESYSTEM
         ),
         root_spec=config.root_mount_spec
         if config.root_mount_spec is not None

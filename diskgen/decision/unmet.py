@@ -152,6 +152,11 @@ def on_anaconda(tree: TreeFacts | None) -> Iterator[str]:
             "or have it read with --payload both"
         )
         return
+    if tree.embedded.table is not None:
+        yield (
+            f"'{tree.embedded.table_path}' of the image says how disks are laid out, which "
+            "Anaconda does by itself: its root filesystem alone is obeyed"
+        )
     words = [word for text in tree.config.kargs for word in kargs.split(text)]
     for word in words:
         if not can_be_completed(word):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..arch import Machine
 from ..errors import UsageError
-from ..identifiers import DISK, derive_uuid, filesystem_name
+from ..identifiers import DISK, derive_uuid, filesystem_name, partition_name
 from ..units import GIB, align_down, align_up, format_size
 from .model import (
     BIOS_SECTOR,
@@ -114,7 +114,7 @@ def _place(
     at = GRAIN
     for number, spec in enumerate(table, 1):
         length = spec.size or end - at
-        name = filesystem_name(spec.role)
+        name, part = filesystem_name(spec.role), partition_name(spec.role)
         partitions.append(
             Partition(
                 role=spec.role,
@@ -122,7 +122,7 @@ def _place(
                 start=at,
                 size=length,
                 type=spec.type,
-                uuid=derive_uuid(seed, f"partition {spec.role}"),
+                uuid=given.get(part) or derive_uuid(seed, part),
                 name=spec.name,
                 filesystem=spec.filesystem,
                 fs_uuid=(given.get(name) or derive_uuid(seed, name)) if spec.filesystem else None,

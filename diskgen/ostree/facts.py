@@ -14,6 +14,7 @@ from ..initramfs import findings
 from ..tree import Directory
 from .drivers import Drivers, read_drivers
 from .dropins import drop_ins
+from .embedded import Embedded, read_embedded
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
 from .lookup import find, find_dir, find_link, find_text
@@ -62,6 +63,7 @@ class TreeFacts:
     fetchers: tuple[str, ...] = ()  # what gets keys and accounts from where the machine runs
     fstab: tuple[str, ...] = ()  # lines of the image's own
     machine_id: bool = False  # whether it is filled
+    embedded: Embedded = field(default_factory=Embedded)  # what it says of its disks
     policy_doubts: tuple[str, ...] = ()  # why it would refuse signed updates
     warnings: tuple[str, ...] = ()
 
@@ -101,6 +103,7 @@ def examine(
     start = known("kernel", lambda tree: _start(tree, initramfs))
     problems += [start.problem] if start is not None and start.problem is not None else []
     config = known("install-config", lambda tree: read_config(tree, machine))
+    embedded = known("image-config", lambda tree: read_embedded(tree, machine)) or Embedded()
     composefs, wrong = known("image", root_mode) or (Composefs.NO, [])
     problems += wrong
     policy = known("selinux", read_policy)
@@ -126,15 +129,18 @@ def examine(
         fetchers=tuple(name for name, path in _FETCHERS if find(root, path) is not None),
         fstab=_fstab(root),
         machine_id=_text(root, "etc/machine-id") not in ("", "uninitialized"),
+        embedded=embedded,
         policy_doubts=tuple(_doubt_policy(root)),
-        warnings=(
-            *config.warnings,
-            *drop_ins(root, (_BOUND,)).warnings,
-            *_doubts(root),
-            *([start.doubt] if start.doubt is not None else []),
-            *_skipped(bound),
-        ),
+        warnings=(*config.warnings, *embedded.warnings, *_warnings(root, start, bound)),
     )
+
+
+def _warnings(root: Directory, start: _Start, bound: list[str]) -> Iterator[str]:
+    yield from drop_ins(root, (_BOUND,)).warnings
+    yield from _doubts(root)
+    if start.doubt is not None:
+        yield start.doubt
+    yield from _skipped(bound)
 
 
 def _start(root: Directory, initramfs: findings.Examine) -> _Start:

@@ -51,13 +51,14 @@ FULL = Customizations(
     directories=(AddedDirectory(path="/etc/d", user=7, parents=True, mode=0o750),),
     kargs=("quiet",),
     fips=True,
+    selinux="permissive",
     ignition=True,
     ignition_url="https://example.org/a.ign",
     sizes={"/": 1},
     given=("customizations.hostname",),
     source="config.toml",
 )  # fmt: skip
-ELSEWHERE = {"links", "kargs", "sizes", "given", "source", "overridden"}
+ELSEWHERE = {"links", "kargs", "sizes", "given", "overridden"}
 
 
 def travelled(wanted: Customizations) -> Customizations:
@@ -74,8 +75,9 @@ def test_all_that_is_described_arrives_but_what_kickstarts_say() -> None:
 
 
 def test_nothing_is_no_file() -> None:
-    assert not portable.is_needed(Customizations(kargs=("quiet",), source="a.toml"))
+    assert not portable.is_needed(Customizations(kargs=("quiet",)))
     assert travelled(Customizations()) == Customizations()
+    assert portable.is_needed(Customizations(source="a.toml"))  # the image's own does not count
 
 
 def test_a_password_in_plain_text_never_travels() -> None:

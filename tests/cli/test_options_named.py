@@ -41,6 +41,7 @@ WHERE = {
     "bib": frozenset(),  # whose words are its own
     "bootloader": DISKS,  # of media they are only looked for
     "build": DISKS,
+    "decision.completed._laid_out": DISKS,
     "disk_contents": DISKS,
     "disk_writer": DISKS,
     "build_iso": MEDIA,

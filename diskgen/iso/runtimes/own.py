@@ -1,7 +1,7 @@
 """Our own installer on a medium: what a root must hold for it to run, and what is added to it.
 
 It runs in any image with systemd and Python: a container made for it, or the payload itself. What
-it takes besides comes along: this package, pykickstart, passlib, its units.
+it takes besides comes along: this package, pykickstart, passlib, PyYAML, its units.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 import passlib
 import pykickstart
+import yaml
 
 from ... import resources
 from ...arch import Machine
@@ -25,6 +26,7 @@ from .roots import changes, directory, mask, start_by
 
 PYTHON_PATH: Final = "usr/lib/diskgen/python"
 _OLDEST: Final = (3, 11)
+_COMPILED: Final = (".pyc", ".so")  # for this machine; the sources do without
 _BIN: Final = ("usr/bin", "usr/sbin", "bin", "sbin")
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _UNITS: Final = (
@@ -126,7 +128,7 @@ def fingerprint() -> str:
 
 
 def _add(root: Directory) -> None:
-    for library in (pykickstart, passlib):
+    for library in (pykickstart, passlib, yaml):
         _add_sources(root, Path(str(library.__file__)).resolve().parent)
     _add_sources(root, _PACKAGE)
     for name in _UNITS:
@@ -150,7 +152,7 @@ def _add(root: Directory) -> None:
 def _add_sources(root: Directory, package: Path) -> None:
     """Add a Python package's sources and data, in an order of their own."""
     for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in _COMPILED:
             where = f"{PYTHON_PATH}/{package.name}/{path.relative_to(package)}"
             root.add(where, regular(path.read_bytes()))
 
