@@ -88,6 +88,16 @@ MASKED = (
     # What settles /etc after an update takes minutes where a machine is emulated.
     " ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service"
 ).split()
+VAR_MOUNT = """\
+[Unit]
+DefaultDependencies=no
+RequiresMountsFor=/sysroot
+Before=local-fs.target
+[Mount]
+Where=/var
+What=/sysroot/ostree/deploy/default/var
+Options=bind,slave,shared
+"""
 NETWORK = "[Match]\nType=ether\n[Network]\nDHCP=yes\n"
 UNIT = """\
 [Unit]
@@ -115,11 +125,12 @@ def default_cache() -> Path:
 
 def build(cache: Path, recipe: Recipe = PLAIN, *, changed: bool = False) -> Path:
     """Return an OCI layout with the tag ``latest``, made if the cache lacks it."""
-    return assemble(base_layer(cache, recipe), changed=changed)
+    more = () if recipe.selinux is None else (var_layer(),)
+    return assemble(base_layer(cache, recipe), *more, changed=changed)
 
 
-def assemble(base: Path, *, changed: bool, arch: str = "amd64") -> Path:
-    """Return an OCI layout beside a base layer: that and the layers that are tested.
+def assemble(base: Path, *more: bytes, changed: bool, arch: str = "amd64") -> Path:
+    """Return an OCI layout beside a base layer: that, some ``more``, and those that are tested.
 
     ``arch`` is what the image says it is for (GOARCH).
     """
@@ -131,6 +142,7 @@ def assemble(base: Path, *, changed: bool, arch: str = "amd64") -> Path:
         made = Layout(result)
         layers = [
             made.layer(base.read_bytes()),
+            *(made.layer(layer) for layer in more),
             made.layer(doomed_layer()),
             made.layer(derived_layer(), "zstd"),
             made.layer(agent_layer("1"), "none"),
@@ -320,6 +332,15 @@ def agent_layer(version: str) -> bytes:
     unit = "usr/lib/systemd/system/diskgen-proof.service"
     tar.file(unit, UNIT.encode())
     tar.symlink("etc/systemd/system/multi-user.target.wants/diskgen-proof.service", f"/{unit}")
+    return tar.finish()
+
+
+def var_layer() -> bytes:
+    """Return a layer that mounts /var: Debian's policy denies it to ostree-system-generator."""
+    tar = TarBuilder()
+    place = "usr/lib/systemd/system"
+    tar.file(f"{place}/var.mount", VAR_MOUNT.encode())
+    tar.symlink(f"{place}/local-fs.target.requires/var.mount", "../var.mount")
     return tar.finish()
 
 

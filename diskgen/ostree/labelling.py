@@ -1,7 +1,9 @@
 """SELinux labels of what lies outside the commit: /etc, /var, /boot and the physical root.
 
 As bootc leaves them: ``ostree`` and all below it like /usr where nothing else is known, the
-deployment's /etc and the stateroot's /var by the paths they have when they are mounted.
+deployment's /etc and the stateroot's /var by the paths they have when they are mounted. What lies
+below a link to homes is labelled by the link's name, as useradd(8) does: not each policy knows of
+/var/home.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from .deploy import Sysroot
 from .selinux import XATTR, Policy, Question, ask, with_label
 
 _LIKE_USR: Final = (b"/usr", stat.S_IFDIR)
+_HOMES: Final = (b"home", b"root")  # links into /var
 _LOST_FOUND: Final = b"lost+found"
 
 
@@ -53,6 +56,7 @@ def _root(sysroot: Sysroot, stateroot: bytes) -> Iterator[_Wanted]:
     place = b"ostree/deploy/" + stateroot
     deployments = place + b"/deploy"
     deployment = deployments + f"/{sysroot.commit}.0".encode()
+    homes = _homes(root.get_dir(deployment))
     upper = place + f"/backing/{sysroot.commit}.0/root-transient/upper".encode()
     yield _Wanted(root, (b"/", root.mode), replace=False)
     for path, node in root.walk():
@@ -63,7 +67,7 @@ def _root(sysroot: Sysroot, stateroot: bytes) -> Iterator[_Wanted]:
         elif _within(path, deployment) or (isinstance(node, File) and node.checksum is not None):
             continue  # the commit's own, and objects: their labels are part of their names
         elif _within(path, place + b"/var"):
-            question, replace = (path[len(place) :], node.mode), True
+            question, replace = (_named(path[len(place) :], homes), node.mode), True
         elif path == upper:
             question, replace = (b"/", node.mode), False
         elif _within(path, b"ostree"):
@@ -71,6 +75,27 @@ def _root(sysroot: Sysroot, stateroot: bytes) -> Iterator[_Wanted]:
         else:
             question, replace = (b"/" + path, node.mode), False
         yield _Wanted(node, question, replace=replace)
+
+
+def _homes(deployment: Directory | None) -> dict[bytes, bytes]:
+    """Return where in /var homes lie, with a slash at the end, and the names that lead there."""
+    found: dict[bytes, bytes] = {}
+    for name in _HOMES if deployment is not None else ():
+        assert deployment is not None
+        node = deployment.entries.get(name)
+        if isinstance(node, File) and node.is_symlink:
+            target = b"/" + node.target.strip(b"/") + b"/"
+            if target.startswith(b"/var/"):
+                found[target] = b"/" + name + b"/"
+    return found
+
+
+def _named(path: bytes, homes: dict[bytes, bytes]) -> bytes:
+    """Return a path of /var as it is called; what is below a home by the home's name."""
+    for place, name in homes.items():
+        if path.startswith(place):
+            return name + path.removeprefix(place)
+    return path
 
 
 def _below(tree: Directory, prefix: bytes) -> Iterator[_Wanted]:

@@ -97,8 +97,8 @@ def test_gnu_tar_makes_the_same_tree(tmp_path: Path) -> None:
 
 def test_what_tar_cannot_hold() -> None:
     root = Directory()
-    root.entries[b"socket\xe9"] = File(mode=stat.S_IFSOCK | 0o600)
-    with pytest.raises(SourceError, match=r"'socket\\xe9' of the image is no file"):
+    root.add("run/socket", File(mode=stat.S_IFSOCK | 0o600))
+    with pytest.raises(SourceError, match=r"'run/socket' of the image is no file"):
         archive(root)
 
 
@@ -110,13 +110,4 @@ def test_a_pack_that_is_gone_or_short(tmp_path: Path) -> None:
         b"".join(tarball.stream(root, lambda _: None))
     pack.write_bytes(b"short")
     with pytest.raises(HostError, match="it is shorter than it was"):
-        b"".join(tarball.stream(root, lambda _: None))
-
-
-def test_a_disk_that_cannot_be_read() -> None:
-    """The kernel then names no file; as here, where nothing is mapped at the first address."""
-    root = Directory()
-    content = Packed(Path("/proc/self/mem"), 10, ((0, 10, 0),))
-    root.entries[b"file\xe9"] = File(mode=stat.S_IFREG, content=content)
-    with pytest.raises(HostError, match=r"'file\\xe9' cannot be read: Input/output error"):
         b"".join(tarball.stream(root, lambda _: None))

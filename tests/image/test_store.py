@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.errors import SourceError
-from diskgen.image import index, manifest, private
+from diskgen.image import manifest, private
 from diskgen.image.store import Store
 
 NAME = "ab" * 32
@@ -37,19 +37,6 @@ def test_what_is_no_file_of_ours_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     assert private.read(tmp_path / "file") == b"x"
     assert len([*Path("/proc/self/fd").iterdir()]) == before
-
-
-def test_what_claims_to_be_an_index(tmp_path: Path) -> None:
-    """Where it is none after all, it is told: somebody damaged it, or put something there."""
-    path = tmp_path / "index"
-    assert not index.is_claimed(path)
-    path.write_bytes(b"another format")
-    assert not index.is_claimed(path)
-    path.write_bytes(index._MAGIC + b"damaged")
-    assert index.is_claimed(path)
-    path.unlink()
-    path.mkdir()
-    assert index.is_claimed(path)
 
 
 def test_what_is_cached_is_told_by_its_kind(tmp_path: Path) -> None:

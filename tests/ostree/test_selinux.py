@@ -49,6 +49,10 @@ RULES = b"""\
 /etc/shadow             --  system_u:object_r:shadow_t:s0
 /var(/.*)?                  system_u:object_r:var_t:s0
 /var/lib(/.*)?              system_u:object_r:var_lib_t:s0
+/home                       -d  system_u:object_r:home_root_t:s0
+/home/[^/]+                 -d  system_u:object_r:user_home_dir_t:s0
+/home/[^/]+/.+              system_u:object_r:user_home_t:s0
+/root(/.*)?                 system_u:object_r:admin_home_t:s0
 /boot(/.*)?                 system_u:object_r:boot_t:s0
 /lost\\+found            -d  system_u:object_r:lost_found_t:s0
 /run/.*                     <<none>>
@@ -229,6 +233,21 @@ def test_nothing_of_a_machine_is_without_a_label(tmp_path: Path) -> None:
         assert label_of(made.root.get(path)) == label, path
     assert label_of(made.boot) == "boot_t"
     assert label_of(made.boot.get("loader.1/entries/ostree-1.conf")) == "boot_t"
+
+
+def test_homes_are_labelled_by_the_name_that_accounts_have_for_them(tmp_path: Path) -> None:
+    """As useradd does: this policy knows nothing of /var/home."""
+    links = (s("home", "var/home"), s("root", "/var/roothome"))
+    files = (d("var/home/ann"), f("var/home/ann/.profile", b""), f("var/roothome/key", b""))
+    made = deployed(tmp_path, *POLICY, *links, *files)
+    place = "ostree/deploy/default/var"
+    for path, label in {
+        "home": "var_t",  # as systemd-tmpfiles would make it
+        "home/ann": "user_home_dir_t",
+        "home/ann/.profile": "user_home_t",
+        "roothome/key": "admin_home_t",
+    }.items():
+        assert label_of(made.root.get(f"{place}/{path}")) == label, path
 
 
 @pytest.mark.root

@@ -87,11 +87,11 @@ class _Place:
 
     def __init__(self, place: Path) -> None:
         self.tree = place / "tree"
-        self.python = self.tree / ".venv/bin/python"  # where a checkout has it
+        self.python = place / "venv/bin/python"
         self._child: subprocess.Popen[str] | None = None
         self._copy()
         if not (place / "ready").exists():
-            self._make_venv(self.tree / ".venv")
+            self._make_venv(place)
             (place / "ready").touch()
         # Files change within a second here: what is compiled is told by the bytes it came from.
         subprocess.run(
@@ -121,25 +121,15 @@ class _Place:
                     path.unlink()
 
     def _make_venv(self, place: Path) -> None:
-        """Make one whose programs are those here, but for diskgen's own."""
-        shutil.rmtree(place, ignore_errors=True)
-        venv.create(place, symlinks=True)
-        (beside,) = (place / "lib").glob("python*/site-packages")
+        venv.create(place / "venv", symlinks=True)
+        (beside,) = (place / "venv/lib").glob("python*/site-packages")
         (here,) = Path(sys.prefix, "lib").glob("python*/site-packages")
         (beside / "a_mutated.pth").write_text(f"{self.tree}\n{here}\n")
-        for path in Path(sys.prefix, "bin").iterdir():
-            if not (place / "bin" / path.name).exists():
-                (place / "bin" / path.name).symlink_to(path)
-        scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-        for name, target in scripts.items():
-            module_of, function = target.split(":")
-            program = place / "bin" / name
-            program.unlink(missing_ok=True)
-            program.write_text(
-                f"#!{self.python}\nimport sys\nfrom {module_of} import {function}\n"
-                f"sys.exit({function}())\n"
-            )
-            program.chmod(0o755)
+        program = self.python.with_name("diskgen")
+        program.write_text(
+            f"#!{self.python}\nimport sys\nfrom diskgen.__main__ import main\nsys.exit(main())\n"
+        )
+        program.chmod(0o755)
 
     def measure(self, modules: Iterable[str], to: Path) -> None:
         """Run modules of tests with coverage, and keep what that says."""
