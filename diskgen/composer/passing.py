@@ -108,7 +108,7 @@ def client_tries(client: Client, got: Callable[[], int], work: Callable[[], None
 
 def _more(client: Client, name: str, file: IO[bytes], state: _Fetched, progress: Step) -> None:
     """Fetch what is missing. Raises AnswerLost where that was cut."""
-    headers = {}
+    headers: dict[str, str] = {}
     if state.size and state.validator is not None:
         headers = {"Range": f"bytes={state.size}-", "If-Range": state.validator}
     elif state.size:
