@@ -10,8 +10,15 @@ from typing import Any
 
 import coverage
 import pytest
+from hypothesis import settings
 
 _times: dict[str, float | None] = {}
+
+
+def pytest_configure() -> None:
+    """Have the same examples each time, and no limit to the time of one: counting takes some."""
+    settings.register_profile("measured", deadline=None, database=None, derandomize=True)
+    settings.load_profile("measured")
 
 
 @pytest.hookimpl(hookwrapper=True)
