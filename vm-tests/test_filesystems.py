@@ -168,7 +168,7 @@ def test_an_image_that_asks_for_it_boots_from_it(
     image = derive(debian_image.build(cache), diskgen.place / f"wants-{kind}", wish.finish())
     disk = diskgen.place / f"{kind}.qcow2"
     diskgen("qcow2", f"oci:{image}", "-o", disk.name)
-    proof = boot(disk, None if firmware == "bios" else firmware, action="poweroff")
+    proof = boot(disk, firmware, action="poweroff")
     assert proof["state"] == "running", proof.get("failed")
     assert proof["fsck"] == "ok"
     assert proof["root"] == kind
