@@ -14,7 +14,7 @@ from .bootloader import choose
 from .bootloader.loader import Bootloader
 from .config import Output, Request
 from .decision import Decision, Route, completed, decide, wishes
-from .decision.suited import unshared, unsuited
+from .decision.suited import Disk, unshared, unsuited
 from .disk_contents import LaidOut
 from .disk_files import write_files
 from .disk_writer import Prepared, write_disk
@@ -181,6 +181,13 @@ def _facts(
     """Return what a plan says of the image."""
     image, tree = source.image, source.tree
     labels = image.labels
+    disk = Disk(
+        tree=tree,
+        machine=request.machine,
+        ways=loader.ways,
+        kargs=laid.kargs,
+        accounts=request.customizations.lets_in,
+    )
     return ImageFacts(
         digest=image.digest,
         arch=request.machine.name,
@@ -205,7 +212,7 @@ def _facts(
             *tree.warnings,
             *laid.warnings,
             *decided.warnings,
-            *dict.fromkeys(w for place in request.places for w in unsuited(place, tree)),
+            *dict.fromkeys(w for place in request.places for w in unsuited(place, disk)),
             *source.stacked.warnings,
             *secrecy.warnings(request),
         ),

@@ -7,7 +7,7 @@ the documentation of each vendor on importing disks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -15,12 +15,13 @@ from .units import GIB, MIB, TIB
 
 _EVERY_SECTOR: Final = (512, 4096)
 _CLOUD_ARCHITECTURES: Final = ("x86_64", "aarch64")
+_FIRMWARE: Final = ("uefi", "secureboot", "bios")
 _VIRTIO: Final = (("virtio_blk",), ("virtio_scsi",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One format and where its disks run; sizes in bytes."""
+    """One format and where its disks run; sizes in bytes. Drivers are sets that belong together."""
 
     format: str
     suffix: str  # of the file
@@ -31,8 +32,16 @@ class Place:
     largest: int | None = None  # a disk may be
     sector_sizes: tuple[int, ...] = (512,)
     architectures: tuple[str, ...] | None = None  # None: all
-    # What finds the root there: all modules of the kernel of one of these sets.
+    # What finds the root there: all modules of the kernel of one of the sets.
     drivers: tuple[tuple[str, ...], ...] = ()
+    # What reaches the network there, which Ignition needs before the root is mounted. Empty: it has
+    # its configuration from elsewhere.
+    network: tuple[tuple[str, ...], ...] = ()
+    ways: tuple[str, ...] = ()  # one of which its machines start by; empty: any
+    # Kernel arguments: consoles by architecture, where they are others than its usual ones, and
+    # what makes disks and devices of the place work as they should.
+    consoles: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    kargs: tuple[str, ...] = ()
     cloud: bool = False  # hands keys and accounts to machines
     converted: bool = True  # needs room for a second file beside the raw disk
     plain: bool = False  # its file is the raw disk and nothing else
@@ -69,6 +78,10 @@ _ROWS: Final = (
         largest=65536 * GIB,
         architectures=_CLOUD_ARCHITECTURES,
         drivers=(("nvme",),),
+        network=(("ena",),),
+        ways=_FIRMWARE,
+        consoles=MappingProxyType({"aarch64": ("console=tty0", "console=ttyS0,115200n8")}),
+        kargs=("nvme_core.io_timeout=4294967295",),  # its volumes may be away for a while
         cloud=True,
         converted=False,
         plain=True,
@@ -84,6 +97,8 @@ _ROWS: Final = (
         largest=4095 * GIB,
         architectures=_CLOUD_ARCHITECTURES,
         drivers=(("hv_vmbus", "hv_storvsc"),),
+        network=(("hv_vmbus", "hv_netvsc"),),
+        ways=_FIRMWARE,
         cloud=True,
         converted=False,
     ),
@@ -96,6 +111,14 @@ _ROWS: Final = (
         grain=GIB,
         architectures=_CLOUD_ARCHITECTURES,
         drivers=(("virtio_pci", "virtio_scsi"), ("nvme",)),
+        network=(("virtio_pci", "virtio_net"), ("gve",)),
+        ways=_FIRMWARE,
+        consoles=MappingProxyType(
+            {
+                "x86_64": ("console=ttyS0,38400n8d",),
+                "aarch64": ("console=ttyAMA0,115200n8", "console=ttyS0,115200n8"),
+            }
+        ),
         cloud=True,
     ),
     Place(
@@ -104,7 +127,9 @@ _ROWS: Final = (
         title="VMware",
         text="make a streamOptimized VMDK (VMware vSphere, VirtualBox)",
         platform="vmware",
+        largest=62 * TIB,
         architectures=_CLOUD_ARCHITECTURES,
+        ways=_FIRMWARE,
         drivers=(("vmw_pvscsi",), ("mptspi",)),
     ),
     Place(
@@ -113,7 +138,9 @@ _ROWS: Final = (
         title="VMware",
         text="make an OVA, a machine with its disk (VMware vSphere, VirtualBox)",
         platform="vmware",
+        largest=62 * TIB,
         architectures=("x86_64",),
+        ways=("uefi", "secureboot"),  # its description says so
         drivers=(("vmw_pvscsi",),),
     ),
     Place(
@@ -126,6 +153,8 @@ _ROWS: Final = (
         largest=64 * TIB,
         architectures=_CLOUD_ARCHITECTURES,
         drivers=(("hv_vmbus", "hv_storvsc"),),
+        ways=_FIRMWARE,
+        consoles=MappingProxyType(dict.fromkeys(_CLOUD_ARCHITECTURES, ("console=tty0",))),
     ),
     Place(
         format="oci",
@@ -136,6 +165,8 @@ _ROWS: Final = (
         grain=GIB,
         architectures=_CLOUD_ARCHITECTURES,
         drivers=(("virtio_pci", "virtio_scsi"),),
+        network=(("virtio_pci", "virtio_net"), ("mlx5_core",)),
+        ways=_FIRMWARE,
         cloud=True,
         compression="zlib",
         writer="qcow2",

@@ -68,7 +68,8 @@ def test_one_disk_is_in_every_format(images: Path, tmp_path: Path) -> None:
     extracted.mkdir()
     subprocess.run(["tar", "-xf", files["gce"], "-C", extracted], check=True)
     assert fingerprint(extracted / "disk.raw") == disk
-    alone = wanted(tmp_path / "alone", ("qcow2",), layout=layout, disk_size=6 * GIB)
+    kargs = PLACES["ami"].kargs  # which the disk has for each of its places
+    alone = wanted(tmp_path / "alone", ("qcow2",), layout=layout, disk_size=6 * GIB, kargs=kargs)
     (tmp_path / "alone").mkdir()
     [qcow2] = build_all(alone, discard)
     assert qcow2.path.read_bytes() == files["qcow2"].read_bytes()

@@ -146,6 +146,11 @@ class Customizations:
         return next((user for user in self.users if user.name == ROOT), None)
 
     @property
+    def lets_in(self) -> bool:
+        """Whether somebody can log in by what is given here: with a key, or a password."""
+        return any(user.keys or user.password or user.plain for user in self.users)
+
+    @property
     def language(self) -> str | None:
         """The language that programs speak."""
         return self.languages[0] if self.languages else None

@@ -12,6 +12,7 @@ from ..layout import Filesystem
 from ..ostree import kargs
 from ..ostree.facts import TreeFacts
 from ..ostree.installconfig import InstallConfig
+from ..place import Place
 from ..plan import FIRST_BOOT_VARIABLE
 from ..reference import SIGNED, UNVERIFIED, ImageRef
 from . import unmet
@@ -144,6 +145,7 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         added=(
             *(_ignition(wish, config.kargs) if ignition else ()),
             *_consoles(wish, machine, config.kargs),
+            *_of_places(wish, config.kargs),
         ),
         deletes=(*config.karg_deletes, *wish.karg_deletes),
         user_kargs=wish.kargs,
@@ -180,7 +182,31 @@ def _consoles(wish: Wishes, machine: Machine, image_kargs: tuple[str, ...]) -> t
     """Return the consoles to add: none where the image or the user names one already."""
     words = _words((*image_kargs, *wish.kargs))
     named = any(word.startswith("console=") for word in words)
-    return () if named or not wish.console else machine.consoles
+    if named or not wish.console:
+        return ()
+    wanted = (word for place in wish.places for word in consoles_at(place, machine))
+    found: dict[str, str] = {}
+    for word in wanted:
+        found.setdefault(device_of(word), word)
+    return tuple(found.values())
+
+
+def consoles_at(place: Place, machine: Machine) -> tuple[str, ...]:
+    """Return the consoles that machines of an architecture have at a place."""
+    return place.consoles.get(machine.name, machine.consoles)
+
+
+def device_of(console: str) -> str:
+    """Return the device that a ``console=`` names."""
+    return console.partition("=")[2].partition(",")[0]
+
+
+def _of_places(wish: Wishes, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what places want beside consoles, where neither the image nor the user says it."""
+    words = _words((*image_kargs, *wish.kargs))
+    named = {kargs.key_of(word) for word in words}
+    wanted = dict.fromkeys(word for place in wish.places for word in place.kargs)
+    return tuple(word for word in wanted if kargs.key_of(word) not in named)
 
 
 def _ignition(wish: Wishes, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,5 +214,5 @@ def _ignition(wish: Wishes, image_kargs: tuple[str, ...]) -> tuple[str, ...]:
     words = _words((*image_kargs, *wish.kargs))
     found = [] if FIRST_BOOT_VARIABLE in words else [FIRST_BOOT_VARIABLE]
     if not any(word.startswith("ignition.platform.id=") for word in words):
-        found.append(f"ignition.platform.id={wish.platform}")
+        found.append(f"ignition.platform.id={wish.places[0].platform}")
     return tuple(found)

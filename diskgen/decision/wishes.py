@@ -8,11 +8,11 @@ from typing import Final
 
 from ..blueprint.model import Customizations
 from ..config import IsoRequest, Request
-from ..place import PLACES
+from ..place import PLACES, Place
 from ..reference import ImageRef
 
 FIPS: Final = "fips=1"  # what tells the kernel, and newer systems by it
-_INSTALLED: Final = PLACES["raw"].platform  # where machines run that an installer makes
+_INSTALLED: Final = PLACES["raw"]  # where machines run that an installer makes
 
 
 class Route(StrEnum):
@@ -35,7 +35,7 @@ class Wishes:
     kargs: tuple[str, ...] = ()
     karg_deletes: tuple[str, ...] = ()
     console: bool = True  # add the architecture's where nobody names one
-    platform: str = _INSTALLED  # as Ignition calls it
+    places: tuple[Place, ...] = (_INSTALLED,)  # where it is to run
     medium: bool = False  # is what was asked for: its command has options of its own
 
 
@@ -67,5 +67,5 @@ def wishes(request: Request | IsoRequest, route: Route) -> Wishes:
         kargs=(*described, *request.kargs),
         karg_deletes=request.karg_deletes,
         console=request.console,
-        platform=PLACES[request.format].platform,
+        places=request.places,
     )

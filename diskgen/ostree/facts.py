@@ -27,14 +27,26 @@ _Found = TypeVar("_Found")
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
 _BOUND: Final = "usr/lib/bootc/bound-images.d"
 _IGNITION: Final = ("usr/lib/dracut/modules.d/30ignition", "usr/lib/ignition")
+_EVERYWHERE: Final = None
+# What gets keys and accounts from where the machine runs: its file, and of which platform alone.
 _FETCHERS: Final = (
-    ("cloud-init", "usr/bin/cloud-init"),
-    ("Afterburn", "usr/bin/afterburn"),
-    ("Google's guest agent", "usr/bin/google_guest_agent"),
-    ("Azure's Linux agent", "usr/sbin/waagent"),
-    ("Azure's Linux agent", "usr/bin/waagent"),
-    ("azure-init", "usr/bin/azure-init"),
+    ("usr/bin/cloud-init", _EVERYWHERE),
+    ("usr/bin/afterburn", _EVERYWHERE),
+    ("usr/bin/google_guest_agent", "gcp"),
+    ("usr/sbin/waagent", "azure"),
+    ("usr/bin/waagent", "azure"),
+    ("usr/bin/azure-init", "azure"),
 )
+# What grows a root filesystem, with its partition, at a start.
+_GROWERS: Final = (
+    "usr/bin/growpart",  # of cloud-utils, which cloud-init starts
+    "usr/lib/systemd/system/bootc-generic-growpart.service",
+    "usr/sbin/ignition-ostree-growfs",
+    "usr/lib/dracut/modules.d/40ignition-ostree/ignition-ostree-growfs.sh",
+    "usr/lib/dracut/modules.d/50growroot",
+    "usr/share/initramfs-tools/scripts/local-bottom/growroot",
+)
+_REPART: Final = ("usr/lib/repart.d", "usr/etc/repart.d")  # systemd-repart(8) does what is there
 
 
 class UnfitError(SourceError, PreflightError):
@@ -60,7 +72,9 @@ class TreeFacts:
     policy: Policy | None  # of SELinux, where it is active
     ignition: bool  # whether Ignition configures the machine at its first boot
     drivers: Drivers = field(default_factory=Drivers)
-    fetchers: tuple[str, ...] = ()  # what gets keys and accounts from where the machine runs
+    # Platforms of which something gets keys and accounts; None in it for all of them.
+    fetched: frozenset[str | None] = frozenset()
+    grows: bool = False  # whether something grows the root to the size of its disk
     fstab: tuple[str, ...] = ()  # lines of the image's own
     machine_id: bool = False  # whether it is filled
     embedded: Embedded = field(default_factory=Embedded)  # what it says of its disks
@@ -126,7 +140,8 @@ def examine(
         policy=policy,
         ignition=any(find_dir(root, path) is not None for path in _IGNITION),
         drivers=start.drivers,
-        fetchers=tuple(name for name, path in _FETCHERS if find(root, path) is not None),
+        fetched=frozenset(only for path, only in _FETCHERS if find(root, path) is not None),
+        grows=_grows(root),
         fstab=_fstab(root),
         machine_id=_text(root, "etc/machine-id") not in ("", "uninitialized"),
         embedded=embedded,
@@ -153,6 +168,13 @@ def _start(root: Directory, initramfs: findings.Examine) -> _Start:
         doubt=initramfs_doubt(kernel, found),
         drivers=read_drivers(root, kernel.release, found),
     )
+
+
+def _grows(root: Directory) -> bool:
+    """Say whether something grows the root, with its partition, to the size of its disk."""
+    folders = [find_dir(root, path) for path in _REPART]
+    told = any(name.endswith(b".conf") for f in folders if f is not None for name in f.entries)
+    return told or any(find(root, path) is not None for path in _GROWERS)
 
 
 def os_release(root: Directory) -> dict[str, str]:

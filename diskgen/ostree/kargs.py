@@ -72,6 +72,11 @@ def _add(chosen: dict[tuple[str, str | None], str], text: str) -> None:
         chosen.setdefault(_meaning(word), word)
 
 
+def key_of(word: str) -> str:
+    """Return what an argument sets, as the kernel takes it."""
+    return _meaning(word)[0]
+
+
 def _meaning(word: str) -> tuple[str, str | None]:
     """Return key and value as the kernel takes them: quotes off, ``-`` and ``_`` alike in keys."""
     bare = word.replace('"', "")

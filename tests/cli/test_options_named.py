@@ -68,6 +68,7 @@ WHERE = {
     "config.IsoRequest": MEDIA,
     "decision": BUILDS,
     "decision.setup": MEDIA,
+    "decision.suited": DISKS,
     "decision.unmet._OF_DISK": DISKS,
     "decision.unmet._OF_MEDIUM": MEDIA,
     "decision.unmet.on_anaconda": MEDIA,

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from diskgen.arch import MACHINES
+from diskgen.config import Output, Request
+from diskgen.decision import decide, wishes
+from diskgen.decision.answers import device_of
+from diskgen.decision.wishes import Route
 from diskgen.initramfs.findings import driver_name
 from diskgen.place import PLACES
+from diskgen.reference import parse
 
 from ..fixtures.initramfs import PREPARE_ROOT, cpio
 from ..fixtures.oci import KERNEL, TarBuilder, bootable
@@ -40,13 +46,16 @@ def layer(early: tuple[str, ...], built_in: tuple[str, ...], late: tuple[str, ..
     tar.file(f"{MODULES}/initramfs.img", cpio(files), mode=0o600)
     lines = "".join(f"kernel/drivers/y/{name}.ko\n" for name in (*built_in, "ext4"))
     tar.file(f"{MODULES}/modules.builtin", lines.encode())
+    tar.file("usr/bin/growpart", b"#!", mode=0o755)
     for name in late:
         tar.file(f"{MODULES}/kernel/drivers/z/{name}.ko.zst", b"x")
     return tar
 
 
-def warnings(diskgen: Program, layout: Path, name: str) -> list[str]:
-    plan = json.loads(diskgen("plan", name, f"oci:{layout}", "--json", "--target-imgref", "q.io/a"))
+def warnings(diskgen: Program, layout: Path, name: str, *words: str) -> list[str]:
+    plan = json.loads(
+        diskgen("plan", name, f"oci:{layout}", "--json", "--target-imgref", "q.io/a", *words)
+    )
     found: list[str] = plan["warnings"]
     return found
 
@@ -84,6 +93,129 @@ def test_nothing_is_said_where_nothing_is_known(diskgen: Program, images: Path) 
     """A kernel that does not list what is built in may have it all."""
     tar = TarBuilder()
     tar.file(f"{MODULES}/modules.builtin", b"\xff\xfe")
+    tar.file("usr/bin/growpart", b"#!", mode=0o755)
     tar.file("usr/bin/cloud-init", b"#!", mode=0o755)
     layout = bootable(images / "os", tar.finish())
     assert warnings(diskgen, layout, "vhd") == []
+
+
+AZURE = ("hv_vmbus", "hv_storvsc", "hv_netvsc")
+
+
+def test_accounts_of_the_configuration_are_keys(diskgen: Program, images: Path) -> None:
+    """Whoever makes an account that can be entered needs nothing of the cloud."""
+    layout = bootable(images / "os", layer(AZURE, (), ()).finish())
+    (told,) = warnings(diskgen, layout, "vhd")
+    assert "nobody but its own accounts can log in; --user and --user-key make one" in told
+    key = diskgen.own_directory("keys") / "me.pub"
+    key.write_text(
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+    )
+    for words, silent in (  # "me" has no password, so it is locked without a key
+        (("--user", "me", "--user-key", str(key)), True),
+        (("--user", "me"), False),
+    ):
+        assert (warnings(diskgen, layout, "vhd", *words) == []) == silent
+
+
+@pytest.mark.parametrize(
+    ("path", "places"),
+    [
+        ("usr/bin/cloud-init", {"vhd", "ami"}),
+        ("usr/bin/afterburn", {"vhd", "ami"}),
+        ("usr/sbin/waagent", {"vhd"}),
+        ("usr/bin/google_guest_agent", set()),
+    ],
+)
+def test_an_agent_serves_its_own_cloud(
+    diskgen: Program, images: Path, path: str, places: set[str]
+) -> None:
+    tar = layer((*AZURE, "nvme"), (), ())
+    tar.file(path, b"#!", mode=0o755)
+    layout = bootable(images / "os", tar.finish())
+    assert {name for name in ("vhd", "ami") if not warnings(diskgen, layout, name)} == places
+
+
+@pytest.mark.parametrize(
+    ("path", "grows"),
+    [
+        ("usr/lib/systemd/system/bootc-generic-growpart.service", True),
+        ("usr/lib/repart.d/50-root.conf", True),
+        ("etc/repart.d/50-root.conf", True),
+        ("usr/lib/repart.d/README", False),
+        ("usr/lib/dracut/modules.d/50growroot/module-setup.sh", True),
+    ],
+)
+def test_a_root_that_stays_as_it_is(
+    diskgen: Program, images: Path, path: str, *, grows: bool
+) -> None:
+    tar = TarBuilder()
+    tar.file("usr/bin/cloud-init", b"#!", mode=0o755)
+    tar.file(path, b"#", mode=0o644)
+    layout = bootable(images / "os", tar.finish())
+    found = warnings(diskgen, layout, "vhd")
+    assert (found == []) == grows
+    assert grows or "a larger disk at Azure will not be used" in found[0]
+    assert warnings(diskgen, layout, "qcow2") == []
+
+
+def test_what_ignition_needs_to_reach_its_configuration(diskgen: Program, images: Path) -> None:
+    tar = layer(("hv_vmbus", "hv_storvsc"), (), ("hv_netvsc",))
+    tar.file("usr/lib/ignition/base.ign", b"{}")
+    layout = bootable(images / "os", tar.finish())
+    keys, network = warnings(diskgen, layout, "vhd")
+    assert "gets keys from Azure (Afterburn)" in keys
+    assert network.startswith("on Azure Ignition may not reach its configuration")
+    assert "--add-drivers 'hv_netvsc'" in network
+
+
+def test_consoles_that_are_not_there(diskgen: Program, images: Path) -> None:
+    tar = layer((*AZURE, "nvme"), (), ())
+    tar.file("usr/bin/cloud-init", b"#!", mode=0o755)
+    layout = bootable(images / "os", tar.finish())
+    (told,) = warnings(diskgen, layout, "ami", "--karg", "console=ttyS1")
+    assert "at Amazon EC2 nobody sees what the machine says" in told
+    assert told.endswith("add --karg console=ttyS0,115200n8")
+    assert warnings(diskgen, layout, "ami", "--karg", "console=ttyS0") == []
+    assert warnings(diskgen, layout, "ami", "--no-console") == []
+    assert warnings(diskgen, layout, "raw", "--karg", "console=ttyS1") == []
+
+
+def added(formats: str, arch: str, *kargs: str) -> tuple[str, ...]:
+    """Return what is added to the kernel arguments for some places."""
+    first, *others = formats.split()
+    request = Request(
+        format=first, also=tuple(map(Output, others)), source=parse("x/y"), arch=arch, kargs=kargs
+    )
+    return decide(wishes(request, Route.DISKGEN), None, MACHINES[arch], Route.DISKGEN).added
+
+
+@pytest.mark.parametrize(
+    ("formats", "arch", "kargs", "found"),
+    [
+        ("qcow2", "x86_64", (), "console=tty0 console=ttyS0,115200n8"),
+        ("gce", "x86_64", (), "console=ttyS0,38400n8d"),
+        ("qcow2 gce", "x86_64", (), "console=tty0 console=ttyS0,115200n8"),
+        ("vhdx", "x86_64", (), "console=tty0"),
+        (
+            "ami", "aarch64", (),
+            "console=tty0 console=ttyS0,115200n8 nvme_core.io_timeout=4294967295",
+        ),
+        (
+            "raw ami", "aarch64", ("nvme-core.io_timeout=30",),
+            "console=tty0 console=ttyAMA0,115200n8 console=ttyS0,115200n8",
+        ),
+        ("ami gce", "x86_64", ("console=ttyS7",), "nvme_core.io_timeout=4294967295"),
+    ],
+)  # fmt: skip
+def test_arguments_of_a_place_where_nobody_says_otherwise(
+    formats: str, arch: str, kargs: tuple[str, ...], found: str
+) -> None:
+    assert " ".join(added(formats, arch, *kargs)) == found
+
+
+def test_every_place_has_consoles_of_its_architectures() -> None:
+    for place in PLACES.values():
+        assert set(place.consoles) <= set(place.architectures or MACHINES)
+        for words in place.consoles.values():
+            assert all(device_of(word) for word in words)
