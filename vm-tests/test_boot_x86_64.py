@@ -34,20 +34,28 @@ def target(served: Registry) -> str:
 
 
 @pytest.fixture(scope="module")
-def disk(diskgen: Program, reference: str, target: str) -> Path:
-    """A qcow2 that an ordinary user made, of a machine that is described."""
+def disks(diskgen: Program, reference: str, target: str) -> dict[str, Path]:
+    """A disk that an ordinary user made, of a machine that is described, by its formats."""
     printed = diskgen(
-        "qcow2", reference, "-o", diskgen.place / "os.qcow2", "--target-imgref", target,
-        "--tls-verify=false", "--karg", "systemd.show_status=1",
+        "build", reference, "--format", "qcow2,vmdk", "-o", diskgen.place,
+        "--target-imgref", target, "--tls-verify=false", "--karg", "systemd.show_status=1",
         "--config", described.write(diskgen.place),
     )  # fmt: skip
-    return Path(printed.strip())
+    return {path.suffix[1:]: path for path in map(Path, printed.split())}
 
 
-@pytest.mark.parametrize("firmware", ["uefi", "secureboot", "bios"])
+@pytest.fixture(scope="module")
+def disk(disks: dict[str, Path]) -> Path:
+    return disks["qcow2"]
+
+
+@pytest.mark.parametrize(
+    ("firmware", "kind"), [("uefi", "qcow2"), ("secureboot", "qcow2"), ("bios", "vmdk")]
+)
 def test_it_boots(
-    disk: Path,
+    disks: dict[str, Path],
     firmware: str,
+    kind: str,
     target: str,
     diskgen: Program,
     reference: str,
@@ -61,7 +69,10 @@ def test_it_boots(
     nonce, action = secrets.token_hex(8), "none" if firmware == "bios" else "poweroff"
     ssh = described.port()
     with guest(
-        disk, firmware=firmware, requests={"nonce": nonce, "action": action}, forwards=[ssh]
+        disks[kind],
+        firmware=firmware,
+        requests={"nonce": nonce, "action": action},
+        forwards=[ssh],
     ) as machine:
         proof = machine.proof()
         if action == "none":

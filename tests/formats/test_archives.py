@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import tarfile
 from pathlib import Path
@@ -119,3 +120,47 @@ def test_names_that_no_archive_takes(tmp_path: Path) -> None:
             out = convert(raw, tmp_path / f"{stem}.{PLACES[name].suffix}", name)
             with tarfile.open(out) as archive:
                 assert all(len(member) < 100 for member in archive.getnames())
+
+
+def grains(path: Path) -> list[tuple[int, int]]:
+    """Return where the compressed grains of a streamOptimized VMDK are, and their lengths."""
+    data = path.read_bytes()
+    at, found = 128 * 512, []
+    while at < len(data):
+        number, length, kind = struct.unpack_from("<QII", data, at)
+        if length:
+            found.append((at + 12, length))
+            at += -(-(12 + length) // 512) * 512
+        elif kind == 0:
+            break
+        else:
+            at += (1 + number) * 512
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "argv"),
+    [
+        ("vmdk", "qemu-img convert -f vmdk -O raw {file} {place}/read"),
+        ("gce", "gzip -t {file}"),
+        pytest.param(
+            "ova", "virt-v2v -i ova {file} --print-source", marks=pytest.mark.extended
+        ),
+    ],
+)  # fmt: skip
+def test_ten_damaged_places_are_ten_refusals(tmp_path: Path, name: str, argv: str) -> None:
+    """Where a format has a checksum, its readers see each of them."""
+    out = convert(varied(tmp_path / "raw", 33 * MIB), tmp_path / f"os.{name}", name)
+    size = out.stat().st_size
+    if name == "vmdk":
+        places = [at + length // 2 for at, length in grains(out)]
+        chosen = [places[len(places) * number // 10] for number in range(10)]
+    else:
+        first = 20 * 512 if name == "ova" else 10
+        chosen = [first + (size - first) * number // 11 for number in range(1, 11)]
+    words = argv.format(file=out, place=tmp_path).split()
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 0
+    for at in chosen:
+        flip(out, at)
+        assert subprocess.run(words, capture_output=True, check=False).returncode != 0, at
+        flip(out, at)
