@@ -24,6 +24,8 @@ from . import qcow2, ustar
 
 _QEMU: Final = 107  # user and group
 _FOLDER: Final = "disk"
+# Of the archive. Where they are not in it, skopeo makes them, root's, which is root's to do.
+_FOLDERS: Final = ("blobs", "blobs/sha256")
 _IMAGE: Final = "application/vnd.oci.image"
 _MANIFEST: Final = f"{_IMAGE}.manifest.v1+json"
 
@@ -47,12 +49,15 @@ class Containerdisk:
         with step(emit, "convert", "Writing the container disk", unit="bytes") as phase:
             with output.open("x+b") as file:
                 phase.total = qcow2.data_bytes(disk)
-                file.seek(ustar.BLOCK)
+                for name in _FOLDERS:
+                    file.write(ustar.member(f"{name}/", 0, mode=0o755, kind=ustar.DIRECTORY))
+                start = file.tell()
+                file.seek(start + ustar.BLOCK)
                 layer = _layer(file, disk, f"{stem or 'disk'}.qcow2", request, phase.advance)
                 for name, data in _files(layer, request.arch):
                     file.write(ustar.small_file(name, data))
                 file.write(ustar.ending(file.tell()))
-                file.seek(0)
+                file.seek(start)
                 file.write(ustar.member(_blob(layer["digest"]), layer["size"]))
             phase.detail = format_size(output.stat().st_size)
 
