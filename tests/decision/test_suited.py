@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.arch import MACHINES
+from diskgen.blueprint.model import Customizations, User
 from diskgen.config import Output, Request
 from diskgen.decision import decide, wishes
 from diskgen.decision.answers import device_of
@@ -107,15 +108,14 @@ def test_accounts_of_the_configuration_are_keys(diskgen: Program, images: Path) 
     layout = bootable(images / "os", layer(AZURE, (), ()).finish())
     (told,) = warnings(diskgen, layout, "vhd")
     assert "nobody but its own accounts can log in; --user and --user-key make one" in told
-    key = diskgen.own_directory("keys") / "me.pub"
-    key.write_text(
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-    )
-    for words, silent in (  # "me" has no password, so it is locked without a key
-        (("--user", "me", "--user-key", str(key)), True),
-        (("--user", "me"), False),
+    for user, silent in (
+        (User(name="me", keys=("ssh-ed25519 AAAA",)), True),
+        (User(name="root", password="$6$salt$hash"), True),
+        (User(name="me"), False),  # locked
     ):
-        assert (warnings(diskgen, layout, "vhd", *words) == []) == silent
+        assert Customizations(users=(user,)).lets_in == silent
+    hashed = "$6$rounds=5000$saltsalt$" + "a" * 86
+    assert warnings(diskgen, layout, "vhd", "--root-password-hash", hashed) == []
 
 
 @pytest.mark.parametrize(
