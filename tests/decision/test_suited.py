@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,10 @@ from diskgen.blueprint.model import Customizations, User
 from diskgen.config import Output, Request
 from diskgen.decision import decide, wishes
 from diskgen.decision.answers import device_of
+from diskgen.decision.suited import Disk, unsuited
 from diskgen.decision.wishes import Route
 from diskgen.initramfs.findings import driver_name
+from diskgen.ostree.drivers import Drivers
 from diskgen.place import PLACES
 from diskgen.reference import parse
 
@@ -114,8 +117,13 @@ def test_accounts_of_the_configuration_are_keys(diskgen: Program, images: Path) 
         (User(name="me"), False),  # locked
     ):
         assert Customizations(users=(user,)).lets_in == silent
-    hashed = "$6$rounds=5000$saltsalt$" + "a" * 86
-    assert warnings(diskgen, layout, "vhd", "--root-password-hash", hashed) == []
+    tree = SimpleNamespace(drivers=Drivers(), fetched=frozenset(), ignition=False, grows=True)
+    for accounts in (True, False):
+        disk = Disk(
+            tree=tree,  # type: ignore[arg-type]
+            machine=MACHINES["x86_64"], ways=(), kargs=(), accounts=accounts,
+        )  # fmt: skip
+        assert (list(unsuited(PLACES["vhd"], disk)) == []) == accounts
 
 
 @pytest.mark.parametrize(
