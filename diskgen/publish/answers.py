@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+from typing import Any
+
+from ..documents import DocumentError, load_object
 
 
 def values_of(body: bytes | bytearray) -> dict[str, Any]:
     """Return the object that a body is, in JSON; an empty one where it is none."""
     try:
-        value: object = json.loads(body)
-    except (ValueError, RecursionError):
+        return load_object(bytes(body))
+    except DocumentError:
         return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
