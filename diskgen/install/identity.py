@@ -13,7 +13,7 @@ from uuid import uuid4
 from ..blueprint.checks import faults
 from ..blueprint.merge import merge
 from ..blueprint.model import Customizations
-from ..errors import UsageError
+from ..errors import PreflightError, Problem
 from ..kickstart.described import customizations
 from ..kickstart.recipe import Recipe
 from ..provision.apply import apply
@@ -33,9 +33,12 @@ def given(recipe: Recipe, carried: Customizations | None = None) -> Customizatio
 
 
 def check(recipe: Recipe, carried: Customizations | None = None) -> None:
-    """Refuse what no machine can be given. Raises UsageError."""
-    for fault in faults(given(recipe, carried)):
-        raise UsageError(fault.message, hint=fault.hint)
+    """Refuse what no machine can be given. Raises PreflightError with all of it."""
+    found = list(faults(given(recipe, carried)))
+    if found:
+        raise PreflightError(
+            Problem(code="described", message=fault.message, hint=fault.hint) for fault in found
+        )
 
 
 def set_up(target: Target, wanted: Customizations, warn: Callable[[str], None]) -> None:

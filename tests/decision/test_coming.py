@@ -56,6 +56,8 @@ def test_of_packages_it_is_known_what_can_never_be(row: str, lines: str) -> None
 def test_our_installer_asks_it_before_it_installs_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_mode, "check", lambda *_: None)
     consoles = SimpleNamespace(say=lambda *_: None)
-    wanted = recipe.parse(f"user --name=a --uid=0\n{PACKAGES}", "F44", "x.ks")
-    with pytest.raises(PreflightError, match="the number '0', which 'root' has"):
+    wanted = recipe.parse(
+        f"{PACKAGES}\nfirewall --enabled\n%packages\n-firewalld\n%end\n", "F44", "x.ks"
+    )
+    with pytest.raises(PreflightError, match="firewall"):
         installer._check(consoles, wanted, medium(None), DISK)  # type: ignore[arg-type]

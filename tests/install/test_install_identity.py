@@ -13,7 +13,7 @@ from diskgen import build
 from diskgen.blueprint import read as documents
 from diskgen.blueprint.model import AddedFile, Customizations, User
 from diskgen.config import AccessOptions, Request
-from diskgen.errors import HostError, UsageError
+from diskgen.errors import HostError, PreflightError
 from diskgen.events import discard
 from diskgen.image.store import Store
 from diskgen.install import image_mode
@@ -220,7 +220,7 @@ def test_what_no_machine_can_be_given_is_known_at_once() -> None:
         ("firewall --enabled --trust=a/b", "'a/b' is no network device"),
     ):
         wanted = recipe.parse(f"ostreecontainer --url=q.io/a\n{line}\n", "F44", "x")
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(PreflightError, match=words):
             check(wanted)
 
 
