@@ -56,8 +56,8 @@ def test_of_packages_it_is_known_what_can_never_be(row: str, lines: str) -> None
 def test_our_installer_asks_it_before_it_installs_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_mode, "check", lambda *_: None)
     consoles = SimpleNamespace(say=lambda *_: None)
-    wanted = recipe.parse(
-        f"{PACKAGES}\nfirewall --enabled\n%packages\n-firewalld\n%end\n", "F44", "x.ks"
-    )
-    with pytest.raises(PreflightError, match="firewall"):
+    by = coming.of
+    monkeypatch.setattr(coming, "of", lambda wanted, _installer: by(wanted, Tree(tree())))
+    wanted = recipe.parse(f"timezone Mars/Olympus\n{PACKAGES}", "F44", "x.ks")
+    with pytest.raises(PreflightError, match="Mars/Olympus"):
         installer._check(consoles, wanted, medium(None), DISK)  # type: ignore[arg-type]
