@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
-import subprocess
 import sys
 import tarfile
 import time
@@ -21,6 +19,7 @@ from diskgen.errors import SourceError
 from diskgen.image import tarstream
 from diskgen.image.counts import Counts
 
+from ..fixtures.measured import measured
 from ..fixtures.oci import Layout, bootable_tar
 
 _SIZE, _MTIME, _SUM = slice(124, 136), slice(136, 148), slice(148, 156)
@@ -62,18 +61,9 @@ def worked(place: Path, tar: Iterator[bytes]) -> Outcome:
 def answered(job: dict[str, object]) -> Outcome:
     """Give a job to a worker of its own."""
     argv = [sys.executable, "-m", "diskgen.image.worker"]
-    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(json.dumps(job).encode() + b"\n")
-    child.stdin.close()
-    lines = child.stdout.read().splitlines()
-    child.stdout.close()
-    _pid, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0
-    spent = usage.ru_utime + usage.ru_stime
-    return Outcome(json.loads(lines[-1]), usage.ru_maxrss * 1024, spent)
+    done = measured(argv, json.dumps(job).encode() + b"\n")
+    assert done.status == 0
+    return Outcome(json.loads(done.output.splitlines()[-1]), done.peak, done.seconds)
 
 
 def head(path: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
