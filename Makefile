@@ -73,6 +73,7 @@ mutate: install
 bench: install
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/farm.py
+	$(BIN)/python bench/formats.py
 
 # Needs no more than an engine: podman, Docker or buildah.
 container:

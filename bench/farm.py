@@ -24,6 +24,7 @@ from tests.fixtures.farm import StandIn, by_socket  # noqa: E402
 
 RESULTS = ROOT / "bench/RESULTS.md"
 MARK = "\n## Farms\n"
+NEXT = "\n## Formats\n"  # by formats.py
 DISKGEN = Path(sys.executable).with_name("diskgen")
 REQUEST = {"image_request": {"image_type": "guest-image", "architecture": "x86_64"}}
 
@@ -38,9 +39,10 @@ def main() -> None:
         figures = run(args.composes, args.seconds, lists=lists)
         rows.append(f"| {args.composes} composes, {name} | {figures} |")
         sys.stderr.write(rows[-1] + "\n")
-    text = RESULTS.read_text().partition(MARK)[0]
+    text, formats, figures = RESULTS.read_text().partition(NEXT)
+    text = text.partition(MARK)[0]
     RESULTS.write_text(text + MARK + HEAD.format(platform.machine(), platform.release())
-                       + "\n".join(rows) + "\n")  # fmt: skip
+                       + "\n".join(rows) + "\n" + formats + figures)  # fmt: skip
 
 
 HEAD = """

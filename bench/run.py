@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 MEDIA = "\n## Media\n"
 FARMS = "\n## Farms\n"
+FORMATS = "\n## Formats\n"  # the last one
 DISKGEN = Path(sys.executable).with_name("diskgen")
 PYTHON = Path(sys.executable)
 
@@ -78,7 +79,7 @@ def main() -> None:
     middle = {name: median(runs) for name, runs in results.items()}
     runs = max(map(len, results.values()))
     text = RESULTS.read_text() if RESULTS.is_file() else ""
-    text, farms, figures = text.partition(FARMS)  # by farm.py
+    text, farms, figures = text.partition(FARMS)  # by farm.py, and formats.py
     before, mark, after = text.partition(MEDIA)
     if any(case.name in middle for case in cases):
         before = report(cases, middle, first, runs)
