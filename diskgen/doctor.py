@@ -16,7 +16,8 @@ from .terminal import page
 from .vm import accel, firmware, qemu
 
 _LIBRARIES = ("isal", "pycdlib", "pykickstart", "pyparted", "rich", "zstandard")
-_OF_ROOTS = tuple(use for kind in KINDS.values() for use in kind.uses)
+# What only some builds take, or no build.
+_OF_SOME = ("libvirt", *(use for kind in KINDS.values() for use in kind.uses))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Finding:
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
     """Return a finding for every program, library and accelerator that an architecture takes."""
-    uses = ["build", *_OF_ROOTS, f"boot-{machine.name}", "boot-ssh"]
+    uses = ["build", *_OF_SOME, f"boot-{machine.name}", "boot-ssh"]
     uses += ["efi"] * bool(machine.efi_suffix) + ["bios"] * bool(machine.bios_grub)
     findings = [_tool(tool) for tool in tools_for(*uses)]
     findings += [
@@ -83,7 +84,7 @@ def _tool(tool: Tool) -> Finding:
     return Finding(
         name=tool.names[0],
         found=found is not None,
-        needed=not any(use.startswith("boot-") or use in _OF_ROOTS for use in tool.needed_for),
+        needed=not any(use.startswith("boot-") or use in _OF_SOME for use in tool.needed_for),
         version=found[1] if found else "",
         purpose=tool.purpose,
         fix="" if found else install_command((tool,)),

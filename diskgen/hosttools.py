@@ -89,6 +89,11 @@ TOOLS: Final = (
         fedora="openssh-clients", archlinux="openssh", suse="openssh-clients", version=("-V",),
         needed_for=("boot-ssh",),
     ),
+    Tool(
+        names=("virsh",), purpose="publishes to libvirt", debian="libvirt-clients",
+        fedora="libvirt-client", archlinux="libvirt", suse="libvirt-client",
+        version=("--version",), needed_for=("libvirt",),
+    ),
 )  # fmt: skip
 
 _FAMILIES: Final = {

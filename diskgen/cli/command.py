@@ -34,6 +34,8 @@ _PLANS: Final = (
 
 _PUBLISHING: Final = (
     Command(name="publish aws", help="make an AMI of a raw disk, by EBS direct or a bucket"),
+    Command(name="publish registry", help="push a container disk, or any file as an artifact"),
+    Command(name="publish libvirt", help="make a volume in a pool of libvirt's"),
 )
 
 COMMANDS: Final = (
@@ -59,7 +61,7 @@ COMMANDS: Final = (
     *_PLANS,
     Command(
         name="publish",
-        help="make an image of a cloud of a finished file",
+        help="make of a finished file what a place has machines of",
         choice="PLACE",
         dest="place",
     ),
@@ -93,6 +95,7 @@ FARM_BUILDS: Final = BUILDS - MEDIA  # what a farm can make
 FARM: Final = frozenset(name for name in EVERY if name.startswith("farm "))
 FARM_WAITS: Final = frozenset({"farm status"})
 PUBLISHING: Final = frozenset(command.name for command in _PUBLISHING)
+CLOUDS: Final = PUBLISHING - {"publish registry", "publish libvirt"}
 PUBLISHED: Final = frozenset({"ami"})  # what is published by the command that builds it
 READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
 

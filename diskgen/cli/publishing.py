@@ -11,12 +11,14 @@ from typing import Any, Final
 from .. import build
 from ..arch import machine as machine_row
 from ..build import Artifact
-from ..config import Request
+from ..config import AccessOptions, Request
 from ..errors import UsageError
 from ..events import notice
+from ..formats.reading import format_of
 from ..place import PLACES
 from ..publish.pace import Pace
 from ..publish.publication import Call, Destination, DiskFile, Means, Published
+from ..reference import parse
 from ..ui import renderer
 from ..units import parse_size
 from .option import Option
@@ -29,7 +31,7 @@ def publish(args: argparse.Namespace) -> int:
     if not args.file.is_file():
         raise UsageError(f"'{args.file}' is no file", hint="build one, such as by diskgen ami REF")
     destination = _DESTINATIONS[args.place](args)
-    disk = disk_file(args.file, args.arch)
+    disk = _file_of(args)
     with renderer(args.progress) as emit:
         destination.check(emit)
         done = None if args.dry_run else destination.publish(disk, _means(args, emit))
@@ -85,6 +87,13 @@ def build_and_publish(args: argparse.Namespace, request: Request, destination: D
     return 0
 
 
+def _file_of(args: argparse.Namespace) -> DiskFile:
+    """Return what is known of the file that is to be published."""
+    if args.place in _AS_IT_IS:
+        return DiskFile(path=args.file, format=format_of(args.file), size=args.file.stat().st_size)
+    return disk_file(args.file, args.arch)
+
+
 def disk_file(path: Path, arch: str | None) -> DiskFile:
     """Return what is known of a disk file: ``arch`` overrides what it says. Raises DiskgenError."""
     from ..inspection.disk import outline
@@ -115,7 +124,7 @@ def built(artifact: Artifact) -> DiskFile:
 
 
 def _means(args: argparse.Namespace, emit: Any) -> Means:  # noqa: ANN401
-    rate = args.limit_rate
+    rate = getattr(args, "limit_rate", None)
     pace = Pace(parse_size(rate, setting="limit-rate") if rate else None)
     return Means(emit=emit, pace=pace)
 
@@ -179,8 +188,34 @@ def _aws(args: argparse.Namespace) -> Destination:
     )
 
 
+def _registry(args: argparse.Namespace) -> Destination:
+    from ..publish.registry import Registry
+
+    if args.to is None:
+        raise UsageError("no name is given", hint="such as registry.example/disk:1", setting="to")
+    target = parse(args.to, setting="to")
+    if not target.is_registry or target.digest is not None:
+        raise UsageError(f"'{args.to}' is no name to push to", hint="HOST/NAME:TAG", setting="to")
+    access = AccessOptions(
+        authfile=args.authfile, tls_verify=args.tls_verify, cert_dir=args.cert_dir
+    )
+    return Registry(target=target, access=access, force=args.force)
+
+
+def _libvirt(args: argparse.Namespace) -> Destination:
+    from ..publish.libvirt import Libvirt
+
+    volume = args.volume or args.file.name
+    if "/" in volume or volume in (".", "..") or not volume.isprintable():
+        raise UsageError(f"'{volume}' is no name of a volume", setting="volume")
+    return Libvirt(volume=volume, pool=args.pool, uri=args.connect)
+
+
 _Made = Callable[[argparse.Namespace], Destination]
-_DESTINATIONS: Final[Mapping[str, _Made]] = MappingProxyType({"aws": _aws})
+_DESTINATIONS: Final[Mapping[str, _Made]] = MappingProxyType(
+    {"aws": _aws, "registry": _registry, "libvirt": _libvirt}
+)
+_AS_IT_IS: Final = frozenset({"registry", "libvirt"})  # take a file whatever its disk is for
 # Of a command that builds: which option names what is made, all options of the place, the place.
 _BUILT: Final[Mapping[str, tuple[str, tuple[Option, ...], _Made]]] = MappingProxyType(
     {"ami": (aws.NAME, aws.OPTIONS, _aws)}

@@ -22,10 +22,12 @@ def skopeo(
     what: str,
     poll: Callable[[], None] | None = None,
     options: Sequence[str] = (),
+    to: bool = False,
 ) -> Completed:
     """Run one skopeo command.
 
     ``what`` is the reference as the user wrote it, ``options`` are skopeo's global ones.
+    ``to`` says that a copy goes to the registry, not from it.
 
     Raises SourceError or HostError in our words where the table of complaints knows it, else
     ToolError with skopeo's.
@@ -38,7 +40,7 @@ def skopeo(
     if access.registries_d is not None:
         argv += ["--registries.d", access.registries_d]
     argv.append(command)
-    prefix = "src-" if command == "copy" else ""
+    prefix = ("dest-" if to else "src-") if command == "copy" else ""
     if access.authfile is not None:
         argv += ["--authfile", access.authfile]
     if access.cert_dir is not None:

@@ -89,8 +89,12 @@ WHERE = {
     "preflight._installer": MEDIA,
     "publish": PUBLISHING,
     "publish.aws": AWS,
+    "publish.registry": frozenset({"publish registry"}),
+    "publish.libvirt": frozenset({"publish libvirt"}),
     "cli.publishing": PUBLISHING,
     "cli.publishing.refuse_farm": frozenset({"ami"}),
+    "cli.publishing._registry": frozenset({"publish registry"}),
+    "cli.publishing._libvirt": frozenset({"publish libvirt"}),
     "vm": BOOT,
     "workspace": BUILDS,
 }
@@ -120,6 +124,7 @@ FOREIGN = {
     "iso.kickstarts.probe": {"wait"},
     # Of AWS's own program.
     "publish.aws": {"snapshot-id", "image-id", "bucket", "key", "upload-id", "import-task-id"},
+    "publish.libvirt": {"all"},  # of virsh
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip
 

@@ -22,10 +22,12 @@ from . import (
     everywhere,
     farm,
     image,
+    libvirt,
     machine,
     medium,
     output,
     publish,
+    registry,
 )
 
 SECTIONS: Final = (
@@ -38,6 +40,10 @@ SECTIONS: Final = (
     Section(heading="Output", commands=BUILDS, options=output.OPTIONS),
     Section(heading="Publishing", commands=PUBLISHING, options=publish.OPTIONS),
     Section(heading="Publishing to AWS", commands=aws.COMMANDS, options=aws.OPTIONS),
+    Section(
+        heading="Publishing to a registry", commands=registry.COMMANDS, options=registry.OPTIONS
+    ),
+    Section(heading="Publishing to libvirt", commands=libvirt.COMMANDS, options=libvirt.OPTIONS),
     Section(
         heading="boot", commands=boot.COMMANDS, options=boot.OPTIONS, closing=boot.HOW_THEY_GET_IN
     ),

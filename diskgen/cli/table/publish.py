@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ..command import PUBLISHED, PUBLISHING
+from ..command import CLOUDS, PUBLISHED, PUBLISHING
 from ..option import Option, Takes
 
 _GROUP: Final = "publishing"
@@ -22,7 +22,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="arch",
-        commands=PUBLISHING,
+        commands=CLOUDS,
         group=_GROUP,
         metavar="ARCH",
         otherwise="what the disk was made for",
@@ -40,7 +40,7 @@ OPTIONS: Final = (
     ),
     Option(
         name="limit-rate",
-        commands=PUBLISHING | PUBLISHED,
+        commands=CLOUDS | PUBLISHED,
         group=_GROUP,
         metavar="SIZE",
         help="send no more than so much a second, such as 10M",
