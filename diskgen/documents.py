@@ -83,7 +83,8 @@ def load_toml(data: bytes | str, limit: Budget = DOCUMENT_BYTES) -> dict[str, An
 def load_yaml(data: bytes | str, limit: Budget = YAML_BYTES) -> Any:  # noqa: ANN401
     """Return the value of a YAML document, of plain values. Raises DocumentError.
 
-    Aliases are refused, by which a small text becomes a large value.
+    Aliases are refused, by which a small text becomes a large value, and tags, by which a value
+    is said to be of a kind that it is not.
     """
     yaml: Any = import_module("yaml")  # few images have any
     text = _text(data, limit)
@@ -98,7 +99,7 @@ def load_yaml(data: bytes | str, limit: Budget = YAML_BYTES) -> Any:  # noqa: AN
 
 
 def _check_events(yaml: Any, events: Iterable[Any]) -> None:  # noqa: ANN401 - of the library
-    """Refuse aliases, keys that are there twice, and what is too deep. Raises DocumentError."""
+    """Refuse aliases, tags, keys that are there twice, too many levels. Raises DocumentError."""
     tables: list[set[str] | None] = []  # the keys so far of what is open; None: a list
     keys: list[bool] = []  # whether a key comes next
     for event in events:
@@ -109,6 +110,8 @@ def _check_events(yaml: Any, events: Iterable[Any]) -> None:  # noqa: ANN401 - o
             keys.pop()
         if not isinstance(event, yaml.NodeEvent):
             continue
+        if event.tag is not None:
+            raise DocumentError(f"it has a tag, '{event.tag}': write the value alone")
         if tables and (known := tables[-1]) is not None:
             if keys[-1] and isinstance(event, yaml.ScalarEvent):
                 if event.value in known:

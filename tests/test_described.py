@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from diskgen.cli.described import added
+from diskgen.errors import UsageError
 from diskgen.units import GIB, MIB
 
 from .fixtures.oci import TarBuilder, bootable
@@ -208,6 +210,12 @@ def test_files_that_cannot_be_added(diskgen: Program, layout: Path, text: str) -
     done = diskgen.run("plan", "raw", f"oci:{layout}", "--add", text)
     assert done.returncode == 2
     assert "--add" in done.stderr or "cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("more", ["0888", "888", "ann", "0640:ann:x"])
+def test_what_is_no_mode_is_no_owner(more: str) -> None:
+    with pytest.raises(UsageError, match="is no file to add"):
+        added(f"/dev/null:/etc/x:{more}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diskgen.documents import DocumentError, load_json, load_object, load_toml
+from diskgen.documents import DocumentError, load_json, load_object, load_toml, load_yaml
 
 _DEPTH = "more than 64 levels"
 _DIGITS = "more than 100 digits"
@@ -38,6 +38,8 @@ _BOMBS: dict[str, tuple[Any, bytes | str, str]] = {
     "TOML tables": (load_toml, "a=" + "{a=" * 100_000, _DEPTH),
     "TOML unclosed strings": (load_toml, '\\"""\n' * 200_000, "."),
     "TOML unclosed lines": (load_toml, "\\'\\\"\n" * 200_000, "."),
+    "YAML of a kind that it is not": (load_yaml, 'a: !!int ""', "has a tag"),
+    "YAML table of such a kind": (load_yaml, "!!set {a}", "has a tag"),
     "JSON unclosed strings": (load_json, '\\"\\\n' * 200_000, "."),
 }
 

@@ -26,7 +26,8 @@ _UNIT: Final = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 _LOCALE: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?(@[A-Za-z0-9_]+)?", re.ASCII)
-_PORT: Final = re.compile(r"(?:[a-z][a-z0-9-]*|(\d{1,5})(?:-(\d{1,5}))?):(?:tcp|udp|sctp|dccp)")
+_PORT: Final = re.compile(r"(?:[a-z][a-z0-9-]*|(\d{1,5})(?:-(\d{1,5}))?):(?:tcp|udp|sctp|dccp)",
+                           re.ASCII)  # fmt: skip
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*:[^\s\"'$\\`{};]+", re.ASCII)
 _PEM: Final = re.compile(
     r"\s*(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----\s*)+"

@@ -17,7 +17,7 @@ from .users import key_of, users_of
 
 _MOST: Final = 64 * MIB  # bytes of a file: what is larger belongs into an image
 _ADDED: Final = re.compile(
-    r"(?P<file>.+?):(?P<path>/[^:]*)(?::(?P<mode>[0-7]{3,4}))?(?::(?P<owner>[^:]+))?"
+    r"(?P<file>.+?):(?P<path>/[^:]*)(?::(?P<mode>[0-7]{3,4})(?::(?P<owner>[^:]+))?)?"
 )
 
 

@@ -25,7 +25,7 @@ NONE: Final = "the system has no NetworkManager and no other service for its net
 # Of ifupdown, interfaces(5): its file, and what that has at first.
 _INTERFACES: Final = "etc/network/interfaces"
 _LOOPBACK: Final = "auto lo\niface lo inet loopback\n"
-_SOURCED: Final = re.compile(r"^\s*source(-directory)?\s.*\binterfaces\.d\b", re.MULTILINE)
+_SOURCED: Final = re.compile(r"^[ \t]*source(-directory)?[ \t].*\binterfaces\.d\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ _Found = TypeVar("_Found")
 # Mount points: the root of a deployment is immutable, nobody can add them at boot.
 _MOUNT_POINTS: Final = ("boot", "dev", "proc", "run", "sys", "sysroot", "var")
 _BOUND: Final = "usr/lib/bootc/bound-images.d"
+_BOUND_IMAGE: Final = re.compile(r"^[ \t]*Image[ \t]*=[ \t]*(\S+)", re.MULTILINE)
+_LONGEST: Final = 16384  # characters of a value: shlex takes long for long words
 _IGNITION: Final = ("usr/lib/dracut/modules.d/30ignition", "usr/lib/ignition")
 _EVERYWHERE: Final = None
 # What gets keys and accounts from where the machine runs: its file, and of which platform alone.
@@ -198,7 +200,7 @@ def parse_os_release(text: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
-        if not equals or key.startswith("#"):
+        if not equals or key.startswith("#") or len(value) > _LONGEST:
             continue
         try:
             words = shlex.split(value)
@@ -282,7 +284,7 @@ def _bound_images(root: Directory) -> list[str]:
     """Return the names of the images that are to be there whenever this one is."""
     names: list[str] = []
     for path in drop_ins(root, (_BOUND,)).paths:
-        image = re.search(r"^\s*Image\s*=\s*(\S+)", find_text(root, path) or "", re.MULTILINE)
+        image = _BOUND_IMAGE.search(find_text(root, path) or "")
         name = path.rpartition(b"/")[2].decode(errors="backslashreplace")
         names.append(image[1] if image else name)
     return names

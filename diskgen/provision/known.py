@@ -16,6 +16,7 @@ from .files import Files
 from .tables import number_of
 
 _PLACES: Final = ("etc/sysusers.d", "usr/local/lib/sysusers.d", "usr/lib/sysusers.d")
+_LONGEST: Final = 16384  # characters of a line: a name has 31, and shlex takes long for long words
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ def sysusers(files: Files) -> Known:
     known = Known()
     for text in _texts(files):
         for line in text.splitlines():
+            if not line.strip() or len(line) > _LONGEST:
+                continue
             try:
                 words = shlex.split(line, comments=True)
             except ValueError:

@@ -23,7 +23,7 @@ _SSHD_INCLUDES: Final = re.compile(
 _SELINUX: Final = "etc/selinux/config"
 _SELINUX_MODE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
 _CHRONY: Final = ("etc/chrony.conf", "etc/chrony/chrony.conf")
-_CHRONY_SERVER: Final = re.compile(r"^\s*(server|pool|peer)\s.*\n?", re.MULTILINE)
+_CHRONY_SERVER: Final = re.compile(r"^[ \t]*(server|pool|peer)[ \t].*\n?", re.MULTILINE)
 _TIMESYNCD: Final = "usr/lib/systemd/systemd-timesyncd"
 _TIMESYNCD_OWN: Final = "etc/systemd/timesyncd.conf.d/00-diskgen.conf"
 _POLICIES: Final = "usr/share/crypto-policies"

@@ -17,7 +17,7 @@ _TAG: Final = re.compile(
 )
 # What is no tag, by its beginning and its end.
 _OTHERS: Final = (("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>"), ("<!", ">"))
-_ATTRIBUTE: Final = re.compile(r"([\w.:-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_ATTRIBUTE: Final = re.compile(r"(?<![\w.:-])([\w.:-]++)\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)')")
 _ZONE: Final = "zone"
 _QUOTES: Final = {"&quot;": '"', "&apos;": "'"}
 

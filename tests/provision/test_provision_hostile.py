@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import stat
+import time
+from contextlib import suppress
 
 import pytest
 
-from diskgen.blueprint.model import Customizations, Services, User
+from diskgen.blueprint.model import Customizations, Firewall, Services, Sshd, User
 from diskgen.blueprint.read import read as read_document
+from diskgen.budgets import DOCUMENT_BYTES
 from diskgen.errors import DiskgenError
+from diskgen.link import Link
+from diskgen.ostree.facts import parse_os_release
 from diskgen.provision.apply import apply
 from diskgen.tree import Data, Directory, File, Node, read, symlink
 
@@ -121,6 +126,7 @@ def test_a_skeleton_that_holds_the_home(skeleton: str) -> None:
         {"user": [{"name": "a", "password": "\ud800"}]},
         {"timezone": {"ntpservers": ["fe80::1%\nallow all"]}},
         {"firewall": {"zones": [{"name": "z", "sources": ['fe80::1%"><x']}]}},
+        {"firewall": {"ports": ["\uff18\uff10:tcp"]}},
     ],
     ids=repr,
 )
@@ -136,3 +142,32 @@ def test_a_private_key_is_not_shown_whole() -> None:
             json.dumps({"customizations": {"user": [{"name": "a", "key": secret}]}}), "json", "m"
         )
     assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["\n", " ", "a", "a ", "server ", "<zone a", "source\n", ":", "="])
+def test_long_texts_of_an_image_take_no_long_time(text: str) -> None:
+    """Whatever reads a file of the image: it may be a mebibyte of one thing."""
+    long = text * (DOCUMENT_BYTES.limit // len(text))
+    names = ("chrony.conf", "ssh/sshd_config", "selinux/config", "firewalld/firewalld.conf",
+             "login.defs", "default/useradd", "services", "network/interfaces")  # fmt: skip
+    files: dict[str, Node] = {f"etc/{name}": regular(long) for name in names}
+    files["usr/lib/firewalld/zones/public.xml"] = regular(f"<zone {long[:-20]}></zone>")
+    files["usr/lib/firewalld/services/http.xml"] = regular("")
+    files["usr/lib/sysusers.d/a.conf"] = regular(long)
+    files["usr/lib/systemd/system/networking.service"] = regular("")
+    wants = "etc/systemd/system/multi-user.target.wants/networking.service"
+    files[wants] = symlink("/usr/lib/systemd/system/networking.service")
+    root = deployment()
+    for path, node in files.items():
+        root.add(path, node)
+    wanted = Customizations(
+        users=(User(name="ann", keys=(KEY,)),), ntp_servers=("ntp.example",),
+        sshd=Sshd(password_authentication=False), selinux="permissive",
+        firewall=Firewall(enabled=("http",), ports=("named:tcp",)),
+        links=(Link(device="eth0"),),
+    )  # fmt: skip
+    begun = time.process_time()
+    with suppress(DiskgenError):
+        given(root, wanted)
+    parse_os_release(f"NAME={long}")
+    assert time.process_time() - begun < 10

@@ -34,7 +34,7 @@ from diskgen.units import GIB, MIB
 KSVALIDATOR = Path(sys.executable).with_name("ksvalidator")
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 TRICKS = b"%end\n%post\ntouch /tmp/owned\n---\nDATA\n`id` $(id) '\"\\\n\x00\xff\x0c\x04\xc0"
-HOSTILE = "/etc/a 'b' \"c\" $(id) `id`; %end # ü"
+HOSTILE = "/etc/a 'b' \"c\" $(id) `id`; %end # ü" + "x" * 220
 WANTED = Customizations(
     users=(
         User(name="ann", comment="Ann 'x' \"y\" $(id) `id` # %end", expires=20000, reset=True),
@@ -112,7 +112,7 @@ def test_the_script_does_what_is_described(tmp_path: Path) -> None:
     """Run with its places below a directory, and with programs that note their arguments."""
     me, group = str(os.getuid()), str(os.getgid())
     etc = tmp_path / "etc"
-    (etc / "ssh/sshd_config.d").mkdir(parents=True)
+    (etc / "ssh").mkdir(parents=True)
     (etc / "ssh/sshd_config").write_text("# first\n\nInclude /etc/ssh/sshd_config.d/*.conf\n")
     (etc / "pki/ca-trust/source/anchors").mkdir(parents=True)
     programs = tmp_path / "bin"
@@ -135,7 +135,10 @@ def test_the_script_does_what_is_described(tmp_path: Path) -> None:
         script_of(named(here)).replace("/etc/ssh", f"{etc}/ssh").replace("/etc/pki", f"{etc}/pki")
     )
     text = text.replace("0644 root root", f"0644 {me} {group}")
-    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {
+        "PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": f"{tmp_path}/tmp",
+    }  # fmt: skip
     done = subprocess.run(["sh", "-c", text], env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     written = Path(f"{tmp_path}{HOSTILE}")
@@ -163,6 +166,7 @@ def test_the_script_does_what_is_described(tmp_path: Path) -> None:
         "systemctl|mask|--|c@d.timer|",
     ]
     assert not list(tmp_path.rglob("owned"))
+    assert not [*(tmp_path / "tmp").iterdir(), *etc.glob(".diskgen*")]
 
 
 @pytest.mark.parametrize(
