@@ -16,6 +16,7 @@ def customizations(recipe: Recipe) -> Customizations:
         groups=tuple(Group(name=name, gid=gid) for name, gid in recipe.groups.items()),
         hostname=recipe.hostname,
         timezone=recipe.timezone,
+        ntp_servers=recipe.ntp_servers,
         languages=(recipe.language,) if recipe.language else (),
         keyboard=recipe.keyboard,
         links=recipe.links,

@@ -22,15 +22,14 @@ _WITHOUT_EFFECT: Final = frozenset(
     {
         "text", "cmdline", "graphical", "skipx", "xconfig", "firstboot", "eula", "logging",
         "mediacheck", "zerombr", "autostep", "authselect", "authconfig", "displaymode", "sshpw",
-        "timesource",
     }
 )  # fmt: skip
 _TAKEN: Final = frozenset(
     {
         "autopart", "bootloader", "clearpart", "firewall", "ignoredisk", "part", "partition",
         "reqpart", "keyboard", "lang", "network", "ostreecontainer", "poweroff", "shutdown", "halt",
-        "reboot", "rootpw", "selinux", "services", "sshkey", "timezone", "user", "group",
-        "url", "repo",
+        "reboot", "rootpw", "selinux", "services", "sshkey", "timesource", "timezone", "user",
+        "group", "url", "repo",
     }
 )  # fmt: skip
 _PARTITION: Final = re.compile(
@@ -118,6 +117,9 @@ def _refused(handler: Any) -> Iterator[tuple[int, str, str | None]]:  # noqa: AN
         for field, option in _MORE_THAN_ETHERNET.items():
             if getattr(link, field, None):
                 yield link.lineno, f"network {option}", _LINKS
+    for source in handler.timesource.timesource_list:
+        if source.nts:
+            yield source.lineno, "timesource --nts", None
     for user in handler.user.userList:
         if user.homedir and accounts.home_fault(user.homedir) is not None:
             hint = accounts.home_fault(user.homedir)

@@ -102,6 +102,7 @@ class Recipe:
     language: str | None = None
     keyboard: str | None = None
     timezone: str | None = None
+    ntp_servers: tuple[str, ...] = ()
     hostname: str | None = None
     links: tuple[Link, ...] = ()
     enabled: tuple[str, ...] = ()
@@ -158,6 +159,7 @@ def check(parsed: Parsed) -> Recipe:
         language=handler.lang.lang or None,
         keyboard=_keyboard(handler),
         timezone=handler.timezone.timezone or None,
+        ntp_servers=_ntp_servers(handler),
         hostname=next((n.hostname for n in handler.network.network if n.hostname), None),
         links=links.of_kickstart(handler, name),
         enabled=(*(handler.services.enabled or ()), *_firewalld(handler, enabled=True)),
@@ -293,6 +295,13 @@ def _keyboard(handler: Any) -> str | None:  # noqa: ANN401
     return (
         command.vc_keymap or next(iter(command.x_layouts or ()), None) or command.keyboard or None
     )
+
+
+def _ntp_servers(handler: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return who tells the time: pools are names, too, with an address or more."""
+    older = getattr(handler.timezone, "ntpservers", None) or ()
+    sources = [one.ntp_server or one.ntp_pool for one in handler.timesource.timesource_list]
+    return tuple(dict.fromkeys(filter(None, (*older, *sources))))
 
 
 def _scripts(scripts: list[Any], kind: int) -> Iterator[Script]:

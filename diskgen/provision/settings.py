@@ -21,7 +21,7 @@ _SSHD_INCLUDES: Final = re.compile(
     r'Include[ \t=]+"?(?:/etc/ssh/)?sshd_config\.d/\*(?:\.conf)?"?', re.IGNORECASE
 )
 _SELINUX: Final = "etc/selinux/config"
-_SELINUX_MODE: Final = re.compile(r"^SELINUX=.*$", re.MULTILINE)
+_SELINUX_MODE: Final = re.compile(r"^[ \t]*SELINUX=.*$", re.MULTILINE)
 _CHRONY: Final = ("etc/chrony.conf", "etc/chrony/chrony.conf")
 _CHRONY_SERVER: Final = re.compile(r"^[ \t]*(server|pool|peer)[ \t].*\n?", re.MULTILINE)
 _TIMESYNCD: Final = "usr/lib/systemd/systemd-timesyncd"
@@ -117,7 +117,9 @@ def selinux(files: Files, mode: str | None) -> None:
     """Set the mode in which SELinux begins, where the image has it. Raises RefusalError."""
     text = files.text(_SELINUX)
     if mode is not None and text is not None:
-        files.write(_SELINUX, _SELINUX_MODE.sub(f"SELINUX={mode}", text))
+        line = f"SELINUX={mode}"
+        made, count = _SELINUX_MODE.subn(line, text)
+        files.write(_SELINUX, made if count else f"{line}\n{text}")
 
 
 def clock(files: Files, servers: Sequence[str], warn: Callable[[str], None]) -> None:

@@ -48,6 +48,7 @@ sshkey --username=root '{KEY}'
 rootpw --lock
 network --hostname=here --device=enp1s0 --bootproto=static --ip=192.0.2.5 --netmask=255.255.255.0
 timezone UTC
+timesource --ntp-server=ntp.example
 lang C.UTF-8
 services --enabled=sshd --disabled=quiet
 firewall --enabled --service=ssh --port=80:tcp
@@ -56,6 +57,7 @@ DOCUMENT = f"""
 [customizations]
 hostname = "here"
 timezone.timezone = "UTC"
+timezone.ntpservers = ["ntp.example"]
 locale.languages = ["C.UTF-8"]
 services.enabled = ["sshd", "firewalld"]
 services.disabled = ["quiet"]
@@ -97,7 +99,7 @@ def image_layer() -> bytes:
         "etc/gshadow": b"root:*::\nsudo:*::\n",
         "etc/login.defs": LOGIN.encode(), "etc/subuid": b"", "etc/subgid": b"",
         "etc/skel/.profile": b"# mine\n", "etc/machine-id": b"uninitialized\n",
-        "etc/network/interfaces": b"auto lo\n",
+        "etc/network/interfaces": b"auto lo\n", "etc/chrony.conf": b"pool old.example\n",
         "usr/lib/systemd/system/sshd.service": unit, "usr/lib/systemd/system/quiet.service": unit,
         "usr/lib/systemd/system/firewalld.service": unit,
         "usr/lib/systemd/system/networking.service": b"",
@@ -169,6 +171,7 @@ def test_installed_and_built_are_the_same(tmp_path: Path) -> None:
     assert [line[:2] for line in lines] == [["root", "!"], ["ann", ""], ["ben", ""], ["cem", "!"]]
     assert installed == built
     assert installed["var/home/ann/.ssh/authorized_keys"][:3] == (1000, 1000, 0o600)
+    assert installed["etc/chrony.conf"][3] == b"server ntp.example iburst\n"
     assert "etc/systemd/system/multi-user.target.wants/sshd.service" in installed
     assert "etc/systemd/system/multi-user.target.wants/quiet.service" not in installed
     assert "etc/network/interfaces.d/enp1s0" in installed

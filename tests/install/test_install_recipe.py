@@ -133,6 +133,9 @@ text
 lang fr_FR.UTF-8
 keyboard --vckeymap=fr --xlayouts=fr,de
 timezone Europe/Paris --utc
+timesource --ntp-server=ntp.example
+timesource --ntp-pool=pool.example
+timesource --ntp-server=ntp.example
 network --bootproto=dhcp --device=link --activate --hostname=here
 rootpw --plaintext secret
 group --name=staff2 --gid=1500
@@ -166,6 +169,7 @@ echo two
     )
     assert (found.language, found.keyboard, found.timezone) == ("fr_FR.UTF-8", "fr", "Europe/Paris")
     assert found.hostname == "here"
+    assert found.ntp_servers == ("ntp.example", "pool.example")
     assert found.root is not None
     assert (found.root.password, found.root.crypted) == ("secret", False)
     assert found.root.keys == ("ssh-rsa CCCC",)
@@ -307,6 +311,7 @@ def test_how_it_ends(word: str, end: str) -> None:
         ("network --hostname=a..b", "line 2: no machine can be called 'a..b'"),
         ("user --name=a:b", "line 2: no account or group can be called 'a:b'"),
         ("user --name=-x", "no account or group can be called '-x'"),
+        ("timesource --ntp-server=a --nts", "line 2: this installer does not do 'timeso"),
         ("repo --name=x --mirrorlist=https://x", "'repo without --baseurl'"),
         ("repo --name=x --baseurl=https://x --includepkgs=a",
          "line 2: this installer does not do 'repo --includepkgs'"),

@@ -189,6 +189,17 @@ def test_sshd(texts: dict[str, str], path: str | None, begins: str) -> None:
     assert text(tree, path) == begins
 
 
+@pytest.mark.parametrize("old", ["SELINUX=enforcing\n", " SELINUX=enforcing\n", "", "# mine\n"])
+def test_the_mode_of_selinux(old: str) -> None:
+    tree, _warnings = given(Customizations(selinux="permissive"), {"etc/selinux/config": old})
+    policy = read_lines(text(tree, "etc/selinux/config"))
+    assert policy == ["SELINUX=permissive"]
+
+
+def read_lines(config: str) -> list[str]:
+    return [line for line in config.splitlines() if line.lstrip().startswith("SELINUX=")]
+
+
 def test_the_clock() -> None:
     wanted = Customizations(ntp_servers=("a.example", "192.0.2.1"))
     chrony = {"etc/chrony.conf": "# x\npool old.example iburst\nmakestep 1 3\n"}
