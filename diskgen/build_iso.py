@@ -119,6 +119,7 @@ def _settings(
         completion=decided.completed if anaconda else (),
         subvolume=decided.subvolume or USUAL_SUBVOLUME,
         boot=partitions.commands(payload.content if anaconda else Content(), least),
+        there=medium_fit.accounts_of(payload),
         anaconda=anaconda,
     )
 

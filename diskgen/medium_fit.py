@@ -11,7 +11,7 @@ from . import preflight
 from .arch import Machine
 from .config import IsoRequest
 from .decision import Decision, decide, wishes
-from .decision.system import Tree, excerpt
+from .decision.system import Tree, excerpt, fields
 from .disk import makers
 from .errors import Problem, UsageError
 from .iso.assembly import container, contents
@@ -22,6 +22,7 @@ from .kickstart import language
 from .layout import Filesystem
 from .medium_sources import MediumSources, Payload
 from .ostree import facts, kargs
+from .ostree.lookup import find_text
 from .provision.apply import suits
 from .provision.passwords import crypted
 from .tree import Directory
@@ -64,6 +65,12 @@ def lacking(request: IsoRequest, read: MediumSources) -> tuple[str, ...]:
         return ()
     wanted = crypted(request.customizations, payload.digest)
     return suits(wanted, payload.root, payload.timestamp, strict=request.strict)
+
+
+def accounts_of(payload: Payload) -> tuple[str, ...]:
+    """Return the accounts of the image that programs can change: those in its /etc."""
+    text = find_text(payload.root, "etc/passwd") if payload.root is not None else None
+    return tuple(line[0] for line in fields(text or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

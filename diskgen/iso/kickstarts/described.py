@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from ...blueprint.model import (
@@ -38,15 +38,18 @@ def groups(wanted: Customizations) -> Iterator[Command]:
         yield Command(word="group", text=text, setting=SETTING, values=(group.name,))
 
 
-def commands(wanted: Customizations) -> Iterator[Command]:
-    """Yield all the rest. Raises UsageError for files that are too large for a kickstart."""
+def commands(wanted: Customizations, there: Container[str] = ()) -> Iterator[Command]:
+    """Yield all the rest. Raises UsageError for files that are too large for a kickstart.
+
+    ``there`` are the image's own accounts, which 'user' leaves as they are.
+    """
     for server in wanted.ntp_servers:
         text = f"timesource --ntp-server={values.word(server, SETTING)}"
         yield Command(word="timesource", text=text, setting=SETTING)
     if wanted.services.enabled or wanted.services.disabled:
         yield services({"enabled": wanted.services.enabled, "disabled": wanted.services.disabled})
     yield from _firewall(wanted.firewall)
-    steps = [*_steps(wanted)]
+    steps = [*_steps(wanted, there)]
     if steps:
         script = values.fill("described.ks", STEPS="\n".join(steps))
         yield Command(word="%post", text=script, setting=SETTING)
@@ -86,8 +89,11 @@ def _firewall(firewall: Firewall) -> Iterator[Command]:
         yield Command(word="firewall", text=text, setting=SETTING)
 
 
-def _steps(wanted: Customizations) -> Iterator[str]:
+def _steps(wanted: Customizations, there: Container[str]) -> Iterator[str]:
     """Yield the lines of the script, in the order in which a disk is written."""
+    for user in wanted.people:
+        if user.name in there:
+            yield from _changed(user)
     for user in wanted.users:
         yield from _account(user)
     for directory in wanted.directories:
@@ -115,6 +121,21 @@ def _steps(wanted: Customizations) -> Iterator[str]:
         yield f"zone {shlex.quote(zone.name)} {' '.join(map(shlex.quote, zone.sources))}".rstrip()
     for unit in wanted.services.masked:
         yield f"systemctl mask -- {shlex.quote(unit)}"
+
+
+def _changed(user: User) -> Iterator[str]:
+    """Yield what an account of the image becomes; its password is no argument of a program."""
+    name = shlex.quote(user.name)
+    if user.gid is not None:
+        yield f"getent group {user.gid} >/dev/null || groupadd --gid {user.gid} -- {name}"
+    for option in ("uid", "gid", "shell", "comment"):
+        value = getattr(user, option)
+        if value is not None:
+            yield f"usermod --{option} {shlex.quote(str(value))} -- {name}"
+    if user.password is not None:
+        yield f"chpasswd -e <<'---'\n{user.name}:{user.password}\n---"
+    for group in user.groups:
+        yield f"join {name} {shlex.quote(group)}"
 
 
 def _account(user: User) -> Iterator[str]:

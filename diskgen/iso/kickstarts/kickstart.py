@@ -65,6 +65,7 @@ class Settings:
     subvolume: str = "root"  # the root, on btrfs
     boot: str = "reqpart --add-boot"  # the commands that make it
     described: Customizations = field(default_factory=Customizations)  # all of it
+    there: tuple[str, ...] = ()  # accounts of the image, as far as it was read
     anaconda: bool = False  # kickstarts say all of it: ours reads what is described from a file
 
 
@@ -292,7 +293,7 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
     for user in settings.users:
         yield from accounts.account(user)
     if settings.anaconda:
-        yield from described.commands(settings.described)
+        yield from described.commands(settings.described, settings.there)
 
 
 def _network(settings: Settings) -> Iterator[Command]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def given() -> bytes:
     tar.file("usr/lib/systemd/system/a.service", b"[Install]\nWantedBy=multi-user.target\n")
     tar.file("usr/lib/firewalld/zones/public.xml", b"<zone>\n</zone>\n")
     tar.file("usr/lib/firewalld/services/http.xml", b"<service/>\n")
-    tar.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\n")
+    tar.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\ncore:x:1500:100::/var/home/core:/bin/sh\n")
     tar.file("etc/group", b"root:x:0:\n")
     tar.symlink("home", "var/home")
     for name in ("firewall-offline-cmd", "useradd", "groupadd", "chpasswd"):
@@ -173,6 +174,17 @@ def test_anaconda_is_told_by_kickstarts(place: Path) -> None:
             "quiet fips=1", "put /etc/secret 0600",
         ):  # fmt: skip
             assert line in text, line
+
+
+def test_an_account_of_the_image_is_changed(place: Path) -> None:
+    """Anaconda's own 'user' makes accounts, and passes over one that is there."""
+    user = User(name="core", plain="secret words", groups=("wheel",))
+    medium = prepared(place, "anaconda", replace(WANTED, users=(*WANTED.users, user)))
+    text = text_of(medium, "image-offline.ks")
+    assert re.search(
+        r"^chpasswd -e <<'---'\ncore:\$6\$.*\n---\njoin core wheel$", text, re.MULTILINE
+    )
+    assert "ann:" not in text
 
 
 @pytest.mark.parametrize("kind", ["own", "anaconda"])

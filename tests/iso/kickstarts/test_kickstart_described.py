@@ -169,6 +169,31 @@ def test_the_script_does_what_is_described(tmp_path: Path) -> None:
     assert not [*(tmp_path / "tmp").iterdir(), *etc.glob(".diskgen*")]
 
 
+def test_an_account_of_the_image_is_changed(tmp_path: Path) -> None:
+    """By programs that note their arguments, and what they are told."""
+    for name in ("usermod", "groupadd", "chpasswd", "getent"):
+        (tmp_path / name).write_text(
+            f"#!/bin/sh\nprintf '%s|' {name} \"$@\" >>{tmp_path}/log\necho >>{tmp_path}/log\n"
+            f'case "$0 $*" in *chpasswd*) cat >>{tmp_path}/log ;; *"group staff"*) exit 2 ;; esac\n'
+        )
+        (tmp_path / name).chmod(0o755)
+    comment = "Core '$(id)' %end"
+    core = User(name="core", password="$6$a$b", groups=("wheel", "staff"), uid=7, shell="/bin/sh",
+                comment=comment)  # fmt: skip
+    wanted = Customizations(users=(core, replace(core, name="new")))
+    settings = replace(SETTINGS, users=wanted.people, described=wanted, there=("root", "core"))
+    script = script_of(text_of(kickstart.named(settings)))
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", script], env=environment, check=True)
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "usermod|--uid|7|--|core|", "usermod|--shell|/bin/sh|--|core|",
+        f"usermod|--comment|{comment}|--|core|", "chpasswd|-e|", "core:$6$a$b",
+        "getent|group|wheel|", "usermod|--append|--groups|wheel|--|core|",
+        "getent|group|staff|", "groupadd|--system|--|staff|",
+        "usermod|--append|--groups|staff|--|core|",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("config", "there"),
     [("PasswordAuthentication yes\nInclude /etc/ssh/sshd_config.d/*.conf\n", ()),
