@@ -23,6 +23,7 @@ _DEATHS = (
     "Security Violation",
     "grub rescue>",
     "dracut:/#",
+    "You are in emergency mode",
 )
 
 

@@ -16,7 +16,7 @@ from diskgen.vm import stall
 from diskgen.vm.qemu import VirtualMachine, command
 
 _DEATHS = ("Kernel panic", "grub rescue>", "Security Violation", "this shell is the initramfs's",
-           "has a bug", "DISKGEN-INSTALL failed")  # fmt: skip
+           "has a bug", "You are in emergency mode", "DISKGEN-INSTALL failed")  # fmt: skip
 PASSWORD = "diskgen"  # of whoever is made an account for
 
 
