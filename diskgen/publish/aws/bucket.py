@@ -47,6 +47,7 @@ def import_parameters(wanted: Wanted, key: str) -> dict[str, Any]:
             "UserBucket": {"S3Bucket": wanted.bucket, "S3Key": key},
         },
         "RoleName": wanted.role,
+        "ClientToken": key,  # an answer that was lost is asked for again
         "TagSpecifications": [
             {
                 "ResourceType": "import-snapshot-task",
@@ -75,11 +76,14 @@ def upload(
     made: Leftovers,
 ) -> tuple[Snapshot, Sent]:
     """Make a snapshot of a disk by way of a bucket. Raises PublishError."""
-    _drop_earlier(access, wanted, journal)
+    drop_earlier(
+        access, wanted, {"upload": journal.get("upload"), "task": journal.get("task")}, means
+    )
+    journal.forget()
     key = f"diskgen-{uuid.uuid4()}.vmdk"
     with Leftovers(means.emit) as object_:
         sent = _sent(access, wanted, disk, key, journal, means, object_)
-        snapshot = _imported(access, wanted, key, means, made)
+        snapshot = _imported(access, wanted, key, journal, means, made)
         object_.drop()
         made.left += object_.left
     tags = [{"Key": name, "Value": value} for name, value in wanted.all_tags]
@@ -127,13 +131,23 @@ def _begun(access: Access, wanted: Wanted, key: str, journal: Journal, made: Lef
     )
     upload_id = str(answer["UploadId"])
     journal.note("upload", {"key": key, "id": upload_id})
+    _note_upload(access, wanted, key, upload_id, made)
+    return upload_id
+
+
+def _note_upload(access: Access, wanted: Wanted, key: str, upload_id: str, made: Leftovers) -> None:
+    """Note an upload, which has become an object where it was completed and the answer lost."""
+
+    def remove() -> None:
+        _abort(access, wanted, key, upload_id)
+        _delete(access, wanted, key)
+
     made.add(
         f"the unfinished upload of '{key}' in the bucket '{wanted.bucket}'",
         f"aws s3api abort-multipart-upload --bucket {wanted.bucket} --key {key} "
         f"--upload-id {upload_id}",
-        lambda: _abort(access, wanted, key, upload_id),
+        remove,
     )
-    return upload_id
 
 
 @whole
@@ -173,28 +187,37 @@ def _delete(access: Access, wanted: Wanted, key: str) -> None:
     call(access.client("s3"), "DeleteObject", Bucket=wanted.bucket, Key=key)
 
 
-def _drop_earlier(access: Access, wanted: Wanted, journal: Journal) -> None:
-    """Remove what a killed run left in the bucket: an import cannot be gone on with."""
-    match journal.get("upload"):
+def drop_earlier(access: Access, wanted: Wanted, facts: Mapping[str, Any], means: Means) -> None:
+    """Remove what a killed run left: an import cannot be gone on with.
+
+    ``facts`` are those of its journal. What cannot be removed is named.
+    """
+    if not any(facts.values()):
+        return
+    left = Leftovers(means.emit)
+    match facts.get("upload"):
         case {"key": str() as key, "id": str() as upload_id}:
-            _abort(access, wanted, key, upload_id)
-            _delete(access, wanted, key)
+            _note_upload(access, wanted, key, upload_id, left)
         case _:
             pass
-    journal.forget()
+    match facts.get("task"):
+        case str() as task:
+            _note_task(access, task, left)
+        case _:
+            pass
+    left.drop()
 
 
-def _imported(access: Access, wanted: Wanted, key: str, means: Means, made: Leftovers) -> str:
+def _imported(
+    access: Access, wanted: Wanted, key: str, journal: Journal, means: Means, made: Leftovers
+) -> str:
     """Have EC2 import an object; return the snapshot. Raises PublishError."""
-    client = access.client("ec2")
     with step(means.emit, "import", "Waiting for the import", total=100) as phase:
-        task = _task(access, wanted, key, made)
+        task = _task(access, wanted, key, journal, made)
         end = time.monotonic() + _SECONDS
         wait = _FIRST
         while True:
-            answer = call(client, "DescribeImportSnapshotTasks", ImportTaskIds=[task])
-            (found,) = answer["ImportSnapshotTasks"]
-            detail = found["SnapshotTaskDetail"]
+            detail = _detail(access, task)
             state = detail.get("Status", "active")
             if state == "completed":
                 break
@@ -222,20 +245,38 @@ def _imported(access: Access, wanted: Wanted, key: str, means: Means, made: Left
 
 
 @whole
-def _task(access: Access, wanted: Wanted, key: str, made: Leftovers) -> str:
+def _task(access: Access, wanted: Wanted, key: str, journal: Journal, made: Leftovers) -> str:
     answer = call(access.client("ec2"), "ImportSnapshot", **import_parameters(wanted, key))
     task = str(answer["ImportTaskId"])
+    journal.note("task", task)
+    _note_task(access, task, made)
+    return task
+
+
+def _note_task(access: Access, task: str, made: Leftovers) -> None:
     region = access.where()
     made.add(
         f"the import '{task}' in {region}",
         f"aws ec2 cancel-import-task --region {region} --import-task-id {task}",
-        lambda: _cancel(access, task),
+        lambda: _undo(access, task),
     )
-    return task
 
 
-def _cancel(access: Access, task: str) -> None:
-    call(access.client("ec2"), "CancelImportTask", ImportTaskId=task)
+def _undo(access: Access, task: str) -> None:
+    """End an import, or delete the snapshot that it has made."""
+    detail = _detail(access, task)
+    state = detail.get("Status", "active")
+    if state == "completed":
+        delete_snapshot(access, str(detail["SnapshotId"]))
+    elif state not in _ENDED:
+        call(access.client("ec2"), "CancelImportTask", ImportTaskId=task)
+
+
+def _detail(access: Access, task: str) -> dict[str, Any]:
+    """Return how far an import is."""
+    answer = call(access.client("ec2"), "DescribeImportSnapshotTasks", ImportTaskIds=[task])
+    found = next(iter(answer["ImportSnapshotTasks"]), {})
+    return dict(found.get("SnapshotTaskDetail", {}))
 
 
 @dataclass(slots=True)

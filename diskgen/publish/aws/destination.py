@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from ...errors import DiskgenError, PreflightError, Problem
+from ...errors import PreflightError, Problem
 from ...events import Emit, notice, step
 from ..extents import Sparse
 from ..journal import Journal
@@ -75,7 +75,7 @@ class Aws:
             Journal.beside(disk.path, self.name, asked) as journal,
             Leftovers(means.emit) as made,
         ):
-            self._drop_stale(access, journal, means.emit)
+            self._drop_stale(access, journal, means)
             try:
                 facts = self._make(access, disk, journal, means, made)
             except BaseException:
@@ -109,16 +109,17 @@ class Aws:
     def _access(self) -> Access:
         return Access(self.wanted.profile, self.wanted.region)
 
-    def _drop_stale(self, access: Access, journal: Journal, emit: Emit) -> None:
-        """Delete what a killed run made of the file as it was before it changed."""
-        snapshot = journal.stale.get("snapshot")
-        if not isinstance(snapshot, str):
+    def _drop_stale(self, access: Access, journal: Journal, means: Means) -> None:
+        """Remove what a killed run made of the file as it was before it changed."""
+        if not journal.stale:
             return
-        notice(emit, f"the file has changed: deleting the snapshot '{snapshot}' of an earlier run")
-        try:
-            ebs.delete_snapshot(access, snapshot)
-        except DiskgenError as error:
-            notice(emit, f"it could not be deleted: {error}", warning=True)
+        notice(means.emit, "the file has changed: what an earlier run made of it is removed")
+        snapshot = journal.stale.get("snapshot")
+        if isinstance(snapshot, str):
+            left = Leftovers(means.emit)
+            ebs.note(access, snapshot, left)
+            left.drop()
+        bucket.drop_earlier(access, self.wanted, journal.stale, means)
 
     def _upload_calls(self, disk: DiskFile, region: str) -> list[Call]:
         with Sparse(disk.path) as source:
@@ -196,12 +197,7 @@ class Aws:
 
     def _names(self, access: Access, region: str) -> list[Problem]:
         try:
-            found = call(
-                access.client("ec2", region),
-                "DescribeImages",
-                Owners=["self"],
-                Filters=[{"Name": "name", "Values": [_literal(self.wanted.name)]}],
-            )["Images"]
+            found = image.called(access, self.wanted.name, region)
         except RefusedError as error:
             return [Problem.of("no-access", error)]
         return [
@@ -238,8 +234,3 @@ class Aws:
                 if error.code in _MAY_NOT:
                     problems.append(Problem.of("no-right", error))
         return problems
-
-
-def _literal(name: str) -> str:
-    r"""Return a name for a filter, in which * and ? stand for others, and \ for none."""
-    return "".join(f"\\{char}" if char in "*?\\" else char for char in name)

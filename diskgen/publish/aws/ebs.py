@@ -97,17 +97,28 @@ def _begun(
     access: Access, wanted: Wanted, disk: DiskFile, journal: Journal, made: Leftovers
 ) -> Snapshot:
     """Begin a snapshot, and note that it is there: no signal comes between."""
-    snapshot = _started(access, wanted, disk, journal)
+    answer = _started(access, wanted, disk, journal)
+    snapshot = str(answer["SnapshotId"])
+    note(access, snapshot, made)
+    journal.note("snapshot", snapshot)
+    if answer.get("BlockSize") != BLOCK:
+        raise PublishError(
+            f"EBS wants blocks of {answer.get('BlockSize')} bytes, and this is made for {BLOCK}"
+        )
+    return Snapshot(snapshot, answer["Status"] == _COMPLETED, answer.get("KmsKeyArn"))
+
+
+def note(access: Access, snapshot: str, made: Leftovers) -> None:
+    """Note a snapshot, with what removes it."""
     region = access.where()
     made.add(
-        f"the snapshot '{snapshot.id}' in {region}",
-        f"aws ec2 delete-snapshot --region {region} --snapshot-id {snapshot.id}",
-        lambda: delete_snapshot(access, snapshot.id),
+        f"the snapshot '{snapshot}' in {region}",
+        f"aws ec2 delete-snapshot --region {region} --snapshot-id {snapshot}",
+        lambda: delete_snapshot(access, snapshot),
     )
-    return snapshot
 
 
-def _started(access: Access, wanted: Wanted, disk: DiskFile, journal: Journal) -> Snapshot:
+def _started(access: Access, wanted: Wanted, disk: DiskFile, journal: Journal) -> Mapping[str, Any]:
     """Begin a snapshot; by the same token it is the same one again. Raises PublishError."""
     while True:
         token = journal.get("token")
@@ -126,16 +137,10 @@ def _started(access: Access, wanted: Wanted, disk: DiskFile, journal: Journal) -
             if not known or error.code not in ("ConflictException", "ResourceNotFoundException"):
                 raise
         if answer and answer.get("Status") in (_PENDING, _COMPLETED):
-            break
+            return answer
         if not known:
             raise PublishError(f"the snapshot '{answer.get('SnapshotId')}' failed as it began")
         journal.forget()  # AWS gave it up meanwhile
-    if answer.get("BlockSize") != BLOCK:
-        raise PublishError(
-            f"EBS wants blocks of {answer.get('BlockSize')} bytes, and this is made for {BLOCK}"
-        )
-    journal.note("snapshot", answer["SnapshotId"])
-    return Snapshot(answer["SnapshotId"], answer["Status"] == _COMPLETED, answer.get("KmsKeyArn"))
 
 
 def checksum(digests: Mapping[int, bytes]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from ...errors import PublishError
@@ -95,16 +96,48 @@ def register(
     return image
 
 
+def called(access: Access, name: str, region: str) -> list[dict[str, Any]]:
+    """Return the account's AMIs of a name, as EC2 describes them. Raises PublishError."""
+    # In a filter * and ? stand for others, and \\ for none.
+    literal = "".join(f"\\{char}" if char in "*?\\" else char for char in name)
+    found = call(
+        access.client("ec2", region),
+        "DescribeImages",
+        Owners=["self"],
+        Filters=[{"Name": "name", "Values": [literal]}],
+    )["Images"]
+    return [dict(one) for one in found]
+
+
 @whole
 def _registered(access: Access, says: dict[str, Any], made: Leftovers) -> str:
     region = access.where()
-    image = str(call(access.client("ec2"), "RegisterImage", **says)["ImageId"])
+    try:
+        image = str(call(access.client("ec2"), "RegisterImage", **says)["ImageId"])
+    except PublishError as error:
+        # Where an answer was lost, whoever asks again finds the name taken: by itself.
+        if isinstance(error, RefusedError) and error.code != "InvalidAMIName.Duplicate":
+            raise
+        ours = _ours(access, says, region)
+        if ours is None:
+            raise
+        image = ours
     made.add(
         f"the AMI '{image}' in {region}",
         f"aws ec2 deregister-image --region {region} --image-id {image}",
         lambda: _deregister(access, image, region),
     )
     return image
+
+
+def _ours(access: Access, says: dict[str, Any], region: str) -> str | None:
+    """Return the AMI that was registered of a snapshot, if there is one."""
+    snapshot = says["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    with suppress(PublishError):
+        for one in called(access, says["Name"], region):
+            if _snapshot_of(one) == snapshot:
+                return str(one["ImageId"])
+    return None
 
 
 def _share(access: Access, wanted: Wanted, image: str, snapshot: str, region: str) -> None:

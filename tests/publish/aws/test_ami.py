@@ -294,6 +294,26 @@ def test_another_size_of_blocks_is_refused(account: aws_stand_in.Aws, disk: Disk
     account.block_size = 512
     with pytest.raises(PublishError, match="blocks of 512 bytes"):
         published(disk)
+    assert account.volumes == {}
+
+
+@pytest.mark.parametrize("times", [1, 6])
+def test_an_ami_whose_answer_was_lost_is_found(
+    account: aws_stand_in.Aws, disk: DiskFile, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount",
+                        lambda *_: 0.01)  # fmt: skip
+    account.faults.append(Fault("RegisterImage", cut, times=times, late=True))
+    made = published(disk)
+    assert list(account.images) == [made.id]
+
+
+def test_an_ami_of_others_is_not_taken_for_ours(account: aws_stand_in.Aws, disk: DiskFile) -> None:
+    made = published(disk)
+    with pytest.raises(PublishError, match="an AMI of this name exists"):
+        published(disk)
+    assert list(account.images) == [made.id]
+    assert list(account.volumes) == [made.facts["snapshot"]]
 
 
 def test_connections_are_kept(account: aws_stand_in.Aws, disk: DiskFile) -> None:

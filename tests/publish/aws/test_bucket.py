@@ -26,7 +26,7 @@ from diskgen.units import GIB, MIB
 
 from ...fixtures.aws_stand_in import ec2_refusing
 from ...fixtures.bucket_stand_in import WithBucket, with_bucket
-from ...fixtures.stand_in import Fault
+from ...fixtures.stand_in import Fault, cut
 
 WANTED = Wanted(name="os-1", region="eu-central-1", bucket="images", tags=(("a", "b"),))
 READ = functools.cache(JSONFileLoader.load_file)
@@ -116,24 +116,61 @@ def test_an_interrupt_cancels_the_import(account: WithBucket, disk: DiskFile) ->
     assert account.objects == {}
 
 
-def test_what_a_killed_run_left_is_removed(
-    account: WithBucket, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    """Nothing is done behind this, as behind kill -9."""
 
+
+def killed(disk: DiskFile, monkeypatch: pytest.MonkeyPatch, module: Any, where: str) -> None:
     def kill(*_args: Any) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr("diskgen.publish.leftovers.Leftovers.drop", kill)
-        patch.setattr(bucket, "_end", kill)
+        patch.setattr(module, where, kill)
         with pytest.raises(Killed):
             publish(disk)
-    assert len(account.uploads) == 1
-    publish(disk)
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["same file", "file that changed"])
+@pytest.mark.parametrize(
+    ("module", "where"), [(bucket, "_end"), (bucket.time, "sleep"), (image, "wait_for_snapshot")],
+    ids=["upload", "import", "snapshot"],
+)  # fmt: skip
+def test_what_a_killed_run_left_is_removed(
+    account: WithBucket, disk: DiskFile, monkeypatch: pytest.MonkeyPatch, module: Any, where: str,
+    changed: bool,
+) -> None:  # fmt: skip
+    account.looks = 4
+    killed(disk, monkeypatch, module, where)
+    assert account.uploads or account.objects
+    if changed:
+        with disk.path.open("r+b") as file:
+            file.write(b"other")
+    made = publish(disk)
     assert account.uploads == {}
     assert account.objects == {}
+    assert list(account.volumes) == [made.facts["snapshot"]]
+    assert [task["state"] for task in account.tasks.values()][:-1] == (
+        ["cancelled"] if where == "sleep" else ["active"] if where == "wait_for_snapshot" else []
+    )
+
+
+@pytest.mark.parametrize("operation", ["CompleteMultipartUpload", "ImportSnapshot", "UploadPart"])
+def test_an_answer_that_is_lost_leaves_nothing(
+    account: WithBucket, disk: DiskFile, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount",
+                        lambda *_: 0.01)  # fmt: skip
+    account.faults.append(Fault(operation, cut, late=True))
+    try:
+        snapshots = [publish(disk).facts["snapshot"]]
+    except PublishError:
+        snapshots = []
+    assert (operation == "CompleteMultipartUpload") == (not snapshots)
+    assert account.uploads == {}
+    assert account.objects == {}
+    assert list(account.volumes) == snapshots
+    assert len(account.tasks) == len(snapshots)
 
 
 def test_the_request_satisfies_the_published_model() -> None:
