@@ -21,6 +21,7 @@ from .wire import Answer, Farm, Reply, Wire, context_of
 
 _Made = TypeVar("_Made")
 _PAGES: Final = 10_000
+_OF_REFUSAL: Final = 64 * 1024  # bytes that are read of one
 
 
 class Client:
@@ -165,7 +166,9 @@ class Client:
         with closing(reply):
             data = b""
             for chunk in reply.chunks():
-                data = (data + chunk)[:65536]
+                data += chunk
+                if len(data) >= _OF_REFUSAL:
+                    break
         if self._forget(reply.answer.status):
             raise AnswerLost("the token is no longer good")  # another try has a new one
         raise reading.refusal(replace(reply.answer, body=data), f"{part[1:]} of '{name}'")

@@ -51,8 +51,12 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
 
 
 @contextmanager
-def saying(path: Path, answer: bytes) -> Generator[None]:
-    """Run a server that says one thing to everybody."""
+def saying(path: Path, answer: bytes, ever: bytes = b"") -> Generator[threading.Event]:
+    """Run a server that says one thing to everybody, and goes on with ``ever`` for ever.
+
+    Yields what is set when somebody did not want more of that.
+    """
+    ended = threading.Event()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
@@ -66,12 +70,15 @@ def saying(path: Path, answer: bytes) -> Generator[None]:
             with contextlib.suppress(OSError):
                 peer.recv(65536)
                 peer.sendall(answer)
+                while ever:
+                    peer.sendall(ever)
+            ended.set()
             peer.close()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield
+        yield ended
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -163,3 +170,13 @@ def test_any_json_is_a_value_or_not_understood(value: Any) -> None:
                 assert repr(row)
                 for line in getattr(row, "reasons", ()):
                     assert json.dumps(line)
+
+
+@pytest.mark.parametrize("part", ["/logs", "/download"])
+def test_a_refusal_without_end_ends(tmp_path: Path, part: str) -> None:
+    head = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n"
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with saying(tmp_path / "s", head, piece) as ended, client(tmp_path / "s") as made:
+        with pytest.raises(FarmError, match="HTTP status 500"):
+            made.open(NAME, part)
+        assert ended.wait(10)
