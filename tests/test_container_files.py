@@ -32,6 +32,30 @@ def test_the_packages_of_every_tool_are_in_it() -> None:
         assert len(re.findall(r"qemu-system-\w+", packages)) == 1
 
 
+def test_libraries_of_vendors_come_with_it_and_with_packages() -> None:
+    """Debian and Fedora have them: the image has them, and our packages name them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {
+        f"python3-{re.split(r'[^A-Za-z0-9._-]', row)[0]}"
+        for rows in project["optional-dependencies"].values()
+        for row in rows
+    }
+    assert names
+    final = FILE.partition(" AS diskgen\n")[2]
+    for name in names:
+        assert re.search(rf" {re.escape(name)} ", final), name
+        for file, line in (("debian/control", "Suggests: .*"), ("diskgen.spec", "Suggests: ")):
+            text = (ROOT / "release" / file).read_text()
+            assert re.search(rf"^{line}{re.escape(name)}$", text, re.MULTILINE), (file, name)
+
+
+def test_debians_fields_are_there_once() -> None:
+    """dpkg makes no package of a paragraph with two."""
+    for paragraph in (ROOT / "release/debian/control").read_text().split("\n\n"):
+        fields = re.findall(r"^([A-Z][A-Za-z-]*):", paragraph, re.MULTILINE)
+        assert len(fields) == len(set(fields))
+
+
 def test_what_is_copied_is_not_ignored() -> None:
     rules = (ROOT / ".containerignore").read_text().split()
     assert rules[0] == "*"
