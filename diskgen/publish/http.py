@@ -1,7 +1,7 @@
 """HTTP as publishing needs it: a kept connection, and an answer whatever its status.
 
 RFC 9112. Proxies are those of the environment (``https_proxy``, ``no_proxy``); certificates those
-of the system, or of ``SSL_CERT_FILE``.
+of the system, or of ``SSL_CERT_FILE``, unless a place's own library has others.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ class Reply:
 
 
 class Connection:
-    """A connection to the host of a URL, made when it is needed, and again when it was lost."""
+    """A connection to the host of a URL, made when it is needed, and again when it was lost.
 
-    def __init__(self, url: str, seconds: float = _SECONDS) -> None:
+    ``authorities`` is a file of certificates, of those who are trusted; None: the system's.
+    """
+
+    def __init__(self, url: str, authorities: str | None = None, seconds: float = _SECONDS) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise PublishError(f"'{url}' is no address of a service", hint="write https://HOST")
@@ -53,6 +56,7 @@ class Connection:
         self._name = parts.hostname
         self._port = parts.port or (443 if self._secure else 80)
         self._seconds = seconds
+        self._authorities = authorities
         self._open: http.client.HTTPConnection | None = None
         self._used = False
         self._closed = False
@@ -89,9 +93,12 @@ class Connection:
             answer = made.getresponse()
             data = answer.read(_LARGEST + 1)
         except ssl.SSLCertVerificationError as error:
+            hint = "name its authority's certificate by SSL_CERT_FILE in the environment"
+            if self._authorities is not None:
+                hint = f"add its authority's certificate to '{self._authorities}'"
             raise PublishError(
                 f"the certificate of '{self.host}' is not trusted: {error.verify_message}",
-                hint="name its authority's certificate by SSL_CERT_FILE in the environment",
+                hint=hint,
             ) from error
         except socket.gaierror as error:
             self._lost()
@@ -133,7 +140,7 @@ class Connection:
         if not self._secure:
             name, port = (proxy[0], proxy[1]) if proxy else (self._name, self._port)
             return http.client.HTTPConnection(name, port, timeout=self._seconds)
-        context = ssl.create_default_context()
+        context = self._context()
         if not proxy:
             return http.client.HTTPSConnection(
                 self._name, self._port, timeout=self._seconds, context=context
@@ -144,18 +151,33 @@ class Connection:
         made.set_tunnel(self._name, self._port, headers=proxy[2])
         return made
 
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._authorities)
+        except OSError as error:  # and what is wrong in it
+            raise PublishError(
+                f"'{self._authorities}' has no certificates of authorities: {error}"
+            ) from error
+
     def _proxy(self) -> tuple[str, int, dict[str, str]] | None:
         """Return host, port and headers of the proxy on the way, or None."""
         scheme = "https" if self._secure else "http"
         address = urllib.request.getproxies().get(scheme)
         if not address or urllib.request.proxy_bypass(self._name):
             return None
-        parts = urlsplit(address if "://" in address else f"http://{address}")
+        try:
+            parts = urlsplit(address if "://" in address else f"http://{address}")
+            host, port = parts.hostname or "", parts.port or 3128
+        except ValueError:  # whose words may have a password in them
+            raise PublishError(
+                f"the proxy is no address: {scheme}_proxy of the environment",
+                hint="write http://HOST:PORT",
+            ) from None
         headers: dict[str, str] = {}
         if parts.username is not None:
             words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers["Proxy-Authorization"] = f"Basic {base64.b64encode(words.encode()).decode()}"
-        return parts.hostname or "", parts.port or 3128, headers
+        return host, port, headers
 
     def _target(self, target: str) -> str:
         if not self._secure and self._proxy():

@@ -6,6 +6,7 @@ signature quotes the request with its session token, so that is not shown.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +117,11 @@ class Access:
             ),
         )
 
+    def authorities(self) -> str | None:
+        """Return the file of certificates that botocore is told to trust; None: it is not."""
+        configured = self.session().get_config_variable("ca_bundle")
+        return configured or os.environ.get("REQUESTS_CA_BUNDLE") or None
+
     def credentials(self) -> Any:  # noqa: ANN401
         """Return credentials as they are now: renewed where they can be. Raises PublishError."""
         found = guarded("looking for credentials", lambda: self.session().get_credentials())
@@ -182,5 +188,11 @@ def guarded(what: str, act: Callable[[], _Made]) -> _Made:
         raise PublishError(
             f"{what}: {error}", hint="is the region's name right?", setting="region"
         ) from None
-    except exceptions.BotoCoreError as error:
+    except exceptions.SSLError as error:
+        raise PublishError(
+            f"{what}: {error}",
+            hint="name the certificate of who vouches for the server by AWS_CA_BUNDLE",
+        ) from None
+    # Addresses, files and programs of a configuration are not all checked by botocore.
+    except (exceptions.BotoCoreError, ValueError, OSError) as error:
         raise PublishError(f"{what}: {error}") from None

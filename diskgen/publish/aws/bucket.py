@@ -275,7 +275,7 @@ def _undo(access: Access, task: str) -> None:
 def _detail(access: Access, task: str) -> dict[str, Any]:
     """Return how far an import is."""
     answer = call(access.client("ec2"), "DescribeImportSnapshotTasks", ImportTaskIds=[task])
-    found = next(iter(answer["ImportSnapshotTasks"]), {})
+    found: dict[str, Any] = next(iter(answer["ImportSnapshotTasks"]), {})
     return dict(found.get("SnapshotTaskDetail", {}))
 
 

@@ -192,7 +192,7 @@ class _Line:
 
     def __post_init__(self) -> None:
         self._url = self.access.client("ebs").meta.endpoint_url.rstrip("/")
-        self._connection = Connection(self._url)
+        self._connection = Connection(self._url, self.access.authorities())
 
     def put(self, piece: Piece, data: bytes, digest: bytes) -> None:
         """Put a block. Raises Transient, PublishError."""

@@ -20,6 +20,7 @@ from botocore.validate import ParamValidator
 from diskgen.errors import DiskgenError, Interrupted, PreflightError, PublishError, UsageError
 from diskgen.events import Event, Notice, StepProgress, discard
 from diskgen.publish.aws import ebs, image
+from diskgen.publish.aws.access import Access
 from diskgen.publish.aws.destination import Aws
 from diskgen.publish.aws.wanted import Wanted, check_disk, name_of
 from diskgen.publish.publication import Call, DiskFile, Means, Published
@@ -341,6 +342,8 @@ def test_beforehand_ec2_is_asked(account: aws_stand_in.Aws, disk: DiskFile) -> N
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "no credentials for AWS"),
         ({"AWS_PROFILE": "nowhere"}, "nowhere"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect"),
+        ({"AWS_ENDPOINT_URL": "nowhere"}, "configuration of ec2: Invalid endpoint: nowhere"),
+        ({"AWS_ENDPOINT_URL": "http://[::"}, "configuration of ec2: Invalid IPv6 URL"),
     ],
 )
 def test_credentials_that_do_not_work_are_told_and_not_shown(
@@ -357,6 +360,36 @@ def test_credentials_that_do_not_work_are_told_and_not_shown(
         Aws(WANTED).check(discard)
     said = str(caught.value) + str(caught.value.hint)
     assert not any(secret in said for secret in (SECRET, TOKEN, "wrong/secret+key"))
+
+
+@pytest.mark.parametrize(
+    ("process", "words"), [("/nowhere", "'/nowhere'"), (f"/bin/echo {{{SECRET}", "Expecting")]
+)
+def test_a_program_for_credentials_that_has_none_is_told(
+    account: aws_stand_in.Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, process: str,
+    words: str,
+) -> None:  # fmt: skip
+    assert account.url
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {process}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(PublishError, match=f"looking for credentials: .*{words}") as caught:
+        Aws(WANTED).check(discard)
+    assert SECRET not in str(caught.value)
+
+
+def test_blocks_trust_whom_botocore_is_told_to_trust(
+    account: aws_stand_in.Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert account.url
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    assert Access(None, None).authorities() is None
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/a")
+    assert Access(None, None).authorities() == "/a"
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/b")
+    assert Access(None, None).authorities() == "/b"
 
 
 def test_without_a_region_it_is_asked_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,7 +134,7 @@ def killed(disk: DiskFile, monkeypatch: pytest.MonkeyPatch, module: Any, where: 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["same file", "file that changed"])
 @pytest.mark.parametrize(
-    ("module", "where"), [(bucket, "_end"), (bucket.time, "sleep"), (image, "wait_for_snapshot")],
+    ("module", "where"), [(bucket, "_end"), (time, "sleep"), (image, "wait_for_snapshot")],
     ids=["upload", "import", "snapshot"],
 )  # fmt: skip
 def test_what_a_killed_run_left_is_removed(

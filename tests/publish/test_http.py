@@ -1,0 +1,73 @@
+"""HTTP to the places: whom it trusts, and what is on the way."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from diskgen.errors import PublishError
+from diskgen.publish.http import Connection
+
+from ..fixtures.farm_people import Certificates
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def url(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = certificates.server(clients=False).wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who does not trust it
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_authorities_are_the_systems_or_named(
+    url: str, certificates: Certificates, tmp_path: Path
+) -> None:
+    connection = Connection(url, str(certificates.place / "ca.crt"))
+    assert connection.request("GET", "/", {}).status == 204
+    connection.close()
+    empty = tmp_path / "empty"
+    empty.write_text("nothing")
+    for authorities, words, hint in (
+        (None, "is not trusted", "SSL_CERT_FILE"),
+        (certificates.place / "client.crt", "is not trusted", "client.crt"),
+        (empty, "has no certificates", ""),
+        (tmp_path / "nowhere", "has no certificates", ""),
+    ):
+        refused = Connection(url, None if authorities is None else str(authorities))
+        with pytest.raises(PublishError, match=words) as caught:
+            refused.request("GET", "/", {})
+        assert hint in (caught.value.hint or "")
+        refused.close()
+
+
+@pytest.mark.parametrize("proxy", ["http://me:hush@host:port", "http://me:hush@[::"])
+def test_a_proxy_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(PublishError, match="https_proxy") as caught:
+        Connection("https://192.0.2.1").request("GET", "/", {})
+    assert "hush" not in f"{caught.value}{caught.value.hint}"
