@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 import subprocess
 import uuid
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.disk import btrfs
+from diskgen.disk.btrfs import items
 from diskgen.disk.btrfs.reader import Reader
 from diskgen.disk.reading import Node
 from diskgen.errors import VerifyError
@@ -150,3 +152,36 @@ def test_changed_bytes_are_survived(tmp_path: Path) -> None:
             raw[at] = byte
     assert answers > 10
     assert errors > 10
+
+
+def test_chunks_without_number_are_refused(tmp_path: Path) -> None:
+    """A small tree that names the same leaf again and again, full of chunks."""
+    image = tmp_path / "image"
+    write(image, Directory())
+    with image.open("r+b") as file:
+        file.seek(64 * 1024)
+        raw = bytearray(file.read(4096))
+        (at,) = struct.unpack_from("<Q", raw, 0x58)
+        file.seek(at)
+        node = bytearray(file.read(16384))
+        count = (16384 - 101) // (25 + 80)
+        keys = [struct.pack("<QBQ", 256, items.CHUNK, 2**40 + n) for n in range(count)]
+        chunk = struct.pack("<QQQQIIIHH", MIB, 2, 65536, 1, 65536, 65536, 4096, 1, 1)
+        leaf = b"".join(k + struct.pack("<II", 16203 - 80 * n, 80) for n, k in enumerate(keys))
+        leaf = leaf.ljust(16283 - 80 * count, b"\0") + (chunk + struct.pack("<QQ16x", 1, 0)) * count
+        bodies = [leaf]
+        for level in (1, 2):
+            below = at + (2 - level + 1) * 16384
+            bodies.append((keys[0] + struct.pack("<QQ", below, 1)) * 493)
+        for level, body in enumerate(bodies):
+            place = at + (2 - level) * 16384
+            head = node[:101]
+            struct.pack_into("<Q", head, 48, place)
+            struct.pack_into("<IB", head, 96, count if level == 0 else 493, level)
+            file.seek(place)
+            file.write(head + body.ljust(16283, b"\0"))
+        raw[0xC7] = 2
+        file.seek(64 * 1024)
+        file.write(raw)
+    with pytest.raises(VerifyError, match="too many chunks"):
+        reader_of(image)

@@ -5,8 +5,10 @@ Source: btrfs documentation, "On-disk Format". Every structure may be hostile; n
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
@@ -26,6 +28,7 @@ _HEADER: Final = 101
 _MAX_LEVEL: Final = 7
 _MAX_NODES: Final = 50_000  # that are read of one filesystem
 _MAX_ITEMS: Final = 1_000_000  # of one directory or file
+_MAX_CHUNKS: Final = 65_536  # each usually a GiB
 _MAX_SUBVOLUMES: Final = 64
 _MAX_TARGET: Final = 4096
 _MAX_COMPRESSED: Final = 128 * KIB  # of an extent, as it is on the disk and as it was
@@ -68,7 +71,7 @@ class Reader(reading.Reader):
             raise VerifyError(f"it is one of '{devices}' devices of a btrfs, which are not read")
         if self._node not in (1 << bits for bits in range(12, 17)) or size > 2048:
             raise VerifyError(f"the btrfs superblock at byte '{offset}' is damaged")
-        self._chunks: list[tuple[int, int, int]] = []  # logical, length, place
+        self._chunks: list[tuple[int, int, int]] = []  # logical, length, place; in order
         self._add_chunks(raw[0x32B : 0x32B + size])
         self.facts = Facts(
             uuid=UUID(bytes=raw[0x20:0x30]),
@@ -239,15 +242,18 @@ class Reader(reading.Reader):
         if kind & ~_ONE_PLACE:
             raise VerifyError("its contents lie on several devices in turn, which is not read")
         (place,) = struct.unpack_from("<Q", data, _CHUNK + 8)
-        self._chunks.append((logical, length, place))
+        if len(self._chunks) >= _MAX_CHUNKS:
+            raise VerifyError("it has too many chunks")
+        insort(self._chunks, (logical, length, place))
 
     def _logical(self, start: int, length: int) -> bytes:
         """Return bytes at a logical address, which lie in one chunk."""
-        for logical, size, place in self._chunks:
-            if logical <= start and start + length <= logical + size:
-                at = place + start - logical
-                end = self._offset + at + length
-                data = self._read_at(end - length, length) if end <= _END else b""
+        found = bisect_right(self._chunks, (start, math.inf, math.inf)) - 1
+        if found >= 0:
+            logical, size, place = self._chunks[found]
+            end = self._offset + place + start - logical + length
+            if start + length <= logical + size and end <= _END:
+                data = self._read_at(end - length, length)
                 if len(data) == length:
                     return data
         raise VerifyError("the btrfs filesystem names places outside of it")
