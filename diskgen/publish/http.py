@@ -78,9 +78,10 @@ class Connection:
         """End it while another thread waits for an answer, which gets Transient."""
         self._closed = True
         made = self._open
-        if made is not None and made.sock is not None:
+        open_ = None if made is None else made.sock  # the other thread may let go of it meanwhile
+        if open_ is not None:
             with suppress(OSError):
-                made.sock.shutdown(socket.SHUT_RDWR)
+                open_.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of it."""

@@ -34,6 +34,10 @@ class Journal:
         self._pieces: dict[int, str] = {}
         self.stale: dict[str, Any] = {}  # facts of a run that sent something else
         lines = self._lines()
+        if lines and os.fstat(file).st_uid != os.geteuid():
+            # It names what is removed at a place.
+            os.close(file)
+            raise HostError(f"the journal '{path}' is not yours", hint="see who made it; remove it")
         if lines and lines[0] == header:
             for line in lines[1:]:
                 self._take(line)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from diskgen.errors import PublishError
 from diskgen.publish.http import Connection
+from diskgen.publish.retry import Transient
 
 from ..fixtures.farm_people import Certificates
 
@@ -62,6 +65,27 @@ def test_authorities_are_the_systems_or_named(
             refused.request("GET", "/", {})
         assert hint in (caught.value.hint or "")
         refused.close()
+
+
+def test_what_is_cut_may_be_let_go_of_meanwhile() -> None:
+    class Going:
+        """A connection whose socket is there once."""
+
+        def __init__(self) -> None:
+            self.socks = [socket.socket()]
+
+        @property
+        def sock(self) -> socket.socket | None:
+            return self.socks.pop() if self.socks else None
+
+    connection = Connection("https://192.0.2.1")
+    going: Any = Going()
+    (kept,) = going.socks
+    connection._open = going
+    connection.cut()
+    kept.close()
+    with pytest.raises(Transient, match="was ended"):
+        connection.request("GET", "/", {})
 
 
 @pytest.mark.parametrize("proxy", ["http://me:hush@host:port", "http://me:hush@[::"])

@@ -270,6 +270,17 @@ def test_a_journal_that_was_cut_is_read_as_far_as_it_goes(disk: Path, end: bytes
             assert third.pieces == {3: "aa", 4: "bb"}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root: gives a file away")
+def test_a_journal_of_somebody_else_is_not_believed(disk: Path) -> None:
+    """It would name what we delete at the place, with our rights."""
+    with Journal.beside(disk, "shelf", {}) as journal:
+        journal.note("snapshot", "snap-1")
+    os.chown(journal.path, 12345, 12345)
+    os.utime(disk, ns=(1, 1))
+    with pytest.raises(HostError, match="is not yours"):
+        Journal.beside(disk, "shelf", {})
+
+
 def test_a_directory_that_takes_no_journal_is_told(tmp_path: Path) -> None:
     path = sparse(tmp_path / "disk", 10, {})
     name = None
