@@ -206,6 +206,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
     consoles.say("", f"Installing on {disk.text}", "")
     machine = identity.given(wanted, here.described)
     deployed = None
+    made: tuple[str, ...] = ()
     if task.payload is not None:
         deployed = image_mode.install(wanted, machine, task.payload, disk, arch, here, emit)
         image_mode.grow(deployed, disk, emit)
@@ -215,7 +216,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
         how = package_mode.check(wanted, MACHINES[arch], here.packages)
         installed = package_mode.install(wanted, machine, disk, arch, how, mounted, emit)
         consoles.say("  Setting up the machine ...")
-        identity.set_up(installed, machine, lambda text: consoles.say(f"  warning: {text}"))
+        made = identity.set_up(installed, machine, lambda s: consoles.say(f"  warning: {s}"))
     for number, script in enumerate(wanted.after, 1):
         target.run_script(script, number, installed, _PLACE)
     facts = {"mode": "package"}
@@ -223,7 +224,7 @@ def _carry_out(consoles: Consoles, here: Medium, task: Task, mounted: Mounts) ->
         updates = origin.verify(target.PHYSICAL, deployed, emit)
         facts = {"mode": "image", "reference": updates, "digest": task.payload.digest}
     installed.write(_FACTS, json.dumps(facts) + "\n")
-    target.label(installed, machine)
+    target.label(installed, machine, made)
     target.copy_log(installed, _LOG)
     run(["sync"])
 

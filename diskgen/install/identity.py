@@ -41,12 +41,12 @@ def check(recipe: Recipe, carried: Customizations | None = None) -> None:
         )
 
 
-def set_up(target: Target, wanted: Customizations, warn: Callable[[str], None]) -> None:
-    """Give a system of packages what its machine is given. Raises DiskgenError.
+def set_up(target: Target, wanted: Customizations, warn: Callable[[str], None]) -> tuple[str, ...]:
+    """Give a system of packages what its machine is given; return the paths of what was made.
 
-    ``warn`` is told what the system does not have, and can do without.
+    ``warn`` is told what the system does not have, and can do without. Raises DiskgenError.
     """
     mounted = Mounted(target.root)
     for text in apply(wanted, mounted.tree, None, int(time.time())):
         warn(text)
-    mounted.save()
+    return mounted.save()

@@ -31,13 +31,18 @@ class Mounted:
         except OSError as error:
             raise HostError(f"'{root}' cannot be read: {error.strerror}") from error
 
-    def save(self) -> None:
-        """Write what is not as it was read. Raises HostError."""
+    def save(self) -> tuple[str, ...]:
+        """Write what is not as it was read; return what was made, of directories the topmost.
+
+        Paths are the system's. Raises HostError.
+        """
+        made: list[Path] = []
         try:
-            self._save(self._root, self.tree)
+            self._save(self._root, self.tree, made)
         except OSError as error:
             name = error.filename or self._root
             raise HostError(f"'{name}' cannot be written: {error.strerror}") from error
+        return tuple(f"/{path.relative_to(self._root)}" for path in made)
 
     def _directory(self, path: Path, status: os.stat_result, device: int) -> Directory:
         made = Directory(mode=status.st_mode, uid=status.st_uid, gid=status.st_gid)
@@ -65,7 +70,7 @@ class Mounted:
         self._read[id(made)] = made
         return made
 
-    def _save(self, path: Path, folder: Directory) -> None:
+    def _save(self, path: Path, folder: Directory, made: list[Path]) -> None:
         if id(folder) in self._read:
             for entry in list(path.iterdir()):
                 if os.fsencode(entry.name) not in folder.entries:
@@ -73,11 +78,15 @@ class Mounted:
         for name, node in folder.entries.items():
             place = path / os.fsdecode(name)
             if isinstance(node, Directory):
+                within = made
                 if id(node) not in self._read and not place.is_dir():
                     place.mkdir(mode=0o700)
-                self._save(place, node)
+                    made.append(place)
+                    within = []  # a label of the directory is one of all that it holds
+                self._save(place, node, within)
             elif id(node) not in self._read:
                 _write(place, node)
+                made.append(place)
         status = path.stat()
         mode = stat.S_IMODE(folder.mode)
         if (status.st_uid, status.st_gid) != (folder.uid, folder.gid):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from ..blueprint.model import Customizations
 from ..decision.system import fields
 from ..errors import HostError, ToolError
 from ..kickstart.recipe import Script
+from ..ostree.selinux import policy_of
 from ..run import run
 
 PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
@@ -20,6 +21,7 @@ ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
 _MAX_LINKS: Final = 40  # as the kernel has it
 _API: Final = ("dev", "proc", "sys", "run")
 _LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home", "/root")
+_BELOW: Final = tuple(f"{place}/" for place in _LABELLED)
 _FOUND_EFI: Final = "/sys/firmware/efi/efivars"
 
 
@@ -175,21 +177,21 @@ def _unmount(place: Path) -> None:
     run(["umount", "-R", "-l", place], ok=(0, 1, 32))
 
 
-def label(target: Target, wanted: Customizations) -> None:
-    """Give what was changed, and what was given, its labels where the target has SELinux."""
+def label(target: Target, wanted: Customizations, made: Sequence[str] = ()) -> None:
+    """Give what was changed, and what was given, its labels where the target has SELinux.
+
+    ``made`` is what else was written; of directories all that they hold.
+    """
     config = target.place("etc/selinux/config")
     text = config.read_text(errors="replace") if config.is_file() else ""
-    kind = next(
-        (line.partition("=")[2].strip() for line in text.splitlines()
-         if line.startswith("SELINUXTYPE=")), None,
-    )  # fmt: skip
+    kind = policy_of(text)
     contexts = f"/etc/selinux/{kind}/contexts/files/file_contexts"
-    active = kind and "SELINUX=disabled" not in text and target.has("setfiles")
-    if active and target.place(contexts).is_file():
+    if kind is not None and target.has("setfiles") and target.place(contexts).is_file():
         homes = [user.home for user in wanted.users if user.home is not None]
         added = [folder.path for folder in wanted.directories]
         added += [file.path for file in wanted.files]
-        places = dict.fromkeys((*_LABELLED, *homes, *added))
+        beside = [path for path in (*homes, *added, *made) if not path.startswith(_BELOW)]
+        places = dict.fromkeys((*_LABELLED, *beside))
         there = [place for place in places if target.place(place).exists()]
         target.run("setfiles", "-F", contexts, *there)
 

@@ -44,16 +44,24 @@ class Policy:
     files: Mapping[str, bytes]  # by suffix of file_contexts
 
 
+def policy_of(config: str) -> str | None:
+    """Return the name of the policy that a selinux_config(5) has active; None: none is."""
+    found = re.findall(
+        r"^[ \t]*(SELINUX|SELINUXTYPE)[ \t]*=[ \t]*(\S+)[ \t]*$", config, re.MULTILINE
+    )
+    values = dict(found)
+    name = values.get("SELINUXTYPE", "targeted")
+    active = values.get("SELINUX", "").lower() in _ACTIVE and _TYPE.fullmatch(name)
+    return name if active else None
+
+
 def read_policy(root: Directory) -> Policy | None:
     """Return the policy of a commit's tree, None where it has no active one.
 
     Raises SourceError for one that is active and incomplete.
     """
-    text = find_text(root, _CONFIG) or ""
-    found = re.findall(r"^[ \t]*(SELINUX|SELINUXTYPE)[ \t]*=[ \t]*(\S+)[ \t]*$", text, re.MULTILINE)
-    values = dict(found)
-    name = values.get("SELINUXTYPE", "targeted")
-    if values.get("SELINUX", "").lower() not in _ACTIVE or not _TYPE.fullmatch(name):
+    name = policy_of(find_text(root, _CONFIG) or "")
+    if name is None:
         return None
     binary = find_dir(root, f"etc/selinux/{name}/policy")
     if binary is None or not any(entry.startswith(b"policy.") for entry in binary.entries):

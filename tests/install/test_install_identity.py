@@ -244,7 +244,8 @@ def test_nothing_but_what_changed_is_written(tmp_path: Path) -> None:
     etc.entries[os.fsencode("new\udcff")] = regular(b"odd name")
     etc.make_dirs("a/b", mode=0o700)
     del etc.entries[b"go"]
-    mounted.save()
+    made = mounted.save()
+    assert {*made} == {"/etc/change", "/etc/link", "/etc/new\udcff", "/etc/a"}
     assert (tmp_path / "etc/change").read_text() == "new"
     assert (tmp_path / "etc/change").stat().st_mode & 0o777 == 0o600
     assert outside.read_text() == "untouched"
