@@ -275,8 +275,8 @@ def _undo(access: Access, task: str) -> None:
 def _detail(access: Access, task: str) -> dict[str, Any]:
     """Return how far an import is."""
     answer = call(access.client("ec2"), "DescribeImportSnapshotTasks", ImportTaskIds=[task])
-    found: dict[str, Any] = next(iter(answer["ImportSnapshotTasks"]), {})
-    return dict(found.get("SnapshotTaskDetail", {}))
+    tasks: list[dict[str, Any]] = answer["ImportSnapshotTasks"]
+    return dict(tasks[0]["SnapshotTaskDetail"]) if tasks else {}
 
 
 @dataclass(slots=True)
