@@ -17,7 +17,7 @@ from diskgen.workspace import Workspace
 
 from .fixtures import installers
 from .fixtures.installers import by
-from .fixtures.oci import bootable
+from .fixtures.oci import TarBuilder, bootable
 from .fixtures.program import Program
 from .fixtures.registry import Registry
 
@@ -109,7 +109,12 @@ def test_a_medium_with_secrets_is_private(
     diskgen: Program,
     images: Path,
 ) -> None:
-    installers.machine(images / "os", installers.bootupd())
+    accounts = TarBuilder()
+    accounts.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\n")
+    accounts.file("etc/group", b"root:x:0:\n")
+    accounts.symlink("home", "var/home")
+    accounts.symlink("root", "var/roothome")
+    installers.machine(images / "os", installers.bootupd(), accounts.finish())
     installers.installer(images / "anaconda", installers.anaconda())
     kickstart = diskgen.place / "x.ks"
     kickstart.write_text("lang C.UTF-8\n")
@@ -130,6 +135,7 @@ def test_a_medium_with_secrets_is_private(
     assert "YW5uOn" not in done.stdout + done.stderr
     if kind == "packages":
         return
+    assert done.returncode == 0, done.stderr
     warnings = json.loads(done.stdout)["warnings"]
     assert any("readable by its owner alone" in text for text in warnings) == (kind != "open")
     if kind in ("hash", "credentials", "open"):
