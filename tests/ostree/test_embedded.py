@@ -109,7 +109,7 @@ def test_the_first_place_that_has_it_counts() -> None:
         ("mount_configuration: none", "x: &a [1]\ny: *a", "alias"),
         ("mount_configuration: none", "mount_configuration: none\nmount_configuration: none",
          "twice"),
-        ("mount_configuration: none", "x: !!python/object/apply:os.system [id]", "no YAML"),
+        ("mount_configuration: none", "x: !!python/object/apply:os.system [id]", "has a tag"),
         ("mount_configuration: none", "x: " + "[" * 100, "document-depth"),
         ("mount_configuration: none", "x: " + "1" * 200, "document-digits"),
         ("mount_configuration: none", "x: '" + "y" * 140_000 + "'", "yaml-bytes"),
