@@ -21,6 +21,7 @@ from ..config import Request
 from ..events import Emit, step
 from ..units import MIB, format_size
 from . import qcow2, ustar
+from .pieces import bytes_read
 
 _QEMU: Final = 107  # user and group
 _FOLDER: Final = "disk"
@@ -48,7 +49,7 @@ class Containerdisk:
         stem = ustar.plain(request.output.name.removesuffix(".tar").removesuffix(".containerdisk"))
         with step(emit, "convert", "Writing the container disk", unit="bytes") as phase:
             with output.open("x+b") as file:
-                phase.total = qcow2.data_bytes(disk)
+                phase.total = bytes_read(disk, qcow2.CLUSTER)
                 for name in _FOLDERS:
                     file.write(ustar.member(f"{name}/", 0, mode=0o755, kind=ustar.DIRECTORY))
                 start = file.tell()

@@ -18,7 +18,9 @@ from ..errors import UsageError
 from ..events import Emit, step
 from ..units import align_up, format_size
 from . import ustar
-from .vmdk import data_bytes, stream
+from .pieces import bytes_read
+from .vmdk import stream
+from .vmdk_extent import GRAIN
 
 _BLOCK: Final = ustar.BLOCK
 _OVF_ROOM: Final = 16 * _BLOCK  # white space may follow the document's end
@@ -41,7 +43,7 @@ class Ova:
         capacity = disk.stat().st_size
         with step(emit, "convert", "Writing the OVA", unit="bytes") as phase:
             with output.open("x+b") as file:
-                phase.total = data_bytes(disk)
+                phase.total = bytes_read(disk, GRAIN)
                 manifest_room = len(_manifest(names, (bytes(32), bytes(32))))
                 start = 3 * _BLOCK + _OVF_ROOM + align_up(manifest_room, _BLOCK)
                 file.seek(start)

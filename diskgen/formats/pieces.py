@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from ..disk.sparse import data_extents
@@ -37,6 +38,13 @@ def data_units(source: int, size: int, unit: int) -> Iterator[tuple[int, int]]:
         end = align_up(last, unit)
     if begun is not None:
         yield begun, min(end, size)
+
+
+def bytes_read(disk: Path, unit: int) -> int:
+    """Return how much of a sparse disk file will be read in whole units. Raises OSError."""
+    with disk.open("rb") as source:
+        size = disk.stat().st_size
+        return sum(end - start for start, end in data_units(source.fileno(), size, unit))
 
 
 def made_of(

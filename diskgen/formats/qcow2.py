@@ -20,7 +20,7 @@ import zstandard
 from ..config import Request
 from ..events import Emit, step
 from ..units import format_size
-from .pieces import data_units, made_of
+from .pieces import bytes_read, made_of
 
 CLUSTER: Final = 64 * 1024
 _CLUSTER_BITS: Final = 16
@@ -51,19 +51,12 @@ class Qcow2:
         """Write ``output`` from a raw disk. Raises OSError where the space ends."""
         with step(emit, "convert", "Writing the qcow2", unit="bytes") as phase:
             with output.open("xb") as file:
-                phase.total = data_bytes(disk)
+                phase.total = bytes_read(disk, CLUSTER)
                 pour(disk, file, request.packing, phase.advance)
             phase.detail = format_size(output.stat().st_size)
 
 
 FORMAT: Final = Qcow2()
-
-
-def data_bytes(disk: Path) -> int:
-    """Return how much of a sparse disk file will be read."""
-    with disk.open("rb") as source:
-        size = disk.stat().st_size
-        return sum(end - start for start, end in data_units(source.fileno(), size, CLUSTER))
 
 
 def pour(disk: Path, file: BinaryIO, compression: str, advance: Callable[[int], None]) -> int:

@@ -16,6 +16,7 @@ from ..config import Request
 from ..events import Emit, step
 from ..units import GIB, align_up, format_size
 from . import qcow2, ustar
+from .pieces import bytes_read
 
 _DISK: Final = "box.img"
 # There is no vagrant account with a known key that others could log in by.
@@ -45,7 +46,7 @@ class Vagrant:
         size = disk.stat().st_size
         with step(emit, "convert", "Writing the box", unit="bytes") as phase:
             with output.open("x+b") as file:
-                phase.total = qcow2.data_bytes(disk)
+                phase.total = bytes_read(disk, qcow2.CLUSTER)
                 file.write(ustar.small_file("metadata.json", _metadata(size, request.arch)))
                 file.write(ustar.small_file("Vagrantfile", _VAGRANTFILE.encode()))
                 start = file.tell()

@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 from ..config import Request
 from ..events import Emit, step
 from ..units import KIB, MIB, align_up, format_size
-from .pieces import data_units, made_of
+from .pieces import bytes_read, made_of
 
 _BLOCK: Final = MIB
 _SECTOR: Final = 512
@@ -60,7 +60,7 @@ class Vhdx:
         with step(emit, "convert", "Writing the VHDX", unit="bytes") as phase:
             with disk.open("rb") as source, output.open("xb") as file:
                 fd = source.fileno()
-                phase.total = sum(end - start for start, end in data_units(fd, size, _BLOCK))
+                phase.total = bytes_read(disk, _BLOCK)
                 count = -(-size // _BLOCK)
                 chunk = chunk_of(_BLOCK, _SECTOR)
                 entries = count + (count - 1) // chunk

@@ -17,7 +17,7 @@ from ..config import Request
 from ..events import Emit, step
 from ..units import align_up, format_size
 from . import vmdk_sparse
-from .pieces import data_units, made_of
+from .pieces import bytes_read, made_of
 from .vmdk_extent import (
     DESCRIPTOR_AT,
     DESCRIPTOR_SECTORS,
@@ -53,20 +53,13 @@ class Vmdk:
         assert request.output is not None
         with step(emit, "convert", "Writing the VMDK", unit="bytes") as phase:
             with output.open("xb") as file:
-                phase.total = data_bytes(disk)
+                phase.total = bytes_read(disk, GRAIN)
                 write = {"stream": stream, "sparse": vmdk_sparse.write}[request.subformat]
                 write(disk, file, request.output.name, identity, phase.advance)
             phase.detail = format_size(output.stat().st_size)
 
 
 FORMAT: Final = Vmdk()
-
-
-def data_bytes(disk: Path) -> int:
-    """Return how much of a sparse disk file will be read."""
-    with disk.open("rb") as source:
-        size = disk.stat().st_size
-        return sum(end - start for start, end in data_units(source.fileno(), size, GRAIN))
 
 
 def stream(

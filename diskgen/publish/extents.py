@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from ..formats.pieces import data_units
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -55,20 +57,11 @@ class Sparse:
 def pieces(file: int, grain: int, size: int) -> Iterator[Piece]:
     """Yield the pieces of an open file that are no holes, in order; the last may be short.
 
-    ``file`` is a descriptor. A filesystem that knows no holes has nothing but data.
+    ``file`` is a descriptor. Raises OSError.
     """
-    at = 0
-    while at < size:
-        start = _next_data(file, at)
-        if start is None or start >= size:
-            return
-        end = min(_end_of_data(file, start), size)
-        number = max(start, at) // grain
-        while number * grain < end:
-            offset = number * grain
-            yield Piece(number, offset, min(grain, size - offset))
-            number += 1
-        at = number * grain
+    for start, end in data_units(file, size, grain):
+        for offset in range(start, end, grain):
+            yield Piece(offset // grain, offset, min(grain, end - offset))
 
 
 def read(file: int, piece: Piece) -> bytes:
@@ -85,19 +78,3 @@ def read(file: int, piece: Piece) -> bytes:
 def is_zero(data: bytes) -> bool:
     """Say whether there is nothing but zeros."""
     return not data.strip(b"\0") if data[:1] == b"\0" else not data
-
-
-def _next_data(file: int, at: int) -> int | None:
-    try:
-        return os.lseek(file, at, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        return at
-
-
-def _end_of_data(file: int, start: int) -> int:
-    try:
-        return os.lseek(file, start, os.SEEK_HOLE)
-    except OSError:
-        return os.fstat(file).st_size

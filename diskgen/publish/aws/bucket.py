@@ -17,6 +17,8 @@ from ... import scratch
 from ...errors import PublishError
 from ...events import step
 from ...formats import vmdk
+from ...formats.pieces import bytes_read
+from ...formats.vmdk_extent import GRAIN
 from ...interrupt import whole
 from ...units import MIB, format_size
 from ..extents import Piece, Sparse
@@ -103,7 +105,7 @@ def _sent(
     """Put a VMDK of the disk into the bucket."""
     with scratch.directory(disk.path.absolute().parent) as place:
         packed = place / "disk.vmdk"
-        total = vmdk.data_bytes(disk.path)
+        total = bytes_read(disk.path, GRAIN)
         with (
             step(means.emit, "convert", "Packing the disk", total=total, unit="bytes") as phase,
             packed.open("wb") as sink,
