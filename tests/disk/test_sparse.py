@@ -32,7 +32,7 @@ def holey(path: Path, chance: random.Random) -> Path:
 
 def mapped(path: Path) -> list[tuple[int, int]]:
     """Return (begin, end) of what qemu-img says is data; it goes in sectors."""
-    argv = ["qemu-img", "map", "--output=json", "-f", "raw", path]
+    argv: list[str | Path] = ["qemu-img", "map", "--output=json", "-f", "raw", path]
     rows = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
     size = path.stat().st_size
     return [(row["start"], min(row["start"] + row["length"], size)) for row in rows if row["data"]]
