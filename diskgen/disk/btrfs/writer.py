@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from ...errors import DiskgenError, UsageError
+from ...errors import UsageError
 from ...tree import Directory, File
-from ...units import format_size
 from ..placing import content
 from ..placing.alloc import Allocator, Extent, FullError
-from ..placing.diskio import write_at
-from ..placing.mover import moving
-from ..placing.population import Inspection, Need, Usage, ignore, inspect, onto
+from ..placing.diskio import Gathered, write_at
+from ..placing.population import Inspection, Need, Usage, bring, ignore, onto, too_small
 from . import files, geometry, inventory, items, sizing, space, sums, superblock
 from .geometry import NODE, SECTOR, Chunk, Geometry
 from .inventory import Inventory
 from .tree import Identity, Item, Nodes, Root, levels
 
-_GATHER: Final = 256  # nodes that are written together
 _DEFAULT: Final = b"default"
 
 
@@ -76,17 +73,7 @@ def populate(
             return writer.write(name, tree, packs, advance, inspection)
     except FullError:
         need = Need(blocks * SECTOR + metadata, found.inodes, blocks * SECTOR)
-        raise _too_small(need, size) from None
-
-
-def _too_small(need: Need, size: int) -> DiskgenError:
-    least = sizing.minimum_size(need)
-    return UsageError(
-        f"the filesystem of '{format_size(size)}' is too small for the image: "
-        f"'{format_size(max(least - size, SECTOR))}' more are needed",
-        hint="make the disk larger",
-        setting="disk-size",
-    )
+        raise too_small(size, sizing.minimum_size(need) - size) from None
 
 
 class _Writer:
@@ -105,11 +92,10 @@ class _Writer:
         self._shape = shape
         self._identity = identity
         self._now = timestamp
-        self._nodes = Nodes(shape.metadata, identity, self._put)
-        self._system = Nodes(shape.system, identity, self._put)
+        self._gathered = Gathered(self._write_nodes)
+        self._nodes = Nodes(shape.metadata, identity, self._gathered.put)
+        self._system = Nodes(shape.system, identity, self._gathered.put)
         self._roots: dict[int, Root] = {}
-        self._pending: list[bytes] = []
-        self._pending_end = 0
 
     def write(
         self,
@@ -127,18 +113,22 @@ class _Writer:
         mark = allocator.mark * SECTOR
         chunks = geometry.data_chunks(self._shape.ranges, mark if allocator.taken else 0)
         space.split(placed.extents, chunks)
-        copies = [move for move in placed.moves if isinstance(move, content.Copy)]
-        others = [move for move in placed.moves if not isinstance(move, content.Copy)]
-        with moving(self._fd, copies) as long, moving(self._fd, others) as short:
+
+        def write_metadata() -> None:
             self._write_files(placed.extents, packs)
             self._write_rest(label, default, chunks, placed)
-            short.finish(advance)
-            if inspection is not None:
-                whole = (self._offset, self._offset + self._shape.size)
-                inspect(self._fd, inspection, whole, copies, shift=self._offset)
-            long.finish(advance)
+
+        moved = bring(
+            self._fd,
+            placed.moves,
+            write_metadata,
+            advance,
+            inspection,
+            (self._offset, self._offset + self._shape.size),
+            shift=self._offset,
+        )
         blocks = allocator.taken + self._nodes.used // SECTOR
-        return Usage(blocks, self._found.inodes, long.done + short.done)
+        return Usage(blocks, self._found.inodes, moved)
 
     def _files(self) -> Iterator[tuple[int, File]]:
         for subvolume in self._found.subvolumes:
@@ -208,7 +198,7 @@ class _Writer:
         ):
             nodes.tree(tree, inside, roots[tree])
         nodes.tree(items.ROOT_TREE, self._root_items(default), root_tree)
-        self._flush()
+        self._gathered.flush()
         for at in reversed(shape.superblocks):
             raw = superblock.pack(
                 at,
@@ -251,18 +241,9 @@ class _Writer:
                 out.append((own.tree, items.ROOT_TO_PARENT, own.parent, data))
         return sorted(out)
 
-    def _put(self, at: int, raw: bytes) -> None:
-        """Write a node at a logical address, together with what comes before it."""
-        if at != self._pending_end or len(self._pending) >= _GATHER:
-            self._flush()
-        self._pending.append(raw)
-        self._pending_end = at + NODE
-
-    def _flush(self) -> None:
-        """Write what is gathered to each place that its chunk has."""
-        at = self._pending_end - len(self._pending) * NODE
+    def _write_nodes(self, nodes: Sequence[bytes], at: int) -> None:
+        """Write nodes at a logical address to each place that its chunk has."""
         for chunk in (self._shape.system, self._shape.metadata):
             if chunk.start <= at < chunk.start + chunk.length:
                 for place in chunk.places:
-                    write_at(self._fd, self._pending, self._offset + place + at - chunk.start)
-        self._pending = []
+                    write_at(self._fd, nodes, self._offset + place + at - chunk.start)

@@ -104,9 +104,7 @@ def take(root: Directory, timestamp: int = 0) -> Inventory:
             elif directory is root and name == LOST_FOUND_NAME:
                 below.append(lost_found)
             elif isinstance(node, Directory):
-                raise SourceError(
-                    f"a directory of the image, '{limits.shown(name)}', is at two places"
-                )
+                raise limits.at_two_places(name)
             else:
                 links[number - FIRST_INODE] += 1
         stack.extend(reversed(below))

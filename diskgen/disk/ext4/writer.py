@@ -6,23 +6,18 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
-from ...errors import DiskgenError, UsageError, VerifyError
+from ...errors import UsageError, VerifyError
 from ...tree import Directory, File, Node
-from ...units import MIB, format_size
 from ..placing import content
 from ..placing.alloc import Allocator, Extent, FullError
-from ..placing.diskio import write_at
-from ..placing.mover import moving
-from ..placing.population import Inspection, Usage, ignore, inspect, onto
+from ..placing.diskio import Gathered, write_at
+from ..placing.population import Inspection, Usage, bring, ignore, onto, too_small
 from . import directory, dirhash, extents, inode, inventory, superblock, xattr
 from .groups import Groups
 from .inventory import LOST_FOUND, LOST_FOUND_BLOCKS, ROOT, Inventory, has_content
 from .sizing import required
 from .superblock import BLOCK, FIRST_INODE, INODE_SIZE
-
-_GATHER: Final = MIB  # metadata blocks are written together up to this size
 
 
 def populate(
@@ -66,8 +61,7 @@ class _Writer:
         self._free_blocks = self._groups.free_blocks()
         self._alloc = Allocator(self._groups.free_runs())
         self._digest = dirhash.hasher(self._super.hash_seed)
-        self._pending: list[bytes] = []  # metadata blocks for the place just before _pending_end
-        self._pending_end = 0
+        self._gathered = Gathered(lambda pieces, at: write_at(fd, pieces, offset + at))
         self._shared: dict[xattr.Encoded, list[int]] = {}  # [block, references], the last not full
         self._full: list[tuple[xattr.Encoded, list[int]]] = []
 
@@ -80,38 +74,26 @@ class _Writer:
                 hint="make the disk larger",
                 setting="disk-size",
             )
-        try:
-            files = (
-                (number, node)
-                for number, node in enumerate(found.nodes, FIRST_INODE)
-                if isinstance(node, File) and has_content(node)
-            )
-            placed = content.place(files, self._alloc, self._offset, extents.LONGEST)
-        except FullError:
-            raise self._too_small() from None
-        copies = [move for move in placed.moves if isinstance(move, content.Copy)]
-        # What comes from memory is little, and targets of symlinks are among it.
-        others = [move for move in placed.moves if not isinstance(move, content.Copy)]
-        with moving(self._fd, copies) as long, moving(self._fd, others) as short:
-            try:
-                self._write_metadata(found, placed.extents)
-            except FullError:
-                raise self._too_small() from None
-            short.finish(advance)
-            if inspection is not None:
-                whole = (self._offset, self._offset + self._super.block_count * BLOCK)
-                inspect(self._fd, inspection, whole, copies)
-            long.finish(advance)
-        return Usage(self._alloc.taken, found.end - 1, long.done + short.done)
-
-    def _too_small(self) -> DiskgenError:
-        missing = required(self._root).bytes - self._free_blocks * BLOCK
-        return UsageError(
-            f"the filesystem of '{format_size(self._super.block_count * BLOCK)}' is too small for "
-            f"the image: '{format_size(max(missing, BLOCK))}' more are needed",
-            hint="make the disk larger",
-            setting="disk-size",
+        files = (
+            (number, node)
+            for number, node in enumerate(found.nodes, FIRST_INODE)
+            if isinstance(node, File) and has_content(node)
         )
+        size = self._super.block_count * BLOCK
+        try:
+            placed = content.place(files, self._alloc, self._offset, extents.LONGEST)
+            moved = bring(
+                self._fd,
+                placed.moves,
+                lambda: self._write_metadata(found, placed.extents),
+                advance,
+                inspection,
+                (self._offset, self._offset + size),
+            )
+        except FullError:
+            missing = required(self._root).bytes - self._free_blocks * BLOCK
+            raise too_small(size, missing) from None
+        return Usage(self._alloc.taken, found.end - 1, moved)
 
     def _write_metadata(self, found: Inventory, placed: dict[int, list[Extent]]) -> None:
         """Write everything but contents; the superblock comes last."""
@@ -134,7 +116,7 @@ class _Writer:
             write_at(self._fd, [table], at)
             self._groups.fill_inodes(group, used, directories)
         self._write_xattr_blocks()
-        self._flush()
+        self._gathered.flush()
         self._groups.fill_blocks(self._alloc.mark)
         self._groups.write()
         superblock.write(
@@ -260,12 +242,4 @@ class _Writer:
 
     def _put(self, block: int, raw: bytes) -> None:
         """Write metadata at a block, together with what comes before it."""
-        if block != self._pending_end or len(self._pending) * BLOCK >= _GATHER:
-            self._flush()
-        self._pending.append(raw)
-        self._pending_end = block + len(raw) // BLOCK
-
-    def _flush(self) -> None:
-        raw = b"".join(self._pending)
-        write_at(self._fd, [raw], self._offset + self._pending_end * BLOCK - len(raw))
-        self._pending = []
+        self._gathered.put(block * BLOCK, raw)

@@ -36,7 +36,7 @@ class Mover:
         self._stop = threading.Event()
         self._reported = 0
         self._copies = hasattr(os, "copy_file_range")
-        self._thread = threading.Thread(target=self._run, name="diskgen-ext4", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="diskgen-contents", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

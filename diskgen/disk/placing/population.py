@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ...errors import HostError
-from . import content, shadow
+from ...errors import HostError, UsageError
+from ...tree import BLOCK
+from ...units import format_size
+from . import shadow
+from .content import Copy, Move
+from .mover import moving
 
 _HOST_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -70,18 +74,46 @@ def onto(disk: Path) -> Generator[int]:
         raise HostError(f"'{name}' cannot be used: {error.strerror}") from error
 
 
-def inspect(
+def too_small(size: int, missing: int) -> UsageError:
+    """Return the error for a filesystem of so many bytes, of which so many are missing, about."""
+    return UsageError(
+        f"the filesystem of '{format_size(size)}' is too small for the image: "
+        f"'{format_size(max(missing, BLOCK))}' more are needed",
+        hint="make the disk larger",
+        setting="disk-size",
+    )
+
+
+def bring(
     fd: int,
-    inspection: Inspection,
+    moves: Sequence[Move],
+    write_metadata: Callable[[], None],
+    advance: Callable[[int], None],
+    inspection: Inspection | None,
     whole: tuple[int, int],
-    copies: list[content.Copy],
     *,
     shift: int = 0,
-) -> None:
-    """Have the metadata between two bytes of the disk looked at while ``copies`` are on their way.
+) -> int:
+    """Move contents while ``write_metadata`` does the rest; return how many bytes were moved.
 
-    The file that is looked at has them at the same places, or ``shift`` bytes before.
+    The metadata between the two bytes ``whole`` of the disk are looked at while contents are still
+    on their way. The file that is looked at has them at the same places, or ``shift`` bytes before.
     """
+    copies = [move for move in moves if isinstance(move, Copy)]
+    # What comes from memory is little, and targets of symlinks are among it.
+    others = [move for move in moves if not isinstance(move, Copy)]
+    with moving(fd, copies) as long, moving(fd, others) as short:
+        write_metadata()
+        short.finish(advance)
+        if inspection is not None:
+            _inspect(fd, inspection, whole, copies, shift)
+        long.finish(advance)
+    return long.done + short.done
+
+
+def _inspect(
+    fd: int, inspection: Inspection, whole: tuple[int, int], copies: list[Copy], shift: int
+) -> None:
     taken = sorted((copy.target, copy.target + copy.length) for copy in copies)
     try:
         shadow.make(fd, inspection.shadow, whole, taken, shift=shift)

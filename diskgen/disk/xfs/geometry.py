@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...units import MIB
+from ..placing.alloc import FullError
 
 BLOCK: Final = 4096
 BLOCK_LOG: Final = 12
@@ -110,15 +111,15 @@ def daddr(linear: int) -> int:
 
 
 def of_size(size: int, sector: int) -> Geometry:
-    """Return the geometry for ``size`` bytes. Raises ValueError below LEAST_SIZE."""
+    """Return the geometry for ``size`` bytes. Raises FullError below LEAST_SIZE."""
     blocks = size // BLOCK
     if size < LEAST_SIZE:
-        raise ValueError(f"{size} bytes are too few for xfs")
+        raise FullError
     count = max(_AGS, -(-blocks // _MOST_AG_BLOCKS))
     each = -(-blocks // count)
     last = blocks - (count - 1) * each
     if last < each // 2:  # cannot be with so few groups, and would be a group without room
-        raise ValueError(f"{size} bytes do not divide into {count} allocation groups")
+        raise FullError
     log = min(max(blocks // _LOG_FRACTION, _LEAST_LOG), _MOST_LOG)
     return Geometry(blocks, count, each, log, sector)
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from ...errors import DiskgenError, UsageError
+from ...errors import UsageError
 from ...tree import Directory, File
-from ...units import format_size
 from ..placing import content
 from ..placing.alloc import FullError
-from ..placing.diskio import write_at
-from ..placing.mover import moving
-from ..placing.population import Inspection, Usage, ignore, inspect, onto
+from ..placing.diskio import Gathered, write_at
+from ..placing.population import Inspection, Usage, bring, ignore, onto, too_small
 from . import attributes, btree, directory, geometry, headers, inode, inventory
 from .checksum import seal
 from .features import Features
@@ -25,8 +23,7 @@ from .inventory import Inventory
 from .sizing import minimum_size, required
 from .space import Region, Space
 
-_GATHER: Final = 256  # blocks of metadata that are written together
-_GATHERED_CHUNKS: Final = 32
+_GATHERED_CHUNKS: Final = 32  # of inodes that are written together
 _TARGET_HEADER: Final = 56
 
 
@@ -62,27 +59,13 @@ def populate(
         )
     found = inventory.take(root)
     try:
-        shape = geometry.of_size(size, sector_size)
-        space = Space(shape, len(found.nodes))
-    except (ValueError, FullError):
-        raise _too_small(root, size) from None
-    with onto(disk) as fd:
-        writer = _Writer(fd, offset, found, space, uuid, label, features)
-        writer.now = inode.encode_time(timestamp * 10**9, bigtime=features.bigtime)
-        try:
+        space = Space(geometry.of_size(size, sector_size), len(found.nodes))
+        with onto(disk) as fd:
+            writer = _Writer(fd, offset, found, space, uuid, label, features)
+            writer.now = inode.encode_time(timestamp * 10**9, bigtime=features.bigtime)
             return writer.write(advance, inspection)
-        except FullError:
-            raise _too_small(root, size) from None
-
-
-def _too_small(root: Directory, size: int) -> DiskgenError:
-    least = minimum_size(required(root))
-    return UsageError(
-        f"the filesystem of '{format_size(size)}' is too small for the image: "
-        f"'{format_size(max(least - size, BLOCK))}' more are needed",
-        hint="make the disk larger",
-        setting="disk-size",
-    )
+    except FullError:
+        raise too_small(size, minimum_size(required(root)) - size) from None
 
 
 class _Writer:
@@ -107,8 +90,7 @@ class _Writer:
         self._features = features
         self._numbers = space.numbers()
         self._has_attributes = False
-        self._pending: list[bytes] = []
-        self._pending_end = 0
+        self._gathered = Gathered(lambda pieces, at: write_at(fd, pieces, offset + at))
         self.now = 0
 
     def write(self, advance: Callable[[int], None], inspection: Inspection | None) -> Usage:
@@ -118,19 +100,22 @@ class _Writer:
             if isinstance(node, File) and node.is_regular
         )
         placed = content.place(files, self._alloc, self._offset, btree.LONGEST)
-        copies = [move for move in placed.moves if isinstance(move, content.Copy)]
-        others = [move for move in placed.moves if not isinstance(move, content.Copy)]
-        with moving(self._fd, copies) as long, moving(self._fd, others) as short:
-            for region in self._space.regions:
-                self._write_region(region, placed.extents)
-            self._flush()
-            self._write_headers()
-            short.finish(advance)
-            if inspection is not None:
-                whole = (self._offset, self._offset + self._shape.blocks * BLOCK)
-                inspect(self._fd, inspection, whole, copies, shift=self._offset)
-            long.finish(advance)
-        return Usage(self._alloc.taken, len(self._found.nodes), long.done + short.done)
+        moved = bring(
+            self._fd,
+            placed.moves,
+            lambda: self._write_metadata(placed.extents),
+            advance,
+            inspection,
+            (self._offset, self._offset + self._shape.blocks * BLOCK),
+            shift=self._offset,
+        )
+        return Usage(self._alloc.taken, len(self._found.nodes), moved)
+
+    def _write_metadata(self, placed: dict[int, list[tuple[int, int, int]]]) -> None:
+        for region in self._space.regions:
+            self._write_region(region, placed)
+        self._gathered.flush()
+        self._write_headers()
 
     def _write_region(self, region: Region, placed: dict[int, list[tuple[int, int, int]]]) -> None:
         """Write all inodes of a region, those not in use too, and queue what belongs to them."""
@@ -288,7 +273,7 @@ class _Writer:
                 raw = btree.short_leaf(magic, place, records, identity, group.number)
                 self._put(place, raw)
             self._write_inode_tree(chunks, trees.get(group.number, []), group)
-            self._flush()
+            self._gathered.flush()
             sectors = [
                 sector,
                 headers.free_space(group, shape, identity),
@@ -324,15 +309,7 @@ class _Writer:
 
     def _put(self, block: int, raw: bytes) -> None:
         """Write metadata at a linear block, together with what comes before it."""
-        if block != self._pending_end or len(self._pending) >= _GATHER:
-            self._flush()
-        self._pending.append(raw)
-        self._pending_end = block + 1
-
-    def _flush(self) -> None:
-        at = self._pending_end - len(self._pending)
-        write_at(self._fd, self._pending, self._offset + at * BLOCK)
-        self._pending = []
+        self._gathered.put(block * BLOCK, raw)
 
 
 def _run_record(run: tuple[int, int]) -> bytes:
