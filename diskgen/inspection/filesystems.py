@@ -98,18 +98,7 @@ def _ext4(disk: Disk, start: int) -> Found:
         reader = Ext4Reader(disk.read_at, start)
     except DiskgenError as error:
         return Found(type="ext4", note=error.message)
-    facts = reader.facts
-    return Found(
-        type="ext4",
-        uuid=str(facts.uuid),
-        label=facts.label or None,
-        size=facts.size,
-        free=facts.free,
-        note="it was not unmounted cleanly: what its journal alone holds is not shown"
-        if facts.unclean
-        else None,
-        reader=reader,
-    )
+    return _found("ext4", "journal", reader)
 
 
 def _btrfs(disk: Disk, start: int) -> Found:
@@ -118,16 +107,20 @@ def _btrfs(disk: Disk, start: int) -> Found:
         reader.enter(_DEPLOYED)
     except DiskgenError as error:
         return Found(type="btrfs", note=error.message)
+    return _found("btrfs", "log", reader)
+
+
+def _found(name: str, journal: str, reader: Reader) -> Found:
+    """Return what is known of a filesystem that is read; ``journal`` is the word for its own."""
     facts = reader.facts
+    unclean = f"it was not unmounted cleanly: what its {journal} alone holds is not shown"
     return Found(
-        type="btrfs",
+        type=name,
         uuid=str(facts.uuid),
         label=facts.label or None,
         size=facts.size,
         free=facts.free,
-        note="it was not unmounted cleanly: what its log alone holds is not shown"
-        if facts.unclean
-        else None,
+        note=unclean if facts.unclean else None,
         reader=reader,
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
-from .. import values
 from ..option import Option, Takes
+from . import access
 
 COMMANDS: Final = frozenset({"publish registry"})
 _GROUP: Final = "publishing to a registry"
@@ -28,31 +28,9 @@ OPTIONS: Final = (
         help="replace what has that name",
         manual="Replace what has that name.",
     ),
-    Option(
-        name="authfile",
-        commands=COMMANDS,
-        group=_GROUP,
-        kind=Path,
-        metavar="FILE",
-        help="credentials, as 'podman login' writes them",
-        manual="Credentials as `podman-login`(1) writes them.",
-    ),
-    Option(
-        name="tls-verify",
-        commands=COMMANDS,
-        group=_GROUP,
-        kind=values.boolean,
-        metavar="BOOL",
-        help="false: accept plain HTTP and unknown certificates",
-        manual="`false` accepts plain HTTP and unknown certificates.",
-    ),
-    Option(
-        name="cert-dir",
-        commands=COMMANDS,
-        group=_GROUP,
-        kind=Path,
-        metavar="DIR",
-        help="directory with *.crt, *.cert, *.key files",
-        manual="Directory with `*.crt`, `*.cert` and `*.key` files.",
+    *(
+        replace(row, commands=COMMANDS, group=_GROUP)
+        for row in access.OPTIONS
+        if row.name in ("authfile", "tls-verify", "cert-dir")
     ),
 )

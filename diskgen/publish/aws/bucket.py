@@ -27,7 +27,7 @@ from ..leftovers import Leftovers
 from ..publication import DiskFile, Means
 from ..transfer import Sent, send
 from .access import Access, RefusedError, call
-from .ebs import Snapshot, delete_snapshot
+from .ebs import Snapshot, delete_snapshot, note
 from .wanted import Wanted
 
 _PART: Final = 16 * MIB  # at least; of 5 MiB to 5 GiB
@@ -41,8 +41,8 @@ _NAMESPACE: Final = uuid.UUID("4d0b5f3c-7a0e-5c7e-9d0e-6f6a3b1d2c55")
 
 def import_parameters(wanted: Wanted, key: str) -> dict[str, Any]:
     """Return what ImportSnapshot is told of the object ``key``."""
-    said: dict[str, Any] = {
-        "Description": wanted.description or wanted.name,
+    return {
+        "Description": wanted.about,
         "DiskContainer": {
             "Description": wanted.name,
             "Format": "VMDK",
@@ -56,12 +56,8 @@ def import_parameters(wanted: Wanted, key: str) -> dict[str, Any]:
                 "Tags": [{"Key": "Name", "Value": wanted.name}],
             }
         ],
+        **wanted.encryption("KmsKeyId"),
     }
-    if wanted.encrypted:
-        said["Encrypted"] = True
-    if wanted.kms_key is not None:
-        said["KmsKeyId"] = wanted.kms_key
-    return said
 
 
 def check(access: Access, wanted: Wanted) -> None:
@@ -88,8 +84,7 @@ def upload(
         snapshot = _imported(access, wanted, key, journal, means, made)
         object_.drop()
         made.left += object_.left
-    tags = [{"Key": name, "Value": value} for name, value in wanted.all_tags]
-    call(access.client("ec2"), "CreateTags", Resources=[snapshot], Tags=tags)
+    call(access.client("ec2"), "CreateTags", Resources=[snapshot], Tags=wanted.tag_list)
     return Snapshot(snapshot, complete=True, kms_key=wanted.kms_key), sent
 
 
@@ -236,12 +231,7 @@ def _imported(
             wait = min(_MOST, wait * 1.5)
         made.keep()
         snapshot = str(detail["SnapshotId"])
-        region = access.where()
-        made.add(
-            f"the snapshot '{snapshot}' in {region}",
-            f"aws ec2 delete-snapshot --region {region} --snapshot-id {snapshot}",
-            lambda: delete_snapshot(access, snapshot),
-        )
+        note(access, snapshot, made)
         phase.detail = snapshot
     return snapshot
 

@@ -53,18 +53,14 @@ def volume_size(size: int) -> int:
 
 def start_parameters(wanted: Wanted, size: int, token: str) -> dict[str, Any]:
     """Return what StartSnapshot is told."""
-    said: dict[str, Any] = {
+    return {
         "VolumeSize": volume_size(size),
-        "Description": wanted.description or wanted.name,
-        "Tags": [{"Key": key, "Value": value} for key, value in wanted.all_tags],
+        "Description": wanted.about,
+        "Tags": wanted.tag_list,
         "ClientToken": token,
         "Timeout": _TIMEOUT_MINUTES,
+        **wanted.encryption("KmsKeyArn"),
     }
-    if wanted.encrypted:
-        said["Encrypted"] = True
-    if wanted.kms_key is not None:
-        said["KmsKeyArn"] = wanted.kms_key
-    return said
 
 
 def upload(

@@ -33,7 +33,7 @@ def register_parameters(wanted: Wanted, disk: DiskFile, snapshot: str) -> dict[s
     mode = wanted.boots_by(disk)
     said: dict[str, Any] = {
         "Name": wanted.name,
-        "Description": wanted.description or wanted.name,
+        "Description": wanted.about,
         "Architecture": ARCHITECTURES[disk.arch],
         "VirtualizationType": "hvm",
         "BootMode": mode,
@@ -53,7 +53,7 @@ def register_parameters(wanted: Wanted, disk: DiskFile, snapshot: str) -> dict[s
         "TagSpecifications": [
             {
                 "ResourceType": "image",
-                "Tags": [{"Key": key, "Value": value} for key, value in wanted.all_tags],
+                "Tags": wanted.tag_list,
             }
         ],
     }
@@ -166,7 +166,7 @@ def copy_parameters(wanted: Wanted, image: str, region: str) -> dict[str, Any]:
     """Return what CopyImage is told; ``region`` is the one that has the AMI."""
     said: dict[str, Any] = {
         "Name": wanted.name,
-        "Description": wanted.description or wanted.name,
+        "Description": wanted.about,
         "SourceImageId": image,
         "SourceRegion": region,
         "CopyImageTags": True,

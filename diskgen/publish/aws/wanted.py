@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ...errors import UsageError
 from ...units import GIB
@@ -129,6 +129,21 @@ class Wanted:
         """The tags, with a name for the lists of EC2's console unless there is one."""
         named = any(key == "Name" for key, _value in self.tags)
         return self.tags if named else (("Name", self.name), *self.tags)
+
+    @property
+    def tag_list(self) -> list[dict[str, str]]:
+        """All tags as each API of AWS is told them."""
+        return [{"Key": key, "Value": value} for key, value in self.all_tags]
+
+    @property
+    def about(self) -> str:
+        """What is said of an AMI and of what it is made of."""
+        return self.description or self.name
+
+    def encryption(self, key: str) -> dict[str, Any]:
+        """Return what an API is told of encryption, to which the key is ``key``."""
+        said: dict[str, Any] = {"Encrypted": True} if self.encrypted else {}
+        return said if self.kms_key is None else {**said, key: self.kms_key}
 
     def boots_by(self, disk: DiskFile) -> str:
         """Return the boot mode for a disk."""
