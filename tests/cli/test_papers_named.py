@@ -16,10 +16,10 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 THEIRS = {f"--{flag.name}" for flag in FLAGS}
 NAMES = {command.name for command in COMMANDS}
-# Of podman and docker, apt and pip, dracut, osinfo, virt-install, and the programs of clouds.
+# Of podman and docker, apt and pip, dracut, osinfo, virt-install, virsh, and the clouds' own.
 FOREIGN = {
     "--rm", "--userns", "--privileged", "--quiet", "--list", "--sparse", "--no-install-recommends",
-    "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot",
+    "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot", "--target",
     "--guest-os-features", "--source-uri", "--image-id", "--instance-type", "--key-name",
 }  # fmt: skip
 
