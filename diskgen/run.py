@@ -84,7 +84,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def own_module(module: str) -> tuple[list[str], dict[str, str]]:
     """Return arguments and environment that run a module of this very package as a program."""
     # From a checkout too: the child must find what we were found by.
-    env = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONUNBUFFERED": "1"}
+    places = dict.fromkeys(place for place in sys.path if place)
+    env = {"PYTHONPATH": os.pathsep.join(places), "PYTHONUNBUFFERED": "1"}
     return [sys.executable, "-P", "-m", module], env
 
 

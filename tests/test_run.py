@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from diskgen.errors import HostError, Interrupted, ToolError
 from diskgen.interrupt import interruptible
-from diskgen.run import PIPE, run, running, wait, which
+from diskgen.run import PIPE, own_module, run, running, wait, which
 
 
 def test_output_and_input() -> None:
@@ -44,6 +45,15 @@ def test_the_callers_environment_stays_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert "EXTRA" in names
     assert not {"MKE2FS_SYNC", "LANG"} & names
     assert "LC_ALL=C.UTF-8" in lines
+
+
+def test_a_program_of_ours_gets_each_place_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often libraries add theirs: the kernel takes 128 KiB of a variable."""
+    monkeypatch.setattr(sys, "path", [*sys.path, *["/a/place/of/some/library"] * 10_000])
+    argv, env = own_module("diskgen.image.worker")
+    assert env["PYTHONPATH"].split(":").count("/a/place/of/some/library") == 1
+    with running(argv, env=env) as child:  # which reads jobs until there are no more
+        assert wait(child) == 0
 
 
 def test_system_directories_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:

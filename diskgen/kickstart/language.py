@@ -6,6 +6,7 @@ what this parser says of it.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,11 @@ def read(path: Path, setting: str | None = None) -> str:
 
 @whole  # it takes whatever ends its import, a signal too, for a version that it does not know
 def _handler(version: str) -> Any:  # noqa: ANN401 - pykickstart has no types
-    return makeVersion(version)
+    before = list(sys.path)
+    try:
+        return makeVersion(version)
+    finally:
+        sys.path[:] = before  # it adds its own place to it each time
 
 
 def parse(

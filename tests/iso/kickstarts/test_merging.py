@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -444,3 +445,11 @@ def test_words_are_looked_at_before_anything_is_fetched(
     assert done.returncode == 2
     assert f"see {option}" in done.stderr
     assert "cannot be reached" not in done.stderr
+
+
+def test_reading_leaves_python_where_it_was() -> None:
+    """pykickstart adds its directory to where Python looks, each time."""
+    before = list(sys.path)
+    for version in VERSIONS:
+        language.parse("text\n", version, "ks.cfg")
+    assert sys.path == before
