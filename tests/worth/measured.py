@@ -92,7 +92,8 @@ def _lines(data: Path, root: Path, program: Collection[str]) -> dict[str, dict[i
     held.read()
     found = {}
     for file in held.measured_files():
-        path = str(Path(file).relative_to(root))
+        # Tests run copies of the program, too, which are elsewhere.
+        path = file.removeprefix(f"{root}/")
         if path in program:
             # A context is "start|TEST" in the process of pytest, TEST in programs that it starts.
             found[path] = {
