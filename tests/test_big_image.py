@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from .fixtures import big_image
+from .fixtures.measured import measured
 from .fixtures.program import Program
 
 _GB = 10**9
@@ -27,20 +26,12 @@ def _spent(diskgen: Program, place: Path, entries: int, size: int) -> tuple[floa
         diskgen.place / "os.raw",
         "--force",
     )
-    child = subprocess.Popen(
-        diskgen.command(*words), env=diskgen.environment(), cwd=diskgen.place,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stderr is not None
-    said = child.stderr.read()
-    child.stderr.close()
-    _pid, status, usage = os.wait4(child.pid, 0)  # of it and all that it waited for
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, said
-    found = re.search(r"Writing the root filesystem: .*, ([\d,]+) inodes, checked", said)
-    assert found is not None, said
+    done = measured(diskgen.command(*words), env=diskgen.environment(), cwd=diskgen.place)
+    assert done.status == 0, done.said
+    found = re.search(r"Writing the root filesystem: .*, ([\d,]+) inodes, checked", done.said)
+    assert found is not None, done.said
     assert int(found[1].replace(",", "")) > entries
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return done.seconds, done.peak
 
 
 @pytest.mark.extended

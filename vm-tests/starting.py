@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tarfile
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from diskgen import run
+from diskgen.vm import firmware
 from tests.fixtures import vendor_iso
 
 MODULES: Final = Path("/usr/lib/grub")
@@ -28,15 +30,56 @@ def kernel_of(base: Path) -> bytes:
     raise AssertionError(f"no kernel in {base}")
 
 
-def wait_for(text: str, log: Path, child: run.Child) -> str:
-    """Wait until a machine has said a text, and the rest of the line."""
-    deadline = time.monotonic() + 120
+def machine(medium: Path, drive: str, kind: str, log: Path) -> list[str | Path]:
+    """Return what starts a PC from a medium as ``cd`` or ``usb``, by ``bios`` or ``uefi``."""
+    argv: list[str | Path] = [
+        "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "512", "-nodefaults",
+        "-display", "none", "-no-reboot", "-serial", f"file:{log}",
+        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={medium}",
+    ]  # fmt: skip
+    if drive == "cd":
+        argv += ["-device", "ide-cd,drive=medium,bootindex=1"]
+    else:
+        argv += ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"]
+    if kind == "uefi":
+        found = firmware.find("x86_64", "uefi")
+        variables = log.with_name("variables")
+        variables.write_bytes(found.variables.read_bytes())
+        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={found.code}",
+                 "-drive", f"if=pflash,unit=1,format=raw,file={variables}"]  # fmt: skip
+    return argv
+
+
+def mainframe(medium: Path, log: Path, *devices: str) -> list[str | Path]:
+    """Return what starts an s390x machine from a medium that is in these devices."""
+    given = [word for device in devices for word in ("-device", device)]
+    return [
+        "qemu-system-s390x", "-accel", "tcg", "-machine", "s390-ccw-virtio", "-m", "512",
+        "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
+        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={medium}", *given,
+    ]  # fmt: skip
+
+
+def wait_for(
+    text: str, log: Path, child: run.Child, *, monitor: Path | None = None, seconds: int = 120
+) -> str:
+    """Wait until a machine has said a text, and the rest of the line; return all it said.
+
+    By a ``monitor`` Enter is pressed every few seconds, so that no menu waits.
+    """
+    deadline = time.monotonic() + seconds
+    pressed = 0.0
     while True:
         said = log.read_text(errors="replace") if log.exists() else ""
         if text in said and "\n" in said.partition(text)[2]:
             return said
         assert child.poll() is None, f"QEMU ended: {said[-2000:]}"
         assert time.monotonic() < deadline, f"no '{text}': {said[-2000:]}"
+        if monitor is not None and monitor.exists() and time.monotonic() > pressed + 4:
+            pressed = time.monotonic()
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(monitor))
+                line.sendall(b"sendkey ret\n")
         time.sleep(0.2)
 
 

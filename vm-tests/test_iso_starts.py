@@ -14,7 +14,8 @@ from pathlib import Path
 import cross_image
 import debian_image
 import pytest
-from starting import MODULES, kernel_of, wait_for
+import starting
+from starting import MODULES, kernel_of, machine, wait_for
 
 from diskgen import run
 from diskgen.iso.mastering import hybrid, mainframe, mediacheck
@@ -24,7 +25,6 @@ from diskgen.iso.menus import menu
 from diskgen.iso.menus.menu import Choices
 from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory, regular
-from diskgen.vm import firmware
 from tests.fixtures.oci import EPOCH
 
 pytestmark = pytest.mark.vm
@@ -88,22 +88,7 @@ def iso(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 @pytest.mark.parametrize("kind", ["bios", "uefi"])
 def test_it_starts(iso: Path, kind: str, medium: str, tmp_path: Path) -> None:
     log = tmp_path / "serial"
-    argv: list[str | Path] = [
-        "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "512", "-nodefaults",
-        "-display", "none", "-no-reboot", "-serial", f"file:{log}",
-        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={iso}",
-    ]  # fmt: skip
-    if medium == "cd":
-        argv += ["-device", "ide-cd,drive=medium,bootindex=1"]
-    else:
-        argv += ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"]
-    if kind == "uefi":
-        found = firmware.find("x86_64", "uefi")
-        variables = tmp_path / "variables"
-        variables.write_bytes(found.variables.read_bytes())
-        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={found.code}",
-                 "-drive", f"if=pflash,unit=1,format=raw,file={variables}"]  # fmt: skip
-    with run.running(argv) as child:
+    with run.running(machine(iso, medium, kind, log)) as child:
         said = wait_for("Command line: ", log, child)
         run.stop(child)
     expected = "inst.stage2=hd:LABEL=DISKGEN-TEST diskgen.mode=image quiet console=ttyS0 loglevel=7"
@@ -122,16 +107,11 @@ def test_a_mainframe_starts(cache: Path, tmp_path: Path) -> None:
     master(output, Medium(root=root, label=LABEL, timestamp=EPOCH, application="DISKGEN",
                           boot=boot))  # fmt: skip
     mediacheck.implant(output)
-    for device in (["-device", "virtio-scsi-ccw", "-device", "scsi-cd,drive=medium,bootindex=1"],
-                   ["-device", "virtio-blk-ccw,drive=medium,bootindex=1"]):  # fmt: skip
+    for devices in (("virtio-scsi-ccw", "scsi-cd,drive=medium,bootindex=1"),
+                    ("virtio-blk-ccw,drive=medium,bootindex=1",)):  # fmt: skip
         log = tmp_path / "serial"
         log.write_bytes(b"")
-        argv = [
-            "qemu-system-s390x", "-accel", "tcg", "-machine", "s390-ccw-virtio", "-m", "512",
-            "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
-            "-drive", f"if=none,id=medium,format=raw,readonly=on,file={output}", *device,
-        ]  # fmt: skip
-        with run.running(argv) as child:
+        with run.running(starting.mainframe(output, log, *devices)) as child:
             said = wait_for("Kernel command line: ", log, child)
             run.stop(child)
         assert f"Kernel command line: {line}" in said, said[-2000:]

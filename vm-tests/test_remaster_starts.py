@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import gzip
 import re
-import socket
-import time
 from pathlib import Path
 
 import cross_image
 import debian_image
 import pytest
-from starting import el9, grub, kernel_of, lorax, wait_for
+from starting import el9, grub, kernel_of, lorax, machine, mainframe, wait_for
 
 from diskgen import run
 from diskgen.iso.runtimes import overlay
 from diskgen.tree import Directory
-from diskgen.vm import firmware
 from tests.fixtures import vendor_iso
 from tests.fixtures.oci import EPOCH
 from tests.fixtures.remaster import Maker
@@ -68,24 +65,10 @@ def test_it_starts(
     media: dict[str, Path], name: str, kind: str, medium: str, tmp_path: Path
 ) -> None:
     log, monitor = tmp_path / "serial", tmp_path / "monitor"
-    argv: list[str | Path] = [
-        "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "512", "-nodefaults",
-        "-vga", "std", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
-        "-monitor", f"unix:{monitor},server=on,wait=off",
-        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={media[name]}",
-    ]  # fmt: skip
-    if medium == "cd":
-        argv += ["-device", "ide-cd,drive=medium,bootindex=1"]
-    else:
-        argv += ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"]
-    if kind == "uefi":
-        found = firmware.find("x86_64", "uefi")
-        variables = tmp_path / "variables"
-        variables.write_bytes(found.variables.read_bytes())
-        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={found.code}",
-                 "-drive", f"if=pflash,unit=1,format=raw,file={variables}"]  # fmt: skip
+    argv = machine(media[name], medium, kind, log)
+    argv += ["-vga", "std", "-monitor", f"unix:{monitor},server=on,wait=off"]
     with run.running(argv) as child:
-        said = press_until("Command line: ", log, monitor, child)
+        said = wait_for("Command line: ", log, child, monitor=monitor, seconds=150)
         run.stop(child)
     vendors = "fips=0 " if name != "lorax" else ""
     line = re.search(r"Command line: (.*)", said)
@@ -105,13 +88,8 @@ def test_a_mainframe_starts(cache: Path, tmp_path: Path) -> None:
     iso = Maker(tmp_path)(source, tmp_path / "made.iso", "--arch", "s390x",
                           "--karg", "console=ttysclp0")  # fmt: skip
     log = tmp_path / "serial"
-    argv: list[str | Path] = [
-        "qemu-system-s390x", "-accel", "tcg", "-machine", "s390-ccw-virtio", "-m", "512",
-        "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{log}",
-        "-drive", f"if=none,id=medium,format=raw,readonly=on,file={iso}",
-        "-device", "virtio-scsi-ccw", "-device", "scsi-cd,drive=medium,bootindex=1",
-    ]  # fmt: skip
-    with run.running(argv) as child:
+    devices = ("virtio-scsi-ccw", "scsi-cd,drive=medium,bootindex=1")
+    with run.running(mainframe(iso, log, *devices)) as child:
         said = wait_for("Kernel command line: ", log, child)
         run.stop(child)
     line = (
@@ -119,21 +97,3 @@ def test_a_mainframe_starts(cache: Path, tmp_path: Path) -> None:
         r"rd\.znet=qeth console=ttysclp0"
     )
     assert re.search(f"Kernel command line: {line}", said), said[-2000:]
-
-
-def press_until(text: str, log: Path, monitor: Path, child: run.Child) -> str:
-    """Press Enter every few seconds, so that no menu waits; return what the machine said."""
-    deadline = time.monotonic() + 150
-    pressed = 0.0
-    while True:
-        said = log.read_text(errors="replace") if log.exists() else ""
-        if text in said and "\n" in said.partition(text)[2]:
-            return said
-        assert child.poll() is None, f"QEMU ended: {said[-2000:]}"
-        assert time.monotonic() < deadline, f"no '{text}': {said[-2000:]}"
-        if monitor.exists() and time.monotonic() > pressed + 4:
-            pressed = time.monotonic()
-            with socket.socket(socket.AF_UNIX) as line:
-                line.connect(str(monitor))
-                line.sendall(b"sendkey ret\n")
-        time.sleep(0.2)

@@ -28,7 +28,7 @@ from diskgen.layout import Filesystem
 from diskgen.tree import Directory, File, Packed, regular, symlink
 from diskgen.units import GIB, MIB
 
-from ..fixtures.torture import LABEL, Pack, differences, mounted, torture
+from ..fixtures.torture import LABEL, Pack, by_grub, differences, mounted, torture, worked_in
 
 WHEN = 1_700_000_000
 IDENTITY = uuid.UUID("6b1bdf4c-8c0f-4c0e-9e2d-0f4f6a6b7c8d")
@@ -154,30 +154,14 @@ def test_linux_grows_it_and_works_in_it(made: Made, tmp_path: Path) -> None:
             subprocess.run(["btrfs", *words.split(), place], check=True, capture_output=True)
         snapshot: list[str | Path] = ["btrfs", "subvolume", "snapshot", place, place / "then"]
         subprocess.run(snapshot, check=True, capture_output=True)
-        for entry in (place / "count/1100").iterdir():
-            entry.unlink()
-        for number in range(3000):
-            (place / f"count/5000/more{number}").touch()
-        full = subprocess.run(
-            ["dd", "if=/dev/zero", f"of={place}/rest", "bs=8M"], stderr=subprocess.PIPE, check=False
-        )
-        assert b"No space left" in full.stderr
+        worked_in(place)
     btrfs.check(image)
 
 
 def test_grub_reads_it(made: Made) -> None:
     """But for files with holes, for which GRUB wants items."""
-    path = f"/{NAME.decode()}/extents/dense"
-    out = subprocess.run(
-        ["grub-fstest", made.image, "cat", path], capture_output=True, check=True
-    ).stdout
-    expected = b"".join(bytes((number % 255 + 1,)) * BLOCK + bytes(BLOCK) for number in range(40))
-    assert out == expected[:-BLOCK]
-    names = subprocess.run(
-        ["grub-fstest", made.image, "ls", f"/{NAME.decode()}/count/1100"],
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
-    assert len([name for name in names if name.startswith("f")]) == 1100
+    top = f"/{NAME.decode()}"
+    by_grub(made.image, (f"{top}/extents/dense", 40), (f"{top}/count/1100", 1100))
 
 
 def test_the_same_tree_gives_the_same_bytes(tmp_path: Path) -> None:

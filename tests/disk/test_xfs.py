@@ -26,7 +26,7 @@ from diskgen.layout import Filesystem
 from diskgen.tree import Directory, File, regular, symlink
 from diskgen.units import GIB, MIB
 
-from ..fixtures.torture import LABEL, Pack, differences, mounted, torture
+from ..fixtures.torture import LABEL, Pack, by_grub, differences, mounted, torture, worked_in
 
 WHEN = 1_700_000_000
 LONG_ACL = struct.pack("<I", 2) + struct.pack("<HHI", 2, 7, 1) * 6000
@@ -116,30 +116,12 @@ def test_linux_grows_it_and_works_in_it(made: Made, tmp_path: Path) -> None:
     os.truncate(image, made.size + 512 * MIB)
     with mounted("xfs", image, tmp_path / "m", sector=made.sector, options="rw") as place:
         subprocess.run(["xfs_growfs", place], check=True, stdout=subprocess.DEVNULL)
-        for entry in (place / "count/1100").iterdir():
-            entry.unlink()
-        for number in range(3000):
-            (place / f"count/5000/more{number}").touch()
-        full = subprocess.run(
-            ["dd", "if=/dev/zero", f"of={place}/rest", "bs=8M"], stderr=subprocess.PIPE, check=False
-        )
-        assert b"No space left" in full.stderr
+        worked_in(place)
     xfs.check(image)
 
 
 def test_grub_reads_it(made: Made) -> None:
-    pieces = "/extents/plain502"
-    out = subprocess.run(
-        ["grub-fstest", made.image, "cat", pieces], capture_output=True, check=True
-    ).stdout
-    expected = b"".join(bytes((number % 255 + 1,)) * BLOCK + bytes(BLOCK) for number in range(502))[
-        :-BLOCK
-    ]
-    assert hashlib.sha256(out).digest() == hashlib.sha256(expected).digest()
-    names = subprocess.run(
-        ["grub-fstest", made.image, "ls", "/count/5000"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert len([name for name in names if name.startswith("f")]) == 5000
+    by_grub(made.image, ("/extents/plain502", 502), ("/count/5000", 5000))
 
 
 def test_xfs_db_reads_the_forms(made: Made) -> None:

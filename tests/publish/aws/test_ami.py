@@ -29,7 +29,7 @@ from diskgen.units import GIB
 
 from ...fixtures import aws_stand_in
 from ...fixtures.aws_stand_in import BLOCK, SECRET, TOKEN, aws
-from ...fixtures.stand_in import Fault, cut
+from ...fixtures.stand_in import Fault, cut, killed
 
 QUICK = Patience(attempts=6, first=0.001, most=0.01)
 READ = functools.cache(JSONFileLoader.load_file)  # models of services are large
@@ -221,28 +221,11 @@ def test_what_cannot_be_removed_is_named(account: aws_stand_in.Aws, disk: DiskFi
     assert same(volume, disk.path)
 
 
-class Killed(BaseException):
-    """Nothing is done behind this, as behind kill -9."""
-
-
-def killed(disk: DiskFile, monkeypatch: pytest.MonkeyPatch, module: Any, where: str) -> None:
-    """Publish up to a function of a module, and not further."""
-
-    def kill(*_args: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("diskgen.publish.leftovers.Leftovers.drop", kill)
-        patch.setattr(module, where, kill)
-        with pytest.raises(Killed):
-            published(disk)
-
-
 @pytest.mark.parametrize("where", ["_complete", "register"])
 def test_a_killed_run_is_gone_on_with(
     account: aws_stand_in.Aws, disk: DiskFile, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    killed(disk, monkeypatch, ebs if where == "_complete" else image, where)
+    killed(lambda: published(disk), monkeypatch, ebs if where == "_complete" else image, where)
     assert len(journals(disk)) == 1
     (volume,) = account.volumes.values()
     account.asked.clear()
@@ -257,7 +240,7 @@ def test_a_killed_run_is_gone_on_with(
 def test_a_snapshot_that_aws_gave_up_is_begun_anew(
     account: aws_stand_in.Aws, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed(disk, monkeypatch, ebs, "_complete")
+    killed(lambda: published(disk), monkeypatch, ebs, "_complete")
     (volume,) = account.volumes.values()
     volume.state = "error"
     made = published(disk)
@@ -268,7 +251,7 @@ def test_a_snapshot_that_aws_gave_up_is_begun_anew(
 def test_what_was_sent_of_a_file_that_changed_is_deleted(
     account: aws_stand_in.Aws, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed(disk, monkeypatch, ebs, "_complete")
+    killed(lambda: published(disk), monkeypatch, ebs, "_complete")
     with disk.path.open("r+b") as file:
         file.seek(700 * BLOCK)
         file.write(b"other")

@@ -27,7 +27,7 @@ from diskgen.units import GIB, MIB
 
 from ...fixtures.aws_stand_in import ec2_refusing
 from ...fixtures.bucket_stand_in import WithBucket, with_bucket
-from ...fixtures.stand_in import Fault, cut
+from ...fixtures.stand_in import Fault, cut, killed
 
 WANTED = Wanted(name="os-1", region="eu-central-1", bucket="images", tags=(("a", "b"),))
 READ = functools.cache(JSONFileLoader.load_file)
@@ -117,21 +117,6 @@ def test_an_interrupt_cancels_the_import(account: WithBucket, disk: DiskFile) ->
     assert account.objects == {}
 
 
-class Killed(BaseException):
-    """Nothing is done behind this, as behind kill -9."""
-
-
-def killed(disk: DiskFile, monkeypatch: pytest.MonkeyPatch, module: Any, where: str) -> None:
-    def kill(*_args: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("diskgen.publish.leftovers.Leftovers.drop", kill)
-        patch.setattr(module, where, kill)
-        with pytest.raises(Killed):
-            publish(disk)
-
-
 @pytest.mark.parametrize("changed", [False, True], ids=["same file", "file that changed"])
 @pytest.mark.parametrize(
     ("module", "where"), [(bucket, "_end"), (time, "sleep"), (image, "wait_for_snapshot")],
@@ -142,7 +127,7 @@ def test_what_a_killed_run_left_is_removed(
     changed: bool,
 ) -> None:  # fmt: skip
     account.looks = 4
-    killed(disk, monkeypatch, module, where)
+    killed(lambda: publish(disk), monkeypatch, module, where)
     assert account.uploads or account.objects
     if changed:
         with disk.path.open("r+b") as file:
