@@ -1,9 +1,10 @@
 """Which tests a mutant is shown to, and in which order.
 
 The rule: tests that run its line, as measured; for a value that is made when a module is imported,
-those that run a line which names it, anywhere in the program, else whoever uses the file. The
-quickest first, where a test of another room counts as four times as long. Tests of more than
-``LONG`` seconds only where nothing else runs the line. As many as fit into a bound of seconds.
+those that run a line which names it, anywhere in the program, else whoever uses the file, as for a
+line that only programs of unknown tests ran. The quickest first, where a test of another room
+counts as four times as long. Tests of more than ``LONG`` seconds only where nothing else runs the
+line. As many as fit into a bound of seconds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Chooser:
     def covering(self, mutant: Mutant) -> set[str]:
         lines = self._known.lines.get(mutant.path, {})
         found: set[str] = set().union(*(lines.get(line, ()) for line in mutant.lines))
+        # Programs that are started with an environment of their own do not say for which test.
+        named = found - {"start"}
+        if named and _is_in_function(self._sources[mutant.path], mutant.line):
+            return named
         if "start" in found:
             found = self._of_names(mutant) or set().union(*lines.values())
         return found - {"start"}
@@ -67,6 +72,15 @@ class Chooser:
 def _distance(test: str, mutant: Mutant) -> int:
     room = mutant.path.split("/")[1]
     return 1 if test.startswith(f"tests/{room}/") else ELSEWHERE
+
+
+def _is_in_function(source: str, line: int) -> bool:
+    """Say whether a line is of a function's body, which no import runs."""
+    return any(
+        isinstance(node, ast.FunctionDef)
+        and node.body[0].lineno <= line <= (node.end_lineno or node.lineno)
+        for node in ast.walk(ast.parse(source))
+    )
 
 
 def _assigned(source: str, line: int) -> set[str]:

@@ -89,6 +89,15 @@ def test_a_constants_users_are_chosen(tree: Path) -> None:
     assert chosen(tree, place, mutants(tree)[2]) == [OUTSIDE]  # used in another file
 
 
+@pytest.mark.parametrize(("known_tests", "wanted"), [([ONE], [ONE]), ([], [OUTSIDE])])
+def test_programs_of_unknown_tests_do_not_hide_those_that_are_known(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, known_tests: list[str], wanted: list[str]
+) -> None:
+    ran = {"start": {1, 2, 4, 5}, OUTSIDE: {1}, **{test: {5} for test in known_tests}}
+    monkeypatch.setitem(RAN, PROGRAM, ran)
+    assert chosen(tree, measure(tree, TIMES), mutants(tree)[5]) == wanted
+
+
 @pytest.mark.parametrize(
     ("changed", "due"),
     [
