@@ -175,6 +175,8 @@ def _members(file: BinaryIO) -> dict[str, tuple[int, int]] | None:
     end = file.seek(0, os.SEEK_END)
     at = 0
     for _count in range(_MEMBERS):
+        if at > end:  # a size may be more than any file has
+            break
         file.seek(at)
         header = file.read(_BLOCK)
         if len(header) < _BLOCK or not any(header):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.bootloader import zipl
+from diskgen.arch import MACHINES
+from diskgen.bootloader import zipl, zipl_loader
 from diskgen.bootloader.zipl import Program
 from diskgen.disk import ext4
 from diskgen.disk.ext4.reader import Located, locate
@@ -153,6 +154,19 @@ def kernel(room: int) -> bytes:
     head[0x10008:0x1000E] = b"S390EP"
     struct.pack_into(">Q", head, 0x10430, room)
     return bytes(head)
+
+
+@pytest.mark.parametrize("path", ["usr/lib/s390-tools/stage3.bin", "usr/sbin/zipl"])
+def test_an_image_without_a_part_of_zipl(path: str) -> None:
+    root = Directory()
+    for name in ("usr/lib/s390-tools/stage3.bin", "usr/sbin/zipl"):
+        root.add(name, regular(b"x"))
+    assert zipl_loader.inspect(root, MACHINES["s390x"], 512).ways[0].works
+    root.add(path, Directory())
+    with pytest.raises(SourceError) as caught:
+        zipl_loader.inspect(root, MACHINES["s390x"], 512)
+    assert f"there is no '/{path}'" in str(caught.value)
+    assert "and no" not in str(caught.value)
 
 
 def test_kernels_are_checked() -> None:

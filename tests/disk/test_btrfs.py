@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import stat
 import subprocess
 import uuid
@@ -464,3 +465,22 @@ def test_any_tree(root: Directory, tmp_path: Path) -> None:
 @settings(CHEAP, max_examples=1000)
 def test_a_thousand_trees(root: Directory, tmp_path: Path) -> None:
     written(root, tmp_path)
+
+
+def test_trees_are_described_as_mkfs_does(tmp_path: Path) -> None:
+    """But for where they lie, how large they are, and by how many steps they were made."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    fill(ours, few(), 256 * MIB)
+    with theirs.open("wb") as file:
+        file.truncate(256 * MIB)
+    subprocess.run(["mkfs.btrfs", "--quiet", theirs], check=True, capture_output=True)
+    said: list[dict[str, tuple[str, ...]]] = []
+    for image in (ours, theirs):
+        dump: list[str | Path] = ["btrfs", "inspect-internal", "dump-tree", "--tree", "root", image]
+        text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
+        trees = re.findall(
+            r"key \((\S+) ROOT_ITEM 0\).*\n.*root_dirid (\d+) .*\n.*flags (\S+) refs (\d+)", text
+        )
+        said.append({tree: tuple(rest) for tree, *rest in trees})
+    assert said[0] == {tree: said[1][tree] for tree in said[0]}
+    assert {"EXTENT_TREE", "FS_TREE", "CSUM_TREE"} <= said[0].keys()

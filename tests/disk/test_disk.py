@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from uuid import UUID
@@ -11,12 +12,14 @@ import pytest
 from diskgen.arch import MACHINES
 from diskgen.config import AccessOptions, Request
 from diskgen.disk import fat, gpt, table
+from diskgen.disk.filesystems import KINDS, Job
 from diskgen.errors import DiskgenError, VerifyError
 from diskgen.events import discard
 from diskgen.formats import FORMATS
 from diskgen.formats.qcow2 import CLUSTER
-from diskgen.layout import Content, Layout, make_layout
+from diskgen.layout import Content, Filesystem, Layout, Role, make_layout
 from diskgen.reference import parse
+from diskgen.tree import Directory
 from diskgen.units import MIB
 
 from ..fixtures.disks import blank, varied
@@ -143,3 +146,24 @@ def test_qcow2_of_nothing(tmp_path: Path) -> None:
     FORMATS["qcow2"].write(raw, out, request("zstd"), IDENTITY, discard)
     subprocess.run(["qemu-img", "check", out], check=True, capture_output=True)
     assert out.stat().st_size <= 5 * CLUSTER
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_filesystem_is_judged_wherever_it_is(
+    beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file beside the disk, or on the disk itself where an installer has no room for one."""
+    disk = blank(tmp_path / "disk", layout().size)
+    job = Job(
+        disk=disk, part=layout().partition(Role.BOOT), tree=Directory(), timestamp=0, seed="x",
+        kernel="6.1.0", sector_size=512, subvolume=None,
+        spare=tmp_path / "spare" if beside else None, advance=lambda _: None,
+    )  # fmt: skip
+    assert KINDS[Filesystem.EXT4].write(job).inodes
+    judge = tmp_path / "bin/e2fsck"
+    judge.parent.mkdir()
+    judge.write_text("#!/bin/sh\necho 'Inode 12 has a wrong count.  Fix? no'\nexit 4\n")
+    judge.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{judge.parent}:{os.environ['PATH']}")
+    with pytest.raises(VerifyError):
+        KINDS[Filesystem.EXT4].write(job)

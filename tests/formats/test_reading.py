@@ -86,6 +86,23 @@ def test_a_vhd_that_grows_is_refused(raw: Path, tmp_path: Path) -> None:
         pass
 
 
+def test_a_vhd_is_whole_and_fixed(tmp_path: Path) -> None:
+    """One of the two alone is not enough: a part of a fixed one, and a full one that grows."""
+    full = tmp_path / "full"
+    full.write_bytes(random.Random(1).randbytes(4 * MIB))
+    for kind in ("fixed", "dynamic"):
+        subprocess.run(
+            ["qemu-img", "convert", "-f", "raw", "-O", "vpc", "-o",
+             f"subformat={kind},force_size=on", full, tmp_path / kind], check=True,
+        )  # fmt: skip
+    assert (tmp_path / "dynamic").stat().st_size > 4 * MIB
+    part = tmp_path / "part"
+    part.write_bytes((tmp_path / "fixed").read_bytes()[MIB:])
+    for path in (tmp_path / "dynamic", part):
+        with pytest.raises(SourceError, match="grows as it is written"), reading.opened(path):
+            pass
+
+
 @pytest.mark.parametrize("name", ["vmdk", "ova", "vhd", "qcow2"])
 def test_damaged_files_get_an_error(raw: Path, tmp_path: Path, name: str) -> None:
     path = ours(raw, name, tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 from diskgen.errors import SourceError
 from diskgen.image import manifest, private
+from diskgen.image.index import FORMAT, is_claimed
 from diskgen.image.store import Store
 
 NAME = "ab" * 32
@@ -37,6 +38,19 @@ def test_what_is_no_file_of_ours_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     assert private.read(tmp_path / "file") == b"x"
     assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_which_index_is_claimed_to_be_there(tmp_path: Path) -> None:
+    """One of another version of ours is no damage, and is not spoken of."""
+    path = tmp_path / "idx"
+    assert not is_claimed(path)
+    path.write_bytes(b"diskgen layer index 1 " + b"0" * 64)
+    assert not is_claimed(path)
+    path.write_bytes(f"diskgen layer index {FORMAT} damaged".encode())
+    assert is_claimed(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    assert is_claimed(path)
 
 
 def test_what_is_cached_is_told_by_its_kind(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +155,33 @@ def test_a_manifest_list_in_podmans_storage(diskgen: Program, images: Path) -> N
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["image"]["platform"] == "linux/amd64"
+
+
+def test_an_archive_with_sizes_in_base_256(diskgen: Program, images: Path) -> None:
+    """As some write them into headers, whatever the size. POSIX knows octal digits alone."""
+    layout = bootable(images / "layout")
+    archive = images / "archive.tar"
+    subprocess.run(
+        ["skopeo", "copy", "--insecure-policy", f"oci:{layout}:latest",
+         f"oci-archive:{archive}:latest"], check=True, capture_output=True,
+    )  # fmt: skip
+    data = bytearray(archive.read_bytes())
+    with tarfile.open(archive) as tar:
+        members = [(member.offset, member.size) for member in tar if member.isfile()]
+    words = ("plan", "raw", f"oci-archive:{archive}:latest", "--target-imgref", "quay.io/a/b:1")
+
+    def written(first: int) -> None:
+        for at, size in members:
+            header = data[at : at + 512]
+            header[124:136] = bytes([first]) + size.to_bytes(11, "big")
+            header[148:156] = b" " * 8
+            header[148:156] = b"%06o\0 " % sum(header)
+            data[at : at + 512] = header
+        archive.write_bytes(data)
+
+    written(0x80)
+    assert json.loads(diskgen(*words, "--json"))["image"]["layers"]
+    for first in (0x81, 0xC0, 0xFF):  # more than any file has, and less than nothing
+        written(first)
+        done = diskgen.run(*words)
+        assert done.returncode == 3, (first, done.stderr)

@@ -71,6 +71,13 @@ def test_a_whole_table() -> None:
     ]
 
 
+def test_warnings_name_the_images_file() -> None:
+    found = read_embedded(image(**{f"{NEW}/disk.yaml": TABLE}), "x86_64")
+    assert found.warnings
+    assert all(text.startswith(f"'/{NEW}/disk.yaml' of the image: '") for text in found.warnings)
+    assert read_embedded(Directory(), "x86_64").warnings == ()
+
+
 def test_the_first_place_that_has_it_counts() -> None:
     both = {f"{NEW}/disk.yaml": "mount_configuration: none\n", f"{OLD}/disk.yaml": "]["}
     assert read_embedded(image(**both), "x86_64").table_path == f"/{NEW}/disk.yaml"

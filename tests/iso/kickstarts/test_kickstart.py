@@ -300,6 +300,11 @@ def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
         assert text.count("\nnetwork ") == 4
 
 
+def test_a_root_without_a_size_takes_what_there_is() -> None:
+    text = unattended(SETTINGS, replace(HOW, filesystem="ext4"), "F44", mode="image", offline=True)
+    assert "\npart / --grow --fstype=ext4\n" in text
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -314,6 +319,7 @@ def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
         replace(SETTINGS, packages=Packages(url="https://x/", names=("a b",))),
         replace(SETTINGS, packages=Packages(url="https://x/", kind="x")),
         replace(SETTINGS, kargs=('a"b',)),
+        replace(SETTINGS, remote=("a b", b"key")),
     ],
 )
 def test_values_that_would_break_out(settings: Settings) -> None:

@@ -249,6 +249,8 @@ def test_grub_finds_itself(place: Path, root: Directory) -> None:
         file.seek(core)
         image = file.read(len(core_image(place)))
     assert struct.unpack_from("<Q", mbr, 0x1B0) == (core // 512 + 4,)
+    # One partition over all that follows, UEFI 2.10, 5.2.3.
+    assert struct.unpack_from("<II", mbr, 446 + 8) == (1, iso.stat().st_size // 512 - 1)
     assert struct.unpack_from("<Q", image, 2548) == (core // 512 + 5,)
     descriptor, own, size, total = struct.unpack_from("<4I", image, 8)
     assert (descriptor, own, size) == (16, core // 2048, len(image))

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import stat
 import struct
 import subprocess
 from collections.abc import Callable
@@ -122,6 +123,20 @@ def test_rock_ridge(odd: Path, tmp_path: Path) -> None:
     assert b"CE\x1c\x01" in raw
     assert re.search(rb"NM.\x01\x01", raw, re.DOTALL)
     assert re.search(rb"SL.\x01\x01", raw, re.DOTALL)
+
+
+def test_devices_keep_their_numbers(tmp_path: Path) -> None:
+    """xorriso splits a number as C libraries do; mkisofs of old put all of it into one half."""
+    iso = tmp_path / "devices.iso"
+    devices = {name: Path("/dev") / name for name in ("null", "urandom", "full")}
+    maps = [word for name, path in devices.items() for word in ("-map", str(path), f"/{name}")]
+    run("xorriso", "-outdev", iso, "-volid", "DEV", *maps)
+    found = reader.read(iso).root
+    for name, path in devices.items():
+        node, status = found.entries[name.encode()], path.stat()
+        assert isinstance(node, File)
+        assert stat.S_ISCHR(node.mode)
+        assert node.rdev == (os.major(status.st_rdev), os.minor(status.st_rdev)), name
 
 
 def test_genisoimage_moves_directories_too(tmp_path: Path) -> None:
@@ -318,6 +333,12 @@ def test_limits_of_an_efi_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = fat12(tmp_path, {f"EFI/{number}": bytes(1000) for number in range(10)})
     assert len(fatreader.fat_files(path, 0)) == 10
     monkeypatch.setattr(fatreader, "_MAX_FILES", 10)  # and a directory
+    with pytest.raises(SourceError, match="more files"):
+        fatreader.fat_files(path, 0)
+    monkeypatch.undo()
+    monkeypatch.setattr(fatreader, "_MAX_DEPTH", 1)
+    assert len(fatreader.fat_files(path, 0)) == 10
+    monkeypatch.setattr(fatreader, "_MAX_DEPTH", 0)
     with pytest.raises(SourceError, match="more files"):
         fatreader.fat_files(path, 0)
     monkeypatch.undo()

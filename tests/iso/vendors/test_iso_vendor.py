@@ -219,6 +219,8 @@ def test_treeinfo_names_all(tmp_path: Path) -> None:
         ("menuentry a {\n linux /v a b\n initrd /i\n}\nmenuentry b {\nlinux /w c\n}",
          ("v", "i", ("a", "b"))),
         ("menuentry a { linuxefi (cd0)/v a ; initrdefi (cd0)/i ; }", ("v", "i", ("a",))),
+        ("menuentry a {\n linux /v a\n}\nmenuentry b {\n linux /w b\n initrd /i\n}",
+         ("v", "", ("a",))),
         ("linux /early x\nmenuentry a {\n linux /v rhgb quiet last\n}", ("v", "", ("last",))),
         ("menuentry 'one' {\n true\n}\nsubmenu x {\nmenuentry b {\nlinux /v b\n}}",
          ("v", "", ("b",))),
