@@ -8,9 +8,8 @@ from pathlib import Path
 
 from . import medium_fit, medium_sources, preflight, secrecy, session
 from .arch import Machine
-from .blueprint.summary import left_out
 from .config import IsoRequest
-from .decision import Decision, completed
+from .decision import Decision, completed, installing
 from .decision.unmet import USUAL_SUBVOLUME
 from .events import Emit, warn
 from .image.store import Store
@@ -25,7 +24,7 @@ from .iso.kickstarts.kickstart import Settings
 from .iso.mastering import identity
 from .iso.menus import menu
 from .iso.menus.menu import Choices
-from .iso.runtimes.anaconda import BUILD_STAMP, build_stamp
+from .iso.runtimes.anaconda import BUILD_STAMP, CONFIGURATION, build_stamp, configuration
 from .layout import Content
 from .medium_fit import Noted
 from .medium_sources import MediumSources
@@ -49,12 +48,14 @@ class IsoArtifact:
 
 def build_iso(request: IsoRequest, emit: Emit) -> IsoArtifact:
     """Make the medium a request asks for. Raises DiskgenError and leaves nothing then."""
+    request = installing(request)
     preflight.check_iso_request(request)
     return session.run(request, emit, _build)
 
 
 def plan_only(request: IsoRequest, emit: Emit) -> IsoPlan:
     """Return the plan for a request; nothing but the cache is written. Raises DiskgenError."""
+    request = installing(request)
     preflight.check_iso_request(request)
     return session.run(request, emit, prepare).plan
 
@@ -67,6 +68,7 @@ def prepare(request: IsoRequest, store: Store, emit: Emit) -> Prepared:
     decided = medium_fit.decided(request, read)
     rule = decided.origin.removesuffix(decided.target.name)
     given = access.decide(request, rule, (read.runtime, read.payload.root), proxy())
+    _add_modules(request, read, given.tree)
     settings = _settings(request, read, decided, given, rule)
     written = _written(request, read, decided, settings)
     noted = medium_fit.noted(request, read, written)
@@ -265,13 +267,17 @@ def _plan(
             *contents.doubts(written, payload.content),
             *dict.fromkeys((*noted.lacks, *medium_fit.lacking(request, read))),
             *secrecy.warnings(request),
-            *left_out(
-                request.customizations,
-                medium=True,
-                unattended=request.unattended is not None,
-            ),
+            *medium_fit.left_out(request, read),
         ),
     )
+
+
+def _add_modules(request: IsoRequest, read: MediumSources, tree: Directory) -> None:
+    """Add what tells Anaconda of its modules, where a description says something of them."""
+    installer = request.customizations.installer
+    if read.installer.anaconda and (installer.enabled or installer.disabled):
+        text = configuration(installer.enabled, installer.disabled)
+        tree.add(CONFIGURATION, regular(text))
 
 
 def _overlay(plan: IsoPlan, read: MediumSources, given: Access, written: Written) -> bytes | None:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from .arch import MACHINES, Machine
-from .blueprint.checks import faults
+from .blueprint.checks import OSTREE, chooses_deployment, faults
 from .blueprint.model import Customizations
 from .errors import UsageError
 from .link import check_devices
@@ -31,6 +31,7 @@ KICKSTART_VERSIONS: Final = (  # as pykickstart names them
 INSTALLER_KARGS: Final = (  # of single entries, or of the medium
     "inst.ks", "ks", "inst.stage2", "diskgen.mode", "diskgen.id",
 )  # fmt: skip
+ONLY_DISK: Final = "only"  # to install on: the one that a machine has, and none of several
 MODES: Final = ("image", "package")  # how a medium installs, the default first
 
 
@@ -190,6 +191,15 @@ class Request(ArtifactRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KickstartText:
+    """A kickstart that a description holds; ``name`` is in messages, ``source`` its document."""
+
+    name: str
+    text: str = field(repr=False)
+    source: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IsoRequest(ArtifactRequest):
     """One image to make one installer medium of.
 
@@ -206,12 +216,14 @@ class IsoRequest(ArtifactRequest):
     modes: tuple[str, ...] = MODES
     packages: str | None = None
     package_names: tuple[str, ...] = ()
-    kickstart: Path | None = None
-    unattended: str | None = None  # the disk that unattended entries erase
+    kickstart: Path | KickstartText | None = None
+    unattended: str | None = None  # the disk that unattended entries erase, or ONLY_DISK
     kickstart_version: str | None = None  # None: the installer's
     max_size: int | None = None  # bytes the medium may have
     kargs: tuple[str, ...] = ()  # of the installer
     install_kargs: tuple[str, ...] = ()  # of the installed system
+    application: str | None = None  # of the medium's descriptor
+    publisher: str | None = None
 
     def __post_init__(self) -> None:
         self._check_known()
@@ -252,6 +264,11 @@ class IsoRequest(ArtifactRequest):
                     setting=setting,
                 )
 
+    @property
+    def kickstart_setting(self) -> str:
+        """The option that a user's kickstart comes from."""
+        return "config" if isinstance(self.kickstart, KickstartText) else "kickstart"
+
     def images(self) -> dict[str, ImageRef]:
         """Return the images that are read: first what installs, if it is one."""
         installer = {"installer": self.installer} if isinstance(self.installer, ImageRef) else {}
@@ -276,17 +293,11 @@ def _check_customizations(wanted: Customizations) -> None:
         _check_karg(karg, "config")
 
 
-_WORDS: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')  # as the kernel separates them
-
-
 def _check_karg(karg: str, setting: str) -> None:
     if not karg.strip() or "\n" in karg or "\0" in karg:
         raise UsageError(f"'{karg}' is not a kernel argument", setting=setting)
-    if any(word.replace('"', "").partition("=")[0] == "ostree" for word in _WORDS.findall(karg)):
-        raise UsageError(
-            f"'{karg}' cannot be set: ostree= selects the deployment and is written by diskgen",
-            setting=setting,
-        )
+    if chooses_deployment(karg):
+        raise UsageError(f"'{karg}' cannot be set: {OSTREE}", setting=setting)
 
 
 def default_output(source: ImageRef, format_name: str) -> Path:

@@ -9,8 +9,11 @@ from uuid import UUID
 
 from . import preflight
 from .arch import Machine
+from .blueprint import summary
+from .blueprint.keys import Way
 from .config import IsoRequest
 from .decision import Decision, decide, wishes
+from .decision.installing import unheard
 from .decision.system import Tree, excerpt, fields
 from .disk import makers
 from .errors import Problem, UsageError
@@ -23,7 +26,7 @@ from .layout import Filesystem
 from .medium_sources import MediumSources, Payload
 from .ostree import facts, kargs
 from .ostree.lookup import find_text
-from .provision.apply import suits
+from .provision.apply import NO_IGNITION, check_strict, suits
 from .provision.passwords import crypted
 from .tree import Directory
 
@@ -65,6 +68,25 @@ def lacking(request: IsoRequest, read: MediumSources) -> tuple[str, ...]:
         return ()
     wanted = crypted(request.customizations, payload.digest)
     return suits(wanted, payload.root, payload.timestamp, strict=request.strict)
+
+
+def left_out(request: IsoRequest, read: MediumSources) -> tuple[str, ...]:
+    """Return what of a description the medium does not take, by the installer that it has.
+
+    With ``strict`` that is an error: BlueprintError.
+    """
+    wanted, tree = request.customizations, read.payload.tree
+    ways = [Way.ANACONDA if read.installer.anaconda else Way.OWN]
+    if "package" in request.modes and (read.offered.packages or read.offered.repository):
+        ways.append(Way.PACKAGES)
+    found = [
+        *summary.left_out(wanted, ways, unattended=request.unattended is not None),
+        *unheard(tree.embedded.described if tree is not None else None, request),
+    ]
+    if wanted.ignition and not read.installer.anaconda and tree is not None and not tree.ignition:
+        found.append(NO_IGNITION)
+    check_strict(found, strict=request.strict)
+    return tuple(found)
 
 
 def accounts_of(payload: Payload) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ def write(prepared: Prepared, store: Store, work: Workspace, emit: Emit) -> tupl
                 root=root,
                 label=plan.label,
                 timestamp=plan.timestamp,
-                application=_APPLICATION,
+                application=plan.request.application or _APPLICATION,
+                publisher=plan.request.publisher or "",
                 boot=boot,
             ),
         )

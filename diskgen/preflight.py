@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from .arch import MACHINES, Machine
+from .blueprint.keys import MEDIA
 from .blueprint.summary import left_out
 from .config import IsoRequest, Request
 from .cut_off import cut_off
@@ -122,8 +123,9 @@ def check_iso_request(request: IsoRequest) -> None:
             Problem(code="strict", message=text, setting="strict")
             for text in left_out(
                 request.customizations,
-                medium=True,
+                MEDIA,
                 unattended=request.unattended is not None,
+                everywhere=True,
             )
         ]
     if isinstance(request.installer, Path):

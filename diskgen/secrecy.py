@@ -10,10 +10,11 @@ import os
 import re
 import stat
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
-from .config import IsoRequest, Request
+from .config import IsoRequest, KickstartText, Request
 
 OWNER_ONLY: Final = 0o600
 _NOBODY_ELSE: Final = 0o077
@@ -55,15 +56,25 @@ def secrets(request: IsoRequest | Request) -> tuple[str, ...]:
         found.append("files that not everybody may read")
     if isinstance(request, Request):
         return tuple(found)
-    if request.kickstart is not None:
-        with suppress(OSError):  # told where it is read
-            if not request.kickstart.stat().st_mode & stat.S_IROTH:
-                found.append(f"the kickstart '{request.kickstart}', which not everybody can read")
+    kickstart = request.kickstart
+    if isinstance(kickstart, KickstartText):
+        if not _is_public(kickstart.source):
+            found.append(f"{kickstart.name}, which not everybody can read")
+    elif kickstart is not None and not _is_public(kickstart):
+        found.append(f"the kickstart '{kickstart}', which not everybody can read")
     if request.embed_authfile:
         found.append("the credentials for the image's registry")
     if request.packages is not None and _USERINFO.search(request.packages):
         found.append("the credentials in the address of the packages")
     return tuple(found)
+
+
+def _is_public(path: Path) -> bool:
+    """Say whether everybody may read a file; what is none was told to this process alone."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def warnings(request: IsoRequest | Request) -> tuple[str, ...]:

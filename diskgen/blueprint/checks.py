@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from .. import keymap
 from ..accounts import home_fault, is_crypted, key_fault, name_fault
 from ..link import host_fault, is_device, is_mac
+from . import of_media
 from .keys import TOP
 from .model import ROOT, AddedDirectory, AddedFile, Customizations, User
 
@@ -39,6 +40,8 @@ _ROOT_HOMES: Final = ("/root", "/var/roothome")
 _TAKEN: Final = tuple(f"/etc/{name}" for name in (
     "passwd", "shadow", "group", "gshadow", "subuid", "subgid", "fstab",
 ))  # fmt: skip
+_WORDS: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')  # of the kernel, as it separates them
+OSTREE: Final = "ostree= selects the deployment and is written by diskgen"
 _MOST: Final = 10_000  # accounts, groups, files: more are a mistake, or an attack
 
 
@@ -56,6 +59,14 @@ def faults(wanted: Customizations) -> Iterator[Fault]:
     """Yield all that is wrong with what a machine is to be given."""
     for part in (_counts, _users, _groups, _names, _units, _firewall, _sshd, _files, _others):
         yield from part(wanted)
+    for found in of_media.faults(wanted):
+        yield _fault(found.path, found.message, found.hint)
+
+
+def chooses_deployment(kargs: str) -> bool:
+    """Say whether kernel arguments have one by which a deployment is found."""
+    words = _WORDS.findall(kargs)
+    return any(word.replace('"', "").partition("=")[0] == "ostree" for word in words)
 
 
 def path_fault(path: str) -> str | None:
@@ -260,6 +271,8 @@ def _others(wanted: Customizations) -> Iterator[Fault]:
         if any(not char.isprintable() for char in karg):
             message = f"'{karg}' cannot be a kernel argument"
             yield _fault("kernel.append", message, "write them on one line")
+        elif chooses_deployment(karg):
+            yield _fault("kernel.append", f"'{karg}' cannot be set: {OSTREE}", "leave it out")
 
 
 def _is_address(text: str) -> bool:

@@ -37,12 +37,25 @@ class Use(StrEnum):
     REFUSED = "refused"
 
 
+class Way(StrEnum):
+    """By which a machine is made of a description."""
+
+    DISK = "a disk"
+    ANACONDA = "a medium with Anaconda"
+    OWN = "a medium with diskgen's own installer"
+    PACKAGES = "a system of packages"
+
+
+MEDIA: Final = (Way.ANACONDA, Way.OWN)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """One key; ``[]`` in its path stands for each entry of a list.
 
-    ``disk`` and ``medium`` say what becomes of it there, ``text`` what it does, ``hint`` what can
-    be done where it is not taken.
+    ``disk`` and ``medium`` say what becomes of it there, ``own`` and ``packages`` where diskgen's
+    own installer and package mode do otherwise than Anaconda; ``text`` what it does, ``hint`` what
+    can be done where it is not taken.
     """
 
     path: str
@@ -50,8 +63,26 @@ class Key:
     text: str
     disk: Use = Use.DONE
     medium: Use = Use.DONE
+    own: Use | None = None
+    packages: Use | None = None
     required: bool = False  # in its table
     hint: str | None = None
+
+    def use(self, way: Way) -> Use:
+        """Return what becomes of it on a way."""
+        if way is Way.DISK:
+            return self.disk
+        other = {Way.OWN: self.own, Way.PACKAGES: self.packages}.get(way)
+        return self.medium if other is None else other
+
+    def uses(self, *, medium: bool) -> tuple[Use, ...]:
+        """Return what becomes of it on the ways of disks, or of media."""
+        return tuple(map(self.use, MEDIA if medium else (Way.DISK,)))
+
+    @property
+    def of_media(self) -> bool:
+        """Whether it is about a medium, not about the machine."""
+        return self.path.removeprefix(f"{TOP}.").startswith(("installer.", "iso."))
 
 
 def _key(
@@ -60,13 +91,15 @@ def _key(
     text: str,
     disk: Use = Use.DONE,
     medium: Use = Use.DONE,
+    own: Use | None = None,
+    packages: Use | None = None,
     *,
     required: bool = False,
     hint: str | None = None,
 ) -> Key:
     return Key(
-        path=f"{TOP}.{path}", kind=kind, text=text, disk=disk, medium=medium,
-        required=required, hint=hint,
+        path=f"{TOP}.{path}", kind=kind, text=text, disk=disk, medium=medium, own=own,
+        packages=packages, required=required, hint=hint,
     )  # fmt: skip
 
 
@@ -89,7 +122,9 @@ def _idle(path: str) -> Key:
 
 
 _N, _T, _TS, _B = Kind.NUMBER, Kind.TEXT, Kind.TEXTS, Kind.BOOLEAN
-_ON_DISKS: Final = (Use.DONE, Use.WARNED)
+_BY_OURS: Final = (Use.DONE, Use.WARNED, Use.DONE, Use.WARNED)
+_ON_MEDIA: Final = (Use.WARNED, Use.DONE)
+_BY_ANACONDA: Final = (Use.WARNED, Use.DONE, Use.WARNED, Use.DONE)
 _UNATTENDED: Final = (Use.DONE, Use.UNATTENDED)
 _NOWHERE: Final = (Use.WARNED, Use.WARNED)
 _NO_LAYOUT: Final = (
@@ -155,13 +190,25 @@ KEYS: Final = (
     _key("filesystem[].size", Kind.SIZE, "the same, in the old form", *_UNATTENDED),
     _key("disk", Kind.ANY, "", Use.REFUSED, Use.REFUSED, hint=_NO_LAYOUT),
     _key("fips", _B, "start in FIPS mode"),
-    _key("ignition.firstboot.url", _T, "configuration that Ignition fetches", *_ON_DISKS),
-    _key("ignition.firstboot.empty", _B, "let Ignition run without one", *_ON_DISKS),
+    _key("ignition.firstboot.url", _T, "configuration that Ignition fetches", *_BY_OURS),
+    _key("ignition.firstboot.empty", _B, "let Ignition run without one", *_BY_OURS),
     _key("ignition.embedded", Kind.ANY, "left out", *_NOWHERE),
     _key("bootloader", Kind.ANY, "the boot menu's console is diskgen's to set", *_NOWHERE),
-    _key("installer", Kind.ANY, "of installers: see --kickstart and --unattended",
-         *_NOWHERE),
-    _key("iso", Kind.ANY, "of media: see --label and --product", *_NOWHERE),
+    _key("installer.unattended", _B, "install without a question onto the one disk that a machine "
+         "has; --unattended names it", *_ON_MEDIA),
+    _key("installer.sudo-nopasswd", _TS, "accounts, and groups behind %, that sudo asks for no "
+         "password", *_ON_MEDIA),
+    _key("installer.kickstart.contents", _T, "a kickstart, as --kickstart has it, which wins; "
+         "empty: people are asked", *_ON_MEDIA),
+    _key("installer.modules.enable", _TS, "modules of Anaconda to run", *_BY_ANACONDA),
+    _key("installer.modules.disable", _TS, "modules not to run, whatever enables them",
+         *_BY_ANACONDA),
+    _key("installer.bootloader", Kind.ANY, "the menu of media is diskgen's", *_NOWHERE),
+    _key("installer.payload", Kind.ANY, "the image is the payload", *_NOWHERE),
+    _key("iso.volume_id", _T, "the medium's label; --label wins", *_ON_MEDIA),
+    _key("iso.application_id", _T, "what made it, in its descriptor (default: DISKGEN)",
+         *_ON_MEDIA),
+    _key("iso.publisher", _T, "who publishes it, in its descriptor", *_ON_MEDIA),
     *(_other(path) for path in (
         "installation_device", "partitioning_mode", "fdo", "openscap", "repositories", "rpm",
         "rhsm", "containers-storage", "firstboot", "dnf",

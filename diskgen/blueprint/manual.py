@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .keys import KEYS, OF_PACKAGES, TOP, Key, Kind, Use
+from .keys import KEYS, OF_PACKAGES, TOP, Key, Kind, Use, Way
 
 BEGIN: Final = ".SS Keys\n"
 _WORDS: Final = {use: str(use) for use in Use} | {Use.DONE: "", Use.IDLE: "ignored"}
+_WAYS: Final = {
+    Way.DISK: "disks", Way.ANACONDA: "Anaconda", Way.OWN: "diskgen's own installer",
+    Way.PACKAGES: "package mode",
+}  # fmt: skip
 
 
 def section() -> str:
@@ -32,10 +36,13 @@ def _lines() -> Iterator[str]:
 
 def _taken(key: Key) -> str:
     """Return in words where a key is not applied."""
-    if key.disk is key.medium:
+    uses = {name: key.use(way) for way, name in _WAYS.items()}
+    if len(set(uses.values())) == 1:
         return _WORDS[key.disk]
-    return ", ".join(
-        f"{name}: {_WORDS[use]}"
-        for name, use in (("disks", key.disk), ("media", key.medium))
-        if _WORDS[use]
-    )
+    if key.own is None and key.packages is None:
+        uses = {"disks": key.disk, "media": key.medium}
+    ways: dict[str, list[str]] = {}
+    for name, use in uses.items():
+        if _WORDS[use]:
+            ways.setdefault(_WORDS[use], []).append(name)
+    return "; ".join(f"{' and '.join(names)}: {words}" for words, names in ways.items())

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from .model import ROOT, AddedFile, Customizations, User, is_many
 
 _Row = TypeVar("_Row")
-_OF_DOCUMENTS: Final = ("sizes", "given", "source", "overridden")
+_OF_DOCUMENTS: Final = ("installer", "volume", "sizes", "given", "source", "overridden")
 _FIRST_COUNTS: Final = ("languages",)  # of a list: another one takes its place
 _NAMES: Final = {"languages": "language"}  # as options call them
 _SAID: Final = ("hostname", "timezone", "languages", "keyboard")  # have options

@@ -105,6 +105,29 @@ class Sshd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Installer:
+    """What a description says of how its medium installs.
+
+    ``kickstart`` is a whole one; None says nothing, an empty one that people are asked. Modules are
+    Anaconda's, by their names on D-Bus.
+    """
+
+    unattended: bool = False  # onto the one disk that a machine has
+    kickstart: str | None = field(default=None, repr=False)
+    enabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """What the descriptor of a medium says (ECMA-119, 8.4); None: as without a description."""
+
+    label: str | None = None
+    application: str | None = None
+    publisher: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Customizations:
     """All that a machine is given of its own; None and empty leave it to the image.
 
@@ -130,6 +153,9 @@ class Customizations:
     fips: bool = False
     ignition: bool = False  # its first boot is to come, whatever the image says
     ignition_url: str | None = None
+    sudo_nopasswd: tuple[str, ...] = ()  # accounts, and groups behind %
+    installer: Installer = Installer()
+    volume: Volume = Volume()
     sizes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # least, bytes
     given: tuple[str, ...] = ()
     source: str | None = None

@@ -25,7 +25,9 @@ from .model import Customizations, is_many
 NAME: Final = "machine.json"  # of the file, in our place on a medium
 _VERSION: Final = 1
 # What other files of a medium say, and what is about the document alone.
-_ELSEWHERE: Final = frozenset({"links", "kargs", "sizes", "given", "overridden"})
+_ELSEWHERE: Final = frozenset(
+    {"links", "kargs", "installer", "volume", "sizes", "given", "overridden"}
+)
 
 
 def is_needed(wanted: Customizations) -> bool:

@@ -16,14 +16,17 @@ from .model import (
     Customizations,
     Firewall,
     Group,
+    Installer,
     Services,
     Sshd,
     User,
+    Volume,
     Zone,
 )
 
 _CRYPTED: Final = re.compile(r"\$(?:6|5|2[abxy]|y|gy)\$")
 _MOUNTS: Final = ("/", "/boot")
+_KICKSTART: Final = f"{TOP}.installer.kickstart.contents"
 _NO_MOUNT: Final = (
     "'/' and '/boot' alone can be given a size: other filesystems are not made; a directory of "
     "/var is on the root filesystem"
@@ -36,12 +39,16 @@ def read(text: str, form: str, name: str, *, medium: bool = False) -> Customizat
     Raises BlueprintError with all that is wrong with it.
     """
     document = Document(text, form, name)
+    values: dict[str, Any] = {}
     for named in document.named:
-        use = named.key.medium if medium else named.key.disk
-        if use is Use.REFUSED:
+        uses = named.key.uses(medium=medium)
+        if Use.REFUSED in uses:
             document.complain(named.path, f"'{named.path}' cannot be done", named.key.hint)
+        elif set(uses) != {Use.WARNED}:
+            values[named.path] = named.value
     document.finish()
-    made = _made(document, _Values({named.path: named.value for named in document.named}))
+    made = _made(document, _Values(values))
+    _check_kickstart(document, made)
     for fault in faults(made):
         document.complain(fault.path, f"{fault.message} ({fault.path})", fault.hint)
     document.finish()
@@ -98,10 +105,39 @@ def _made(document: Document, values: _Values) -> Customizations:
         fips=get("fips", False),
         ignition=bool(get("ignition.firstboot.empty") or get("ignition.firstboot.url")),
         ignition_url=_url(document, values),
+        sudo_nopasswd=get("installer.sudo-nopasswd", ()),
+        installer=Installer(
+            unattended=get("installer.unattended", False),
+            kickstart=get("installer.kickstart.contents"),
+            enabled=get("installer.modules.enable", ()),
+            disabled=get("installer.modules.disable", ()),
+        ),
+        volume=Volume(
+            label=get("iso.volume_id"),
+            application=get("iso.application_id"),
+            publisher=get("iso.publisher"),
+        ),
         sizes=_sizes(document, values.rows("filesystem")),
         given=tuple(named.path for named in document.named),
         source=document.name,
     )
+
+
+def _check_kickstart(document: Document, made: Customizations) -> None:
+    """Refuse a kickstart beside what would be one of its commands, as bootc-image-builder does."""
+    if made.installer.kickstart is None:
+        return
+    for path, there in (
+        ("user", made.users), ("group", made.groups),
+        ("installer.unattended", made.installer.unattended),
+        ("installer.sudo-nopasswd", made.sudo_nopasswd),
+    ):  # fmt: skip
+        if there:
+            document.complain(
+                _KICKSTART,
+                f"'{_KICKSTART}' and '{TOP}.{path}' cannot be together",
+                "write it into the kickstart, or leave that out",
+            )
 
 
 def _firewall(values: _Values) -> Firewall:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .keys import KEYS, Use
+from .keys import KEYS, MEDIA, Use, Way
 from .model import Customizations, Firewall, Sshd
 from .paths import plain
 
@@ -56,20 +56,25 @@ def to_text(wanted: Customizations) -> Iterator[str]:
 
 
 def left_out(
-    wanted: Customizations, *, medium: bool = False, unattended: bool = False
+    wanted: Customizations,
+    ways: Sequence[Way] = (Way.DISK,),
+    *,
+    unattended: bool = False,
+    everywhere: bool = False,
 ) -> Iterator[str]:
-    """Yield what of a document a disk or a medium does not take, one warning for each key.
+    """Yield what of a document is not taken on some of the ways, one warning for each key.
 
-    ``unattended`` says that the medium installs without a question.
+    With ``everywhere`` only what is taken on none of them. ``unattended`` says that a medium
+    installs without a question.
     """
     by_path = {key.path: key for key in KEYS}
     for path in wanted.given:
         key = by_path[plain(path)]
-        use = key.medium if medium else key.disk
-        if use is Use.WARNED:
-            kind = "a medium" if medium else "a disk"
-            yield f"'{path}' of '{wanted.source}' is left out: {kind} does not take it ({key.text})"
-        elif use is Use.UNATTENDED and not unattended:
+        without = [way for way in ways if key.use(way) is Use.WARNED]
+        if without and (not everywhere or len(without) == len(ways)):
+            who = "a medium" if not {*MEDIA} - {*without} else without[0]
+            yield f"'{path}' of '{wanted.source}' is left out: {who} does not take it ({key.text})"
+        elif not unattended and any(key.use(way) is Use.UNATTENDED for way in ways):
             yield (
                 f"'{path}' of '{wanted.source}' is left out: whoever installs says how the disk is "
                 "partitioned; --unattended names one that is taken as it is described"
@@ -84,6 +89,7 @@ def _settings(wanted: Customizations) -> Iterator[str]:
         ("certificates", wanted.certificates),
         ("FIPS", wanted.fips),
         ("Ignition", wanted.ignition),
+        ("sudo without passwords", wanted.sudo_nopasswd),
     ):
         if there:
             yield name

@@ -17,7 +17,7 @@ from pykickstart.parser import KickstartParser, PutBackIterator
 from pykickstart.sections import NullSection, PackageSection, Section
 from pykickstart.version import makeVersion
 
-from ..config import KICKSTART_VERSIONS
+from ..config import KICKSTART_VERSIONS, KickstartText
 from ..errors import UsageError
 from ..interrupt import whole
 
@@ -80,6 +80,13 @@ def read(path: Path, setting: str | None = None) -> str:
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}", setting=setting) from error
     return decode(data, str(path), setting)
+
+
+def text_of(kickstart: Path | KickstartText, setting: str) -> str:
+    """Return what a user's kickstart says. Raises UsageError."""
+    if isinstance(kickstart, KickstartText):
+        return decode(kickstart.text.encode(), kickstart.name, setting)
+    return read(kickstart, setting)
 
 
 @whole  # it takes whatever ends its import, a signal too, for a version that it does not know

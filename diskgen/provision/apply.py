@@ -24,6 +24,9 @@ from .homes import make_home
 
 _DAY: Final = 24 * 60 * 60  # seconds
 _MOST: Final = 20  # problems that are told at once
+NO_IGNITION: Final = (
+    "Ignition is to configure the machine, and the image does not have it: nothing will"
+)
 # What setup asks about programs is about those that run; here none does.
 _ASKED: Final = ("zone", "keymap", "locale", "shells")
 
@@ -42,10 +45,8 @@ def provision(
     assert var is not None
     warnings = [*left_out(wanted), *apply(wanted, deployment, var, timestamp)]
     if wanted.ignition and not tree.ignition:
-        warnings.append(
-            "Ignition is to configure the machine, and the image does not have it: nothing will"
-        )
-    _check_strict(warnings, strict=strict)
+        warnings.append(NO_IGNITION)
+    check_strict(warnings, strict=strict)
     return tuple(warnings)
 
 
@@ -59,11 +60,12 @@ def suits(
     deployment = Directory(entries=dict(image.entries))
     deployment.entries[b"etc"] = copy(image.get_dir("usr/etc") or Directory())
     warnings = apply(wanted, deployment, copy(image.get_dir("var") or Directory()), timestamp)
-    _check_strict(warnings, strict=strict)
+    check_strict(warnings, strict=strict)
     return warnings
 
 
-def _check_strict(warnings: Sequence[str], *, strict: bool) -> None:
+def check_strict(warnings: Sequence[str], *, strict: bool) -> None:
+    """Refuse what was to be a warning, where that is asked for. Raises BlueprintError."""
     if strict and warnings:
         raise BlueprintError(
             [Problem(code="strict", message=text, setting="strict") for text in warnings]
@@ -136,6 +138,7 @@ def _parts(
     yield lambda: settings.clock(files, wanted.ntp_servers, warn)
     yield lambda: settings.sshd(files, wanted.sshd)
     yield lambda: settings.selinux(files, wanted.selinux)
+    yield lambda: settings.sudo(files, wanted.sudo_nopasswd, warn)
     yield lambda: settings.trust(files, wanted.certificates, warn)
     if wanted.fips:
         yield lambda: settings.fips(files, warn)

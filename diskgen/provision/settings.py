@@ -1,7 +1,7 @@
 """Settings of programs that most machines have: sshd, the clock's servers, FIPS, trust.
 
-Formats: sshd_config(5), selinux_config(5), chrony.conf(5), timesyncd.conf(5), crypto-policies(7),
-update-ca-trust(8), update-ca-certificates(8).
+Formats: sshd_config(5), sudoers(5), selinux_config(5), chrony.conf(5), timesyncd.conf(5),
+crypto-policies(7), update-ca-trust(8), update-ca-certificates(8).
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ _SSHD_OWN: Final = "etc/ssh/sshd_config.d/00-diskgen.conf"
 _SSHD_INCLUDES: Final = re.compile(
     r'Include[ \t=]+"?(?:/etc/ssh/)?sshd_config\.d/\*(?:\.conf)?"?', re.IGNORECASE
 )
+_SUDO: Final = "etc/sudoers"
+SUDO_OWN: Final = "etc/sudoers.d/90-diskgen"  # the last line that fits counts; no dots in names
+SUDO_MODE: Final = 0o440
 _SELINUX: Final = "etc/selinux/config"
 _SELINUX_MODE: Final = re.compile(r"^[ \t]*SELINUX=.*$", re.MULTILINE)
 _CHRONY: Final = ("etc/chrony.conf", "etc/chrony/chrony.conf")
@@ -138,6 +141,22 @@ def clock(files: Files, servers: Sequence[str], warn: Callable[[str], None]) -> 
             "time servers are given, and the image has neither chrony nor systemd-timesyncd: its "
             "clock has its own"
         )
+
+
+def sudo(files: Files, names: Sequence[str], warn: Callable[[str], None]) -> None:
+    """Let accounts, and groups behind %, become root without a password. Raises RefusalError."""
+    if not names:
+        return
+    if files.text(_SUDO) is None:
+        warn("sudo is to ask for no password, and the image does not have it")
+        return
+    files.make(SUDO_OWN.rpartition("/")[0])
+    files.write(SUDO_OWN, sudo_text(names), mode=SUDO_MODE)
+
+
+def sudo_text(names: Sequence[str]) -> str:
+    """Return the lines of sudoers(5) for it, empty without names."""
+    return "".join(f"{name}\tALL=(ALL)\tNOPASSWD: ALL\n" for name in names)
 
 
 def fips(files: Files, warn: Callable[[str], None]) -> None:

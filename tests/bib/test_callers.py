@@ -161,10 +161,31 @@ def test_an_ami_is_registered_by_way_of_the_bucket(
     subprocess.run(["qemu-img", "compare", got, "-F", "raw", disk], check=True, capture_output=True)
 
 
+CONFIG = f"""
+[customizations.installer]
+unattended = true
+sudo-nopasswd = ["%wheel"]
+[customizations.iso]
+volume_id = "Team_OS-1"
+application_id = "Image builder of the team"
+publisher = "{"A publisher with much to say" * 4}"
+"""
+
+
 def test_a_medium_has_both_names(builder: Program, images: Path, server: Registry) -> None:
     server.push(installers.machine(images / "os", installers.own_runtime()), "team/medium", "1")
-    done = builder.run("--type", "anaconda-iso", f"{server.host}/team/medium:1", PLAIN)
+    config = builder.place / "config.toml"
+    config.write_text(CONFIG)
+    reference = f"{server.host}/team/medium:1"
+    done = builder.run("--type", "anaconda-iso", "--config", config, reference, PLAIN)
     assert done.returncode == 0, done.stderr
+    iso = builder.place / "bootiso/install.iso"
+    said = subprocess.run(["isoinfo", "-d", "-i", iso], capture_output=True, text=True, check=True)
+    for line in ("Volume id: Team_OS-1", "Application id: IMAGE BUILDER OF THE TEAM",
+                 "Publisher id: " + "A PUBLISHER WITH MUCH TO SAY" * 4):  # fmt: skip
+        assert line.upper() in said.stdout.upper(), said.stdout
+    plan = json.loads((builder.place / "manifest-anaconda-iso.json").read_text())
+    assert any("ERASES the only disk" in entry for entry in plan["medium"]["menu"])
     names = ["bootiso/install.iso", "bootiso/disk.iso"]
     assert made_in(builder.place) >= {*names, "manifest-anaconda-iso.json"}
     assert len({(builder.place / name).stat().st_ino for name in names}) == 1

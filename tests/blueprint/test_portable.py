@@ -15,9 +15,11 @@ from diskgen.blueprint.model import (
     Customizations,
     Firewall,
     Group,
+    Installer,
     Services,
     Sshd,
     User,
+    Volume,
     Zone,
 )
 from diskgen.documents import DocumentError, load_object
@@ -54,11 +56,14 @@ FULL = Customizations(
     selinux="permissive",
     ignition=True,
     ignition_url="https://example.org/a.ign",
+    sudo_nopasswd=("ann", "%wheel"),
+    installer=Installer(unattended=True),
+    volume=Volume(publisher="us"),
     sizes={"/": 1},
     given=("customizations.hostname",),
     source="config.toml",
 )  # fmt: skip
-ELSEWHERE = {"links", "kargs", "sizes", "given", "overridden"}
+ELSEWHERE = {"links", "kargs", "installer", "volume", "sizes", "given", "overridden"}
 
 
 def travelled(wanted: Customizations) -> Customizations:

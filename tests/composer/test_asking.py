@@ -192,7 +192,7 @@ def test_whatever_can_be_asked_for_is_in_the_table() -> None:
         (PLAIN, [*WISHES.values()], {*ours, *read}),
         (PLAIN.access, [wish.access for wish in WISHES.values()], set()),
         (PLAIN.customizations, [wish.customizations for wish in WISHES.values()],
-         {"given", "source", "overridden"}),
+         {"installer", "volume", "sudo_nopasswd", "given", "source", "overridden"}),
     ]  # fmt: skip
     for plain, wishes, none in rows:
         names = {each.name for each in fields(plain)}

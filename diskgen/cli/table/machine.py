@@ -32,9 +32,12 @@ INSTALLED: Final = (
         commands=MEDIA,
         group=_INSTALLED,
         metavar="DISK",
-        help="add menu entries which erase DISK (such as vda) and install without a question",
+        help="add menu entries which erase DISK (such as vda, or only) and install without a "
+        "question",
         manual="Add menu entries which erase *DISK* (a name such as vda, or a link below "
-        "/dev/disk) and install without a question.",
+        "/dev/disk) and install without a question. `only` stands for the one disk that a machine "
+        "has; of several none is erased. The key installer.unattended of a description says that, "
+        "too.",
     ),
     Option(
         name="kickstart",
@@ -47,18 +50,20 @@ INSTALLED: Final = (
         "the payload is added to it; the file must not have its own `ostreecontainer`, and in "
         "image mode no %packages and no source of packages. What options say is added as well: "
         "kernel arguments, accounts, keys and devices add up; a command that an option and the "
-        "file both have is refused by its line. With `--unattended` the disk is that one, if the "
-        "file has no command about disks, and what the file does not say is as without it. "
-        "`diskgen plan iso` shows what comes from where. Own %post scripts run before the last "
-        "check: they may choose other updates, such as by `bootc switch` to an image in a "
-        "registry, with every installer. What `%include` brings is seen by the installer alone; a "
-        "warning says so. The rules of diskgen's own installer are applied when the medium is "
-        "made. Where the image is read, it is also asked whether it has what the kickstart takes: "
-        "services to enable, shells, interpreters of %post scripts, firewalld for `firewall`, and "
-        "free numbers for accounts and groups. What is missing is refused; a time zone, a "
-        "keyboard or a language that is not there, and a service to disable, are warnings. The "
-        "installer asks the same before it writes to a disk. An image from a registry it asks as "
-        "soon as it was read, which takes room at the end of the disk; it says so first.",
+        "file both have is refused by its line. The key installer.kickstart.contents of a "
+        "description is such a kickstart, too; this option wins over it. With `--unattended` the "
+        "disk is that one, if the file has no command about disks, and what the file does not say "
+        "is as without it. `diskgen plan iso` shows what comes from where. Own %post scripts run "
+        "before the last check: they may choose other updates, such as by `bootc switch` to an "
+        "image in a registry, with every installer. What `%include` brings is seen by the "
+        "installer alone; a warning says so. The rules of diskgen's own installer are applied "
+        "when the medium is made. Where the image is read, it is also asked whether it has what "
+        "the kickstart takes: services to enable, shells, interpreters of %post scripts, "
+        "firewalld for `firewall`, and free numbers for accounts and groups. What is missing is "
+        "refused; a time zone, a keyboard or a language that is not there, and a service to "
+        "disable, are warnings. The installer asks the same before it writes to a disk. An image "
+        "from a registry it asks as soon as it was read, which takes room at the end of the disk; "
+        "it says so first.",
     ),
     Option(
         name="write-kickstart",

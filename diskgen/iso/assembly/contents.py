@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...arch import Machine
 from ...blueprint import portable
 from ...budgets import CONFIG_BYTES
-from ...config import IsoRequest
+from ...config import ONLY_DISK, IsoRequest
 from ...decision import coming, described_kargs, setup
 from ...decision.system import System
 from ...errors import Problem, SourceError, UsageError
@@ -188,9 +188,10 @@ def _merged(
 ) -> Written:
     """Return the kickstarts with a user's own among them. Raises UsageError."""
     assert request.kickstart is not None
-    text, name = language.read(request.kickstart, "kickstart"), request.kickstart.name
-    user = language.parse(text, version, name, setting="kickstart")
-    with errors_about("kickstart"):
+    setting, name = request.kickstart_setting, request.kickstart.name
+    text = language.text_of(request.kickstart, setting)
+    user = language.parse(text, version, name, setting=setting)
+    with errors_about(setting):
         if anaconda:
             limits.check_names(user)
         else:
@@ -209,12 +210,12 @@ def _merged(
         if mode == "image" or settings.packages is not None:
             offline = request.payload != "remote"
             commands += kickstart.payload(settings, mode=mode, offline=offline)
-        merged = merging.merge(commands, text, version, name, mode=mode)
+        merged = merging.merge(commands, user, text, mode=mode, setting=setting)
         file = f"unattended-{mode}.ks"
         made[file] = merged.text
         met += merged.met
         if not anaconda and not user.hidden:
-            with errors_about("kickstart"):
+            with errors_about(setting):
                 recipe.of(language.parse(merged.text, version, file))
     return Written(texts=made, met=tuple(dict.fromkeys(met)), user=user)
 
@@ -250,7 +251,7 @@ def unsuited(
         if not found.fatal:
             warnings.append(found.message)
             continue
-        setting = "kickstart" if request.kickstart is not None else row.setting
+        setting = request.kickstart_setting if request.kickstart is not None else row.setting
         problem = Problem(code=row.name, message=found.message, hint=found.hint, setting=setting)
         problems.append(problem)
     return tuple(problems), tuple(warnings)
@@ -275,7 +276,7 @@ def doubts(written: Written, content: Content) -> Iterator[str]:
 
 def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return (mode, what it erases) of the unattended kickstarts, for the menu."""
-    what = request.unattended or ""
+    what = "the only disk" if request.unattended == ONLY_DISK else request.unattended or ""
     if request.kickstart is not None and not what:
         what = f"the disks that {request.kickstart.name} names"
     return tuple((mode, what) for mode in request.modes if f"unattended-{mode}.ks" in made)

@@ -191,6 +191,9 @@ def to_text(plan: IsoPlan) -> str:
         f"  label       {plan.label}",
         f"  size        at most {format_size(plan.most_bytes)}",
     ]
+    wanted = plan.request.customizations
+    if wanted.overridden:
+        lines.append(f"  options     win over '{wanted.source}': {', '.join(wanted.overridden)}")
     for number, entry in enumerate(_entries(plan)):
         lines.append(f"  {'' if number else 'menu':<10}  {entry}")
     for warning in plan.warnings:

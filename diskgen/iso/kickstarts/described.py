@@ -111,6 +111,10 @@ def _steps(wanted: Customizations, there: Container[str]) -> Iterator[str]:
     text = settings.sshd_text(wanted.sshd)
     if text:
         yield _file("sshd", (), text.encode())
+    if wanted.sudo_nopasswd:
+        text = settings.sudo_text(wanted.sudo_nopasswd)
+        words = (f"/{settings.SUDO_OWN}", f"{settings.SUDO_MODE:04o}", "0", "0")
+        yield _file("put", words, text.encode())
     for number, certificate in enumerate(wanted.certificates, 1):
         yield _file("trust", (str(number),), f"{certificate.strip()}\n".encode())
     if wanted.certificates:

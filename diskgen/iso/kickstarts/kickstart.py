@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ...blueprint.model import ROOT, Customizations, User
+from ...config import ONLY_DISK
 from ...errors import UsageError
 from ...kickstart import language, limits
 from ...link import Link
@@ -71,7 +72,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unattended:
-    """An installation that asks nothing. ``disk`` is a kernel name or a link below /dev."""
+    """An installation that asks nothing.
+
+    ``disk`` is a kernel name or a link below /dev, or ONLY_DISK.
+    """
 
     disk: str
     filesystem: str | None = None  # of the root; None: the installer decides
@@ -150,15 +154,9 @@ def payload(settings: Settings, *, mode: str, offline: bool) -> tuple[Command, .
 
 
 def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
-    disk = values.word(how.disk.removeprefix("/dev/"), _DISK)
-    if limits.is_partition(disk):
-        raise UsageError(
-            f"'{how.disk}' is a partition", hint="name the whole disk, such as vda", setting=_DISK
-        )
+    yield from _disk(settings, how.disk)
     label = " --disklabel=gpt" if how.gpt else ""
     least = settings.described.sizes.get("/", 0)
-    text = f"# Written by diskgen. ERASES this disk.\nignoredisk --only-use={disk}"
-    yield Command(word="ignoredisk", text=text, setting=_DISK)
     for line in (
         "zerombr",
         f"clearpart --all --initlabel{label}",
@@ -166,6 +164,22 @@ def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
         *partitions.root(how.filesystem, settings.subvolume, least).splitlines(),
     ):
         yield Command(word=line.partition(" ")[0], text=line, setting=_DISK)
+
+
+def _disk(settings: Settings, name: str) -> Iterator[Command]:
+    """Yield what says which disk is taken. Our own installer takes the only one by itself."""
+    disk = values.word(name.removeprefix("/dev/"), _DISK)
+    if limits.is_partition(disk):
+        raise UsageError(
+            f"'{name}' is a partition", hint="name the whole disk, such as vda", setting=_DISK
+        )
+    text = f"# Written by diskgen. ERASES this disk.\nignoredisk --only-use={disk}"
+    if disk == ONLY_DISK:
+        text = "# Written by diskgen. ERASES the one disk that the machine has."
+        if settings.anaconda:
+            yield Command(word="%pre", text=values.fill("disk.ks"))
+            text += "\n%include /tmp/diskgen-disk.ks"
+    yield Command(word="ignoredisk", text=text, setting=_DISK)
 
 
 def _image(settings: Settings, transport: str, url: str, reference: str) -> Iterator[Command]:

@@ -63,13 +63,15 @@ class Merged:
     met: tuple[Met, ...]
 
 
-def merge(commands: Iterable[Command], text: str, version: str, name: str, *, mode: str) -> Merged:
+def merge(
+    commands: Iterable[Command], user: Parsed, text: str, *, mode: str, setting: str = "kickstart"
+) -> Merged:
     """Return a user's kickstart with commands of ours, each as its row says.
 
-    Raises UsageError naming file, line and option of what contradicts itself.
+    ``setting`` is the option that ``text``, of which ``user`` is, comes from. Raises UsageError
+    naming file, line and option of what contradicts itself.
     """
-    user = language.parse(text, version, name, setting="kickstart")
-    _payload(user, mode)
+    _payload(user, mode, setting)
     before: list[Command] = []
     after: list[Command] = []
     met: list[Met] = []
@@ -83,7 +85,7 @@ def merge(commands: Iterable[Command], text: str, version: str, name: str, *, mo
             (after if last or kept.word == AT_END else before).append(kept)
     newline = "" if text.endswith("\n") or not text else "\n"
     made = text_of(before) + text + newline + text_of(after)
-    language.parse(made, version, name, setting="kickstart")
+    language.parse(made, user.version, user.name, setting=setting)
     return Merged(text=made, met=tuple(dict.fromkeys(met)))
 
 
@@ -92,13 +94,13 @@ def for_packages(user: Parsed) -> bool:
     return user.line_of(*SOURCES) is not None
 
 
-def _payload(user: Parsed, mode: str) -> None:
+def _payload(user: Parsed, mode: str, setting: str) -> None:
     if found := user.line_of(*PAYLOADS):
         line, word = found
         raise UsageError(
             f"'{user.name}' has its own '{word}' (line {line})",
             hint="leave it out: diskgen writes what is installed, and what belongs to it",
-            setting="kickstart",
+            setting=setting,
         )
     if mode == "image" and (found := user.line_of(*SOURCES)):
         line, word = found
@@ -106,7 +108,7 @@ def _payload(user: Parsed, mode: str) -> None:
         raise UsageError(
             f"'{user.name}' has {what} (line {line}), which image mode would ignore",
             hint="leave it out, or give it for traditional mode",
-            setting="kickstart",
+            setting=setting,
         )
 
 

@@ -26,8 +26,9 @@ from .names import MAX_LABEL, check_label, iso_names, joliet_names
 
 SECTOR: Final = 2048
 _JOLIET_LABEL: Final = 16
+_JOLIET_TEXT: Final = 64
 _DESCRIPTOR: Final = 16 * SECTOR  # the primary volume descriptor (ECMA-119, 8.4)
-_LABEL_AT: Final = _DESCRIPTOR + 40
+_TEXTS: Final = ((40, MAX_LABEL), (318, 128), (574, 128))  # label, publisher, application
 _SPACE: Final = 80  # bytes into a descriptor: the sectors of the volume, both byte orders (8.4.8)
 _DESCRIPTORS: Final = {1, 2}  # primary, and Joliet's
 _TERMINATOR: Final = 255
@@ -57,6 +58,7 @@ class Medium:
     label: str
     timestamp: int
     application: str
+    publisher: str = ""
     boot: tuple[BootImage, ...] = ()
 
 
@@ -80,7 +82,8 @@ def master(output: Path, medium: Medium) -> Mastered:
             interchange_level=3,
             sys_ident="LINUX",
             vol_ident=medium.label[:_JOLIET_LABEL],
-            app_ident_str=medium.application,
+            pub_ident_str=medium.publisher[:_JOLIET_TEXT],
+            app_ident_str=medium.application[:_JOLIET_TEXT],
             rock_ridge="1.09",
             joliet=3,
         )
@@ -103,8 +106,12 @@ def master(output: Path, medium: Medium) -> Mastered:
             for image in medium.boot
         }
     with output.open("r+b") as file:
-        file.seek(_LABEL_AT)  # pycdlib takes no more than Joliet can hold
-        file.write(medium.label.encode().ljust(MAX_LABEL))
+        # pycdlib takes no more than Joliet can hold.
+        for text, (at, size) in zip(
+            (medium.label, medium.publisher, medium.application), _TEXTS, strict=True
+        ):
+            file.seek(_DESCRIPTOR + at)
+            file.write(text.encode().ljust(size))
         size = _pad(file)
     return Mastered(size, places)
 

@@ -2,13 +2,14 @@
 
 A medium's runtime is an installation of Anaconda that starts by itself. What makes one of a
 container is what lorax does to its own (``share/templates.d/99-generic/runtime-postinstall.tmpl``);
-without the link to its target Anaconda's systemd generator makes no unit.
+without the link to its target Anaconda's systemd generator makes no unit. Modules: Anaconda's
+``data/anaconda.conf``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,12 @@ _PIPEWIRE: Final = ("pipewire.service", "pipewire.socket")
 _FOR_ROOT: Final = b"[Unit]\nConditionUser=\n"
 _HOMES: Final = ("root", "mnt")  # links into /var in images that are meant to boot
 _LABEL: Final = b"security.selinux"
+CONFIGURATION: Final = "etc/anaconda/conf.d/90-diskgen.conf"  # counts more than profiles
+_ACTIVATABLE: Final = (
+    "org.fedoraproject.Anaconda.Modules.*",
+    "org.fedoraproject.Anaconda.Addons.*",
+)
+_SUBSCRIPTION: Final = "org.fedoraproject.Anaconda.Modules.Subscription"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,22 @@ def build_stamp(product: str, version: str, machine: Machine, timestamp: int) ->
         f"[Main]\nProduct={product}\nVersion={version}\nBugURL=\nIsFinal=True\n"
         f"UUID={made}.{machine.name}\n"
     ).encode()
+
+
+def configuration(enabled: Sequence[str], disabled: Sequence[str]) -> bytes:
+    """Return what Anaconda is told of its modules; what is disabled does not run, whoever names it.
+
+    Subscription is for hosts that are sold, and runs where it is named alone.
+    """
+    forbidden = dict.fromkeys((*disabled, *({_SUBSCRIPTION} - {*enabled})))
+    lines = ["[Anaconda]"]
+    for name, values in (
+        ("activatable_modules", (*_ACTIVATABLE, *enabled) if enabled else ()),
+        ("forbidden_modules", forbidden),
+    ):
+        if values:
+            lines += [f"{name} =", *(f"    {value}" for value in values)]
+    return "\n".join([*lines, ""]).encode()
 
 
 def add_to(root: Directory) -> None:

@@ -13,7 +13,6 @@ import pytest
 from diskgen import build_iso, medium_writer
 from diskgen.blueprint import portable
 from diskgen.blueprint.errors import BlueprintError
-from diskgen.blueprint.keys import KEYS, TOP, Key, Use
 from diskgen.blueprint.model import (
     AddedFile,
     Customizations,
@@ -23,64 +22,17 @@ from diskgen.blueprint.model import (
     Sshd,
     User,
 )
-from diskgen.blueprint.read import read
 from diskgen.config import IsoRequest
 from diskgen.errors import UsageError
 from diskgen.events import discard
 from diskgen.image.store import Store
-from diskgen.iso.assembly import contents
-from diskgen.iso.kickstarts import partitions
-from diskgen.layout import Content
 from diskgen.reference import parse
 from diskgen.tree import read as content_of
 
 from ...fixtures import installers
-from ...fixtures.descriptions import document, value_of
 from ...fixtures.oci import TarBuilder
 
 REQUEST = IsoRequest(source=parse("quay.io/example/os:1"), arch="x86_64", unattended="vda")
-HASH = "$6$abcdefgh$" + "x" * 86
-
-
-def said(value: dict[str, Any], *, anaconda: bool) -> str:
-    """Return all that a medium says of a machine whose description is a document."""
-    wanted = read(json.dumps(value), "json", "config.json", medium=True)
-    request = replace(REQUEST, customizations=wanted)
-    settings = replace(
-        contents.asked(request, "sha256:" + "1" * 64),
-        anaconda=anaconda,
-        boot=partitions.commands(Content(), wanted.sizes.get("/boot", 0)),
-    )
-    roots = {"image": "ext4", "package": "ext4"}
-    written = contents.write(request, settings, "F44", roots, anaconda=anaconda)
-    texts = [written.texts["unattended-image.ks"], written.texts["image-offline.ks"]]
-    if not anaconda:
-        texts.append(json.dumps(portable.to_json(settings.described)))
-    return "\n".join(texts)
-
-
-@pytest.mark.parametrize("anaconda", [False, True])
-@pytest.mark.parametrize(
-    "key", [key for key in KEYS if key.medium in (Use.DONE, Use.UNATTENDED)],
-    ids=lambda key: key.path,
-)  # fmt: skip
-def test_every_key_that_is_applied_is_on_the_medium(key: Key, anaconda: bool) -> None:
-    value = document(key, value_of(key))
-    without = document(key, value_of(key))
-    if key.path.startswith(f"{TOP}.filesystem") and not anaconda:
-        value["customizations"]["filesystem"][0]["mountpoint"] = "/boot"  # the root takes the rest
-    if key.path.endswith(("minsize", "filesystem[].size", "mountpoint")) or key.required:
-        without = {}
-    else:
-        table = without
-        *parents, last = key.path.split(".")
-        for part in parents:
-            table = table[part.removesuffix("[]")]
-            table = table[0] if isinstance(table, list) else table
-        del table[last]
-    if key.path.endswith("sshkey[].user"):
-        value["customizations"]["sshkey"][0]["user"] = "other"
-    assert said(value, anaconda=anaconda) != said(without, anaconda=anaconda)
 
 
 @pytest.mark.parametrize("append", ["quiet ostree=/x", 'ostree="/x y"', '"ostree=/x"', "ostree"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.blueprint.model import User
+from diskgen.config import ONLY_DISK
 from diskgen.errors import UsageError
 from diskgen.iso.kickstarts import kickstart
 from diskgen.iso.kickstarts.command import text_of
@@ -65,6 +66,8 @@ def everything(version: str, settings: Settings = SETTINGS) -> dict[str, str]:
     for mode, offline in (("image", True), ("image", False), ("package", False)):
         name = f"unattended-{mode}-{offline}.ks"
         made[name] = unattended(settings, HOW, version, mode=mode, offline=offline)
+    anaconda, only = replace(settings, anaconda=True), replace(HOW, disk=ONLY_DISK)
+    made["only.ks"] = unattended(anaconda, only, version, mode="image", offline=True)
     return made
 
 

@@ -240,7 +240,8 @@ def test_files_that_no_kickstart_takes_are_refused() -> None:
 
 def merged(text: str, wanted: Customizations) -> str:
     commands = kickstart.named(replace(SETTINGS, users=(), described=wanted))
-    return merging.merge(commands, text, "F44", "mine.ks", mode="package").text
+    user = language.parse(text, "F44", "mine.ks")
+    return merging.merge(commands, user, text, mode="package").text
 
 
 def test_units_of_both_add_up() -> None:

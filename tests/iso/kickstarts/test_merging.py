@@ -67,7 +67,8 @@ def merged(
     mode: str = "image",
     version: str = "F44",
 ) -> merging.Merged:
-    return merging.merge(written(settings, how, mode), text, version, "mine.ks", mode=mode)
+    user = language.parse(text, version, "mine.ks", setting="kickstart")
+    return merging.merge(written(settings, how, mode), user, text, mode=mode)
 
 
 @pytest.mark.parametrize("settings", [PLAIN, ALL, replace(ALL, links=())])
