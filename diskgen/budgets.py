@@ -104,6 +104,9 @@ COMMIT_BYTES: Final = Budget("commit-bytes", 256 * MIB, BYTES, "all such objects
 COMMIT_ENTRIES: Final = Budget("commit-entries", 1_000_000, "entries", "the tree of such a commit")
 COMMIT_DEPTH: Final = Budget("commit-depth", 128, "levels", "directories of such a commit")
 RULES_BYTES: Final = Budget("rules-bytes", 64 * MIB, BYTES, "a file of SELinux rules")
+SEALED_BYTES: Final = Budget(
+    "sealed-bytes", 64 * GIB, BYTES, "all files of an image that fs-verity is to guard"
+)
 # Boot files.
 INITRAMFS_BYTES: Final = Budget("initramfs-bytes", 2 * GIB, BYTES, "an initramfs, unpacked")
 INITRAMFS_ENTRIES: Final = Budget("initramfs-entries", 200_000, "entries", "an initramfs")

@@ -69,6 +69,7 @@ def prepare(request: Request, store: Store, emit: Emit) -> Prepared:
     request = completed(request, source.tree)
     loader = choose.inspect(source.root, request.machine, request.sector_size)
     decided = _decided(request, source)
+    sources.seal(source, emit)
     identity = identify(
         source.image.digest, request.seed, _renewed(source, decided), request.identifiers
     )

@@ -49,6 +49,7 @@ def read(request: ArtifactRequest, store: Store, emit: Emit) -> Source:
         request.machine.name,
         initramfs=Cached(store.initramfs),
         skip_bound_images=request.bound_images == "skip",
+        base=stacked.base,
     )
     return Source(image=image, stacked=stacked, tree=tree)
 
@@ -64,6 +65,14 @@ def labelled(source: Source, store: Store, emit: Emit) -> Source:
         phase.detail = f"policy '{policy.name}'"
     tree = replace(source.tree, kernel=kernel.find_kernel(stacked.merged))
     return replace(source, stacked=stacked, tree=tree)
+
+
+def seal(source: Source, emit: Emit) -> None:
+    """Seal an image's files, if fs-verity is to guard its root."""
+    if not source.tree.composefs.sealed:
+        return
+    with step(emit, "seal", "Summing files for fs-verity", unit="bytes") as phase:
+        stack.seal(source.stacked, phase.advance)
 
 
 def fetch_layers(

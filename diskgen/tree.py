@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from .fsverity import Seal
 from .packsums import PackSums
 
 _PIECE: Final = 1024 * 1024
@@ -58,6 +59,7 @@ class File:
     ``target`` is for symlinks; ``rdev`` is (major, minor). ``checksum`` is the ostree content
     checksum (32 bytes) where the inode is an ostree object, else None.
     ``dense`` forbids holes: the file is read by block lists (kernel, initramfs, boot map).
+    ``seal`` has the filesystem guard the content by fs-verity: nobody changes it any more.
     """
 
     mode: int
@@ -70,6 +72,7 @@ class File:
     rdev: tuple[int, int] = (0, 0)
     checksum: bytes | None = None
     dense: bool = False
+    seal: Seal | None = None
 
     @property
     def is_regular(self) -> bool:

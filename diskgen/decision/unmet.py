@@ -20,6 +20,7 @@ from .wishes import Route, Wishes
 _DIRECT: Final = "direct"  # of block setups: no encryption
 # What parsers between a kickstart and the kernel's command line would take for their own.
 _NOT_APPENDED: Final = frozenset("'\"\\`$")
+_SEALABLE: Final = (Filesystem.EXT4,)  # those that diskgen writes with fs-verity
 USUAL_SUBVOLUME: Final = "root"  # where nothing names one
 _SUBVOLUME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_.-]*(/[A-Za-z0-9@_][A-Za-z0-9@_.-]*)*")
 # Tags of fstab(5).
@@ -180,6 +181,28 @@ def encryption(config: InstallConfig, wish: Wishes) -> Iterator[Problem]:
             f"'{config.block[0]}'), which diskgen does not make",
             hint="--no-encryption leaves it unencrypted, if that is what you want",
             setting="no-encryption",
+        )
+
+
+def sealed(tree: TreeFacts, kind: Filesystem, wish: Wishes, route: Route) -> Iterator[Problem]:
+    """Yield that a root which fs-verity is to guard would not be guarded."""
+    if not tree.composefs.sealed:
+        return
+    asked = f"this image's root is guarded by fs-verity (composefs.enabled={tree.composefs})"
+    if route is Route.ANACONDA:
+        yield Problem(
+            code="composefs",
+            message=f"{asked}, which the filesystems that Anaconda makes do not have",
+            hint="make disks of it, or a medium with diskgen's own installer",
+        )
+    elif kind not in _SEALABLE:
+        yield Problem(
+            code="composefs",
+            message=f"{asked}, which diskgen does not write on {kind}",
+            hint="let the image ask for ext4 (filesystem.root.type)"
+            if wish.medium
+            else "take ext4: --rootfs ext4",
+            setting=None if wish.medium else "rootfs",
         )
 
 

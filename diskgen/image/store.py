@@ -32,7 +32,7 @@ from ..packsums import DamagedEntry
 from . import entries, private
 from .model import Image
 
-_TOLD: Final = (".idx", ".pack", ".sums")  # whoever reads them says that they are damaged
+_TOLD: Final = (".idx", ".pack", ".sums", ".seals")  # whoever reads them says that they are damaged
 _DAY: Final = 24 * 60 * 60
 
 
@@ -141,7 +141,7 @@ class Store:
         if damaged.parent == self._runtimes:
             paths = [damaged]
         elif damaged.parent == self.layers:
-            paths = [damaged.with_suffix(suffix) for suffix in (".pack", ".idx", ".sums")]
+            paths = [damaged.with_suffix(suffix) for suffix in (".pack", ".idx", ".sums", ".seals")]
         else:
             return False
         for path in paths:

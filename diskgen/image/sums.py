@@ -7,25 +7,20 @@ checksum, and so its whole content is hashed again: once, then the cache has it.
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
-import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from ..gvariant import file_header
 from ..tree import Data, File, Packed
-from . import private
+from . import tables
 
-_FORMAT: Final = 3
+_TITLE: Final = "diskgen checksums 3"
 _KEY: Final = 24  # 16 bytes of the header's sha256, 8 of the content's place in the pack
 _ROW: Final = _KEY + 32
 _KEEP: Final = 4  # times the rows in use: a table of more is begun anew
-_BATCH: Final = 256  # files
-_NOWHERE: Final = 2**64 - 1  # the place of a content that is one hole
 _ZEROS: Final = bytes(1024 * 1024)
 
 
@@ -68,53 +63,30 @@ def _of_pack(
             advance(file.size)
     if not todo:
         return
-    with _mapped(pack) as (mapped, fd):
-        batches = [todo[at : at + _BATCH] for at in range(0, len(todo), _BATCH)]
-        running = [pool.submit(_hash, mapped, fd, batch) for batch in batches]
-        try:
-            for done in as_completed(running):
-                advance(done.result())
-        finally:
-            for future in running:  # none may use the mapping when it is closed
-                future.cancel()
-            for future in running:
-                if not future.cancelled():
-                    future.exception()
+    tables.work_through(pack, todo, _hash, pool, advance)
     for key, _header_bytes, file in todo:
         assert file.checksum is not None
         used[key] = file.checksum
     if len(known) <= _KEEP * len(used):
         used = known | used
-    _save(path, used)
+    tables.save(path, _TITLE, b"".join(key + checksum for key, checksum in used.items()))
 
 
-@contextmanager
-def _mapped(pack: Path) -> Generator[tuple[mmap.mmap | bytes, int]]:
-    """Give a pack's bytes, and its descriptor."""
-    with pack.open("rb") as opened:
-        if not os.fstat(opened.fileno()).st_size:  # nothing but holes
-            yield b"", opened.fileno()
-            return
-        with mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as mapped:
-            yield mapped, opened.fileno()
-
-
-def _hash(mapped: mmap.mmap | bytes, fd: int, batch: Sequence[tuple[bytes, bytes, File]]) -> int:
+def _hash(view: memoryview, fd: int, batch: Sequence[tuple[bytes, bytes, File]]) -> int:
     total = 0
-    with memoryview(mapped) as view:
-        for _key_bytes, header, file in batch:
-            digest = hashlib.sha256(header)
-            assert isinstance(file.content, Packed)
-            at = 0
-            for start, length, offset in file.content.extents:
-                _zeros(digest.update, start - at)
-                if file.content.sums is not None:
-                    file.content.sums.check(fd, offset, length)
-                digest.update(view[offset : offset + length])
-                at = start + length
-            _zeros(digest.update, file.size - at)
-            file.checksum = digest.digest()
-            total += file.size
+    for _key_bytes, header, file in batch:
+        digest = hashlib.sha256(header)
+        assert isinstance(file.content, Packed)
+        at = 0
+        for start, length, offset in file.content.extents:
+            _zeros(digest.update, start - at)
+            if file.content.sums is not None:
+                file.content.sums.check(fd, offset, length)
+            digest.update(view[offset : offset + length])
+            at = start + length
+        _zeros(digest.update, file.size - at)
+        file.checksum = digest.digest()
+        total += file.size
     return total
 
 
@@ -131,34 +103,14 @@ def _header(file: File) -> bytes:
 def _key(header: bytes, file: File) -> bytes:
     assert isinstance(file.content, Packed)
     extents = file.content.extents
-    place = extents[0][2] if extents else _NOWHERE
+    place = extents[0][2] if extents else tables.NOWHERE
     whole = hashlib.sha256(header + b"%d" % file.size).digest()
     return whole[:16] + place.to_bytes(8, "little")
 
 
 def _load(path: Path) -> dict[bytes, bytes]:
     """Return a table, empty where it is missing, damaged or of another format."""
-    try:
-        head, _newline, body = (private.read(path) or b"").partition(b"\n")
-    except FileNotFoundError:
-        return {}
-    if head != _head(path, body) or len(body) % _ROW:
+    body = tables.load(path, _TITLE)
+    if len(body) % _ROW:
         return {}
     return {body[at : at + _KEY]: body[at + _KEY : at + _ROW] for at in range(0, len(body), _ROW)}
-
-
-def _save(path: Path, table: dict[bytes, bytes]) -> None:
-    body = b"".join(key + checksum for key, checksum in table.items())
-    partial = path.with_name(f".tmp-{path.stem}.{os.getpid()}.{time.monotonic_ns()}")
-    try:
-        partial.write_bytes(_head(path, body) + b"\n" + body)
-        private.make_room(path)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _head(path: Path, body: bytes) -> bytes:
-    """Return a table's first line, which says whose it is."""
-    digest = hashlib.sha256(path.stem.encode() + body).hexdigest()
-    return f"diskgen checksums {_FORMAT} {digest}".encode()

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ..fsverity import seal
 from ..image.model import Image
 from ..reference import ImageRef, escape_ref
-from ..tree import Directory, regular, symlink
-from . import composefs
+from ..tree import Directory, File, regular, symlink
+from . import composefs, signing
 from .bls import ENTRY, boot_files, entry
 from .commit import canonical_json, layer_commit, merge_commit
 from .encapsulated import Base
@@ -24,6 +25,7 @@ from .kernel import Kernel, boot_checksum
 from .objects import ObjectSet
 from .prepare_root import Composefs
 from .repository import checkout, copy, repository
+from .stack import digest_of
 
 _VAR_DIRECTORIES: Final = (("tmp", 0o1777), ("lib", 0o755), ("log", 0o755))
 _VAR_LINKS: Final = (("run", "../run"), ("lock", "../run/lock"))
@@ -71,8 +73,9 @@ def deploy(
 
     ``layers`` are the ordinary ones of the image, which come after those of ``base``.
 
-    Nothing that is passed in is changed; the trees share its files. Raises SourceError for an
-    image whose manifest no reader would take.
+    Nothing that is passed in is changed; the trees share its files, which have seals where
+    fs-verity is to guard them. Raises SourceError for an image whose manifest no reader would take,
+    and for a root that is another one than was signed.
     """
     image = request.image
     stateroot = request.stateroot
@@ -84,7 +87,8 @@ def deploy(
     karg = f"ostree=/ostree/boot.1/{stateroot}/{bootcsum}/0"
     options = " ".join([*request.kargs, karg])
 
-    root = _root(request, facts, merged, objects, refs, commit, bootcsum)
+    cfs = _composefs(facts.composefs, merged, base)
+    root = _root(request, facts, merged, objects, refs, commit, bootcsum, cfs)
     # On one filesystem the kernel is the repository's own inode; on two it is a copy.
     separate = request.boot_uuid is not None
     boot = root.make_dirs("boot")
@@ -114,6 +118,7 @@ def _root(
     refs: Mapping[str, str],
     commit: str,
     bootcsum: str,
+    composefs_image: File | None,
 ) -> Directory:
     """Return the physical root: the repository, the stateroot with its deployment, links to it."""
     stateroot = request.stateroot
@@ -125,6 +130,7 @@ def _root(
             refs,
             bootloader=request.bootloader,
             bls_append_except_default=facts.config.bls_append_except_default,
+            sealed=facts.composefs.sealed,
         ),
     )
     root.add(
@@ -139,7 +145,7 @@ def _root(
         request,
         merged,
         objects,
-        with_composefs=facts.composefs is not Composefs.NO,
+        composefs_image,
     )
     _var(place.make_dirs("var"), merged, has_tmpfiles=facts.has_tmpfiles)
     root.add(
@@ -201,14 +207,13 @@ def _deployment(
     request: DeployRequest,
     merged: Directory,
     objects: ObjectSet,
-    *,
-    with_composefs: bool,
+    composefs_image: File | None,
 ) -> None:
     """Check the commit out, and put beside it what belongs to this deployment alone."""
     deployment = checkout(merged, objects)
     deployment.immutable = True
-    if with_composefs:
-        deployment.add(composefs.NAME, regular(composefs.image(merged)))
+    if composefs_image is not None:
+        deployment.add(composefs.NAME, composefs_image)
     defaults = merged.get_dir("usr/etc")
     assert defaults is not None
     etc = deployment.entries[b"etc"] = copy(defaults)
@@ -224,6 +229,23 @@ def _deployment(
     overlay = place.make_dirs(f"backing/{name}/root-transient", mode=0o700)
     overlay.entries[b"upper"] = Directory(mode=merged.mode)
     overlay.entries[b"work"] = Directory(mode=stat.S_IFDIR | 0o700)
+
+
+def _composefs(mode: Composefs, merged: Directory, base: Base | None) -> File | None:
+    """Return the composefs image of a deployment, if it has one.
+
+    Raises SourceError where it is not the one that is signed.
+    """
+    if mode is Composefs.NO:
+        return None
+    if not mode.sealed:
+        return regular(composefs.image(merged))
+    data = composefs.image(merged, digest_of)
+    made = regular(data)
+    made.seal = seal(data)
+    if mode is Composefs.SIGNED:
+        signing.check_digest(base, made.seal.digest)
+    return made
 
 
 def _var(var: Directory, merged: Directory, *, has_tmpfiles: bool) -> None:
@@ -262,7 +284,7 @@ def _kernel(place: Directory, kernel: Kernel, objects: ObjectSet | None) -> None
         if objects is not None and file.size:
             place.add(name, objects.canonical(file))
         else:  # dense: a boot loader may read these by lists of blocks
-            place.add(name, replace(file, xattrs=(), checksum=None, dense=True))
+            place.add(name, replace(file, xattrs=(), checksum=None, dense=True, seal=None))
     if kernel.dtb is not None:
         place.add("dtb", copy(kernel.dtb, attributes=False))
 

@@ -12,9 +12,11 @@ from ..documents import load_object
 from ..errors import PreflightError, Problem, SourceError
 from ..initramfs import findings
 from ..tree import Directory
+from . import signing
 from .drivers import Drivers, read_drivers
 from .dropins import drop_ins
 from .embedded import Embedded, read_embedded
+from .encapsulated import Base
 from .installconfig import InstallConfig, read_config
 from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
 from .lookup import find, find_dir, find_link, find_text
@@ -101,11 +103,13 @@ def examine(
     *,
     initramfs: findings.Examine = findings.examine,
     skip_bound_images: bool = False,
+    base: Base | None = None,
 ) -> TreeFacts:
     """Return the facts of a merged tree for a machine (a name of ``arch.MACHINES``).
 
     ``initramfs`` reads the kernel's; with ``skip_bound_images`` the images that are bound to this
-    one are no reason against it. Raises UnfitError with all reasons against it at once.
+    one are no reason against it; ``base`` is the commit that it is derived from. Raises UnfitError
+    with all reasons against it at once.
     """
     problems: list[Problem] = []
 
@@ -122,6 +126,8 @@ def examine(
     embedded = known("image-config", lambda tree: read_embedded(tree, machine)) or Embedded()
     composefs, wrong = known("image", root_mode) or (Composefs.NO, [])
     problems += wrong
+    if composefs is Composefs.SIGNED:
+        problems += known("image", lambda tree: signing.problems(tree, base)) or []
     policy = known("selinux", read_policy)
     bound = known("image", _bound_images) or []
     if bound and not skip_bound_images:

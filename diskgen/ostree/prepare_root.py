@@ -17,6 +17,7 @@ from .lookup import find_text
 _PREPARE_ROOT: Final = ("usr/lib/ostree/prepare-root.conf", "etc/ostree/prepare-root.conf")
 _TRUE: Final = frozenset({"yes", "true", "1"})
 _FALSE: Final = frozenset({"no", "false", "0"})
+_KEY: Final = "/etc/ostree/initramfs-root-binding.key"  # where nothing else is said
 
 
 class Composefs(StrEnum):
@@ -25,6 +26,13 @@ class Composefs(StrEnum):
     NO = "no"
     MAYBE = "maybe"  # where the deployment has one
     YES = "yes"
+    VERITY = "verity"  # and every byte of it is verified as it is read
+    SIGNED = "signed"  # and a commit of the image that is signed says which root it is
+
+    @property
+    def sealed(self) -> bool:
+        """Whether fs-verity guards the root."""
+        return self in (Composefs.VERITY, Composefs.SIGNED)
 
 
 def shows_whole_root(root: Directory) -> bool:
@@ -53,6 +61,11 @@ def _settings(root: Directory, paths: Iterable[str]) -> configparser.ConfigParse
     return settings
 
 
+def key_path(root: Directory) -> str:
+    """Return where the keys are by which a signed root is known. Raises SourceError."""
+    return _settings(root, _PREPARE_ROOT).get("composefs", "keypath", fallback=_KEY).strip()
+
+
 def root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
     """Return how the deployment is mounted at boot, and what is wrong. Raises SourceError."""
     if not any(find_text(root, path) is not None for path in _PREPARE_ROOT):
@@ -73,17 +86,8 @@ def root_mode(root: Directory) -> tuple[Composefs, list[Problem]]:
         mode = Composefs.NO
     elif enabled in _TRUE:
         mode = Composefs.YES
-    elif enabled == "maybe":
-        mode = Composefs.MAYBE
-    elif enabled in ("verity", "signed"):
-        return Composefs.YES, [
-            Problem(
-                code="composefs",
-                message=f"this image's root is to be verified by fs-verity (prepare-root.conf: "
-                f"composefs.enabled={enabled}), which diskgen does not set up",
-                hint="'enabled=yes' in the image and its initramfs mounts it without verifying",
-            )
-        ]
+    elif enabled in ("maybe", "verity", "signed"):
+        mode = Composefs(enabled)
     else:
         return Composefs.NO, [
             Problem(

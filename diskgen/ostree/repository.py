@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from ..fsverity import seal
 from ..tree import Directory, Node, regular
 from .objects import ObjectSet
 
@@ -22,10 +23,12 @@ def repository(
     *,
     bootloader: str = "none",
     bls_append_except_default: str | None = None,
+    sealed: bool = False,
 ) -> Directory:
     """Return the repository's directory; ``refs`` are commit checksums (hex) by name.
 
-    ``bootloader`` is ostree.repo-config(5)'s: what the machine's own updates call.
+    ``bootloader`` is ostree.repo-config(5)'s: what the machine's own updates call. One that is
+    ``sealed`` has files under fs-verity, and says so of those to come.
     """
     repo = Directory()
     settings = {"bootloader": bootloader, "bootprefix": "true", "readonly": "true"}
@@ -33,7 +36,12 @@ def repository(
         settings["bls-append-except-default"] = bls_append_except_default
     config = "[core]\nrepo_version=1\nmode=bare\n\n[sysroot]\n"
     config += "".join(f"{key}={value}\n" for key, value in settings.items())
-    repo.add("config", regular(config.encode()))
+    if sealed:
+        config += "\n[ex-integrity]\nfsverity=true\n"
+    file = regular(config.encode())
+    if sealed:  # by which bootc knows that all objects are
+        file.seal = seal(config.encode())
+    repo.add("config", file)
     repo.add(".lock", regular(b"", mode=0o640))
     for name in _EMPTY:
         repo.make_dirs(name)
@@ -64,7 +72,7 @@ def copy(tree: Directory, *, attributes: bool = True) -> Directory:
             entries[name] = copy(node, attributes=attributes)
         else:
             xattrs = node.xattrs if attributes else ()
-            entries[name] = replace(node, xattrs=xattrs, checksum=None)
+            entries[name] = replace(node, xattrs=xattrs, checksum=None, seal=None)
     return replace(tree, entries=entries, xattrs=tree.xattrs if attributes else ())
 
 
@@ -78,7 +86,7 @@ def _checkout(tree: Directory, objects: ObjectSet, links: Counter[bytes]) -> Dir
         assert checksum is not None
         links[checksum] += 1
         if links[checksum] > _MAX_LINKS or (node.content is not None and not node.content.size):
-            entries[name] = replace(node)
+            entries[name] = replace(node, seal=None)
         else:
             entries[name] = objects.files[checksum]
     return replace(tree, entries=entries)

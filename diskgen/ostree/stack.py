@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from ..budgets import SEALED_BYTES, Tally
+from ..errors import SourceError
 from ..image.index import LayerIndex
 from ..image.model import Image
-from ..tree import Directory
+from ..image.seals import add_seals
+from ..tree import Directory, File
 from . import newlines, selinux, specials
 from .encapsulated import Base, count_base_layers, read_base
 from .layertree import layer_tree
@@ -50,6 +53,28 @@ def stack(image: Image, indexes: Sequence[LayerIndex], advance: Callable[[int], 
             *newlines.doubts(indexes),
         ),
     )
+
+
+def seal(stack: Stack, advance: Callable[[int], None]) -> None:
+    """Seal all files of a stack; ``advance`` gets bytes of contents as they are hashed.
+
+    Raises SourceError for more than may be sealed.
+    """
+    base = stack.base
+    trees = [stack.merged, *stack.layers, *([] if base is None else [base.tree, *base.chunks])]
+    files = {
+        id(node): node for tree in trees for _path, node in tree.walk() if isinstance(node, File)
+    }
+    spent = Tally(SEALED_BYTES, SourceError, "the files that fs-verity is to guard have")
+    for file in files.values():
+        spent.add(file.size if file.is_regular else 0)
+    add_seals(files.values(), advance)
+
+
+def digest_of(file: File) -> bytes:
+    """Return the fs-verity digest of a file that was sealed."""
+    assert file.seal is not None
+    return file.seal.digest
 
 
 def label(

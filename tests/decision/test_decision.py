@@ -305,6 +305,25 @@ def test_what_mounts_boot(sources: Sources, tmp_path: Path, spec: str | None, li
     assert any(word.startswith("boot=") for word in made.plan.kargs) is (spec != "")
 
 
+def test_fs_verity_is_where_diskgen_writes_it(sources: Sources, tmp_path: Path) -> None:
+    """By disks and by our own installer; Anaconda makes the filesystem by itself."""
+    tar = TarBuilder()
+    tar.file("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=verity\n")
+    installers.machine(tmp_path / "os", installers.bootupd(), tar.finish())
+    source = parse(f"oci:{tmp_path / 'os'}")
+    disk = prepared_disk(replace(sources.disk("raw"), source=source))
+    config = disk.root.get_file("ostree/repo/config")
+    assert config is not None
+    assert config.seal is not None
+    prepared_medium(sources.medium(anaconda=False, source=source))
+    with pytest.raises(UnfitError, match="filesystems that Anaconda makes do not have"):
+        prepared_medium(sources.medium(anaconda=True, source=source))
+    for kind in ("xfs", "btrfs"):
+        wish = replace(sources.disk("raw"), source=source, root_filesystem=kind)
+        with pytest.raises(UnfitError, match=f"which diskgen does not write on {kind}"):
+            prepared_disk(wish)
+
+
 def test_encryption_is_refused_by_every_command(sources: Sources, tmp_path: Path) -> None:
     config = b'[install]\nblock = ["tpm2-luks"]\n'
     installers.machine(tmp_path / "os", installers.bootupd(), asking(config))

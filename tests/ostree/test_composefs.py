@@ -10,13 +10,19 @@ from diskgen.ostree import composefs
 from diskgen.ostree.erofs_xattrs import xxh32
 from diskgen.tree import Directory
 
-from ..fixtures.composefs_trees import tree
-from ..oracles.mkcomposefs import SEEDS
+from ..fixtures.composefs_trees import digest, tree
+from ..oracles.mkcomposefs import SEALED, SEEDS
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_images_are_those_of_mkcomposefs(seed: int) -> None:
     assert hashlib.sha256(composefs.image(tree(seed))).hexdigest() == SEEDS[seed]
+
+
+@pytest.mark.parametrize("seed", SEALED)
+def test_so_are_images_with_digests(seed: int) -> None:
+    image = composefs.image(tree(seed), digest)
+    assert hashlib.sha256(image).hexdigest() == SEALED[seed]
 
 
 def test_the_tree_stays_as_it_was() -> None:

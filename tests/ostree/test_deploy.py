@@ -76,7 +76,7 @@ def test_a_sound_image_is_taken() -> None:
         ((f("usr/lib/modules/.wh.6.1.0-test", b""),), LABELS, {"kernel"}),
         ((f("usr/lib/ostree/.wh.prepare-root.conf", b""),), LABELS, {"prepare-root"}),
         (
-            (f("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=verity\n"),),
+            (f("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=signed\n"),),
             LABELS,
             {"composefs"},
         ),

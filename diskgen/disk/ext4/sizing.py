@@ -8,7 +8,7 @@ from ...tree import Directory
 from ...units import GIB, MIB, align_up
 from ..placing.content import segments
 from ..placing.population import Need
-from . import inventory
+from . import inventory, verity
 from .directory import most_blocks
 from .extents import LONGEST, tree_blocks
 from .inventory import LOST_FOUND_BLOCKS, has_content
@@ -43,8 +43,10 @@ def required(root: Directory) -> Need:
             metadata += max(least, most_blocks(list(found.entries(node))))
         elif has_content(node):
             parts = segments(node)
-            content += sum(blocks for _, blocks, _ in parts)
-            metadata += tree_blocks(sum(-(-blocks // LONGEST) for _, blocks, _ in parts) + 2)
+            behind = verity.blocks(node.seal) if node.seal is not None else 0
+            content += sum(blocks for _, blocks, _ in parts) + behind
+            lengths = [*(blocks for _, blocks, _ in parts), behind]
+            metadata += tree_blocks(sum(-(-blocks // LONGEST) for blocks in lengths) + 2)
     metadata += sum(-(-count // MAX_SHARING) for count in shared.values())
     # Where free space is interrupted (copies of the superblock, the journal), a file may be cut.
     metadata += 2 + content // _GROUP

@@ -53,6 +53,10 @@ class Superblock:
     def gdt_blocks(self) -> int:
         return -(-self.groups * DESCRIPTOR_SIZE // BLOCK)
 
+    @property
+    def has_verity(self) -> bool:
+        return bool(_U32.unpack_from(self.raw, 0x64)[0] & _VERITY)
+
     def inode_seed(self, number: int) -> int:
         """Return what the checksums of an inode's own blocks start from (generation 0)."""
         return crc32c(self.checksum_seed, number.to_bytes(4, "little") + bytes(4))

@@ -13,7 +13,7 @@ from ..placing import content
 from ..placing.alloc import Allocator, Extent, FullError
 from ..placing.diskio import Gathered, write_at
 from ..placing.population import Inspection, Usage, bring, ignore, onto, too_small
-from . import directory, dirhash, extents, inode, inventory, superblock, xattr
+from . import directory, dirhash, extents, inode, inventory, superblock, verity, xattr
 from .groups import Groups
 from .inventory import LOST_FOUND, LOST_FOUND_BLOCKS, ROOT, Inventory, has_content
 from .sizing import required
@@ -74,14 +74,18 @@ class _Writer:
                 hint="make the disk larger",
                 setting="disk-size",
             )
-        files = (
+        files = [
             (number, node)
             for number, node in enumerate(found.nodes, FIRST_INODE)
             if isinstance(node, File) and has_content(node)
-        )
+        ]
         size = self._super.block_count * BLOCK
         try:
             placed = content.place(files, self._alloc, self._offset, extents.LONGEST)
+            sealed = verity.place(files, placed.extents, self._alloc, self._offset)
+            if sealed and not self._super.has_verity:
+                raise VerifyError(f"the ext4 at byte '{self._offset}' has no fs-verity")
+            placed.moves += sealed
             moved = bring(
                 self._fd,
                 placed.moves,
@@ -161,6 +165,7 @@ class _Writer:
                 flags |= inode.IMMUTABLE_FLAG
         else:
             mode, size, links = node.mode, node.size, found.links[number - FIRST_INODE]
+            flags |= verity.FLAG if node.seal is not None else 0
             runs = placed.get(number, [])
         if runs or stat.S_ISREG(mode):
             seed = self._super.inode_seed(number) if len(runs) > extents.IN_INODE else 0

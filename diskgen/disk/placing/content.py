@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,16 @@ class Zero:
     length: int
 
 
-Move = Copy | Write | Zero
+@dataclass(slots=True)
+class Made:
+    """``length`` bytes, which ``make`` returns when their time comes, go to ``target``."""
+
+    target: int
+    length: int
+    make: Callable[[], Sequence[bytes]]
+
+
+Move = Copy | Write | Zero | Made
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ...units import MIB
-from .content import Copy, Move, Write, Zero
+from .content import Copy, Made, Move, Write, Zero
 from .diskio import write_at
 
 _CHUNK: Final = 32 * MIB  # of one copy_file_range: how long an interrupt waits
@@ -74,13 +74,19 @@ class Mover:
     def _move(self, move: Move, source: int) -> None:
         match move:
             case Write(target, _, pieces):
-                for at in range(0, len(pieces), _GATHERED):
-                    target += self._write(pieces[at : at + _GATHERED], target)
+                self._write_all(pieces, target)
+            case Made(target, _, make):
+                if not self._stop.is_set():
+                    self._write_all(make(), target)
             case Zero(target, length):
                 for at in range(0, length, _BUFFER):
                     self._write([_ZEROS[: length - at]], target + at)
             case Copy():
                 self._copy(move, source)
+
+    def _write_all(self, pieces: Sequence[bytes], target: int) -> None:
+        for at in range(0, len(pieces), _GATHERED):
+            target += self._write(pieces[at : at + _GATHERED], target)
 
     def _write(self, pieces: Sequence[bytes], target: int) -> int:
         """Write all of pieces at target unless stopped; return how many bytes they are."""

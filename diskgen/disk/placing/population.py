@@ -13,7 +13,7 @@ from ...errors import HostError, UsageError
 from ...tree import BLOCK
 from ...units import format_size
 from . import shadow
-from .content import Copy, Move
+from .content import Copy, Made, Move
 from .mover import moving
 
 _HOST_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -99,9 +99,9 @@ def bring(
     The metadata between the two bytes ``whole`` of the disk are looked at while contents are still
     on their way. The file that is looked at has them at the same places, or ``shift`` bytes before.
     """
-    copies = [move for move in moves if isinstance(move, Copy)]
+    copies = [move for move in moves if isinstance(move, Copy | Made)]
     # What comes from memory is little, and targets of symlinks are among it.
-    others = [move for move in moves if not isinstance(move, Copy)]
+    others = [move for move in moves if not isinstance(move, Copy | Made)]
     with moving(fd, copies) as long, moving(fd, others) as short:
         write_metadata()
         short.finish(advance)
@@ -112,7 +112,11 @@ def bring(
 
 
 def _inspect(
-    fd: int, inspection: Inspection, whole: tuple[int, int], copies: list[Copy], shift: int
+    fd: int,
+    inspection: Inspection,
+    whole: tuple[int, int],
+    copies: Sequence[Copy | Made],
+    shift: int,
 ) -> None:
     taken = sorted((copy.target, copy.target + copy.length) for copy in copies)
     try:
