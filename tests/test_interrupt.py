@@ -168,7 +168,7 @@ def test_nobody_takes_it_for_damage(tmp_path: Path) -> None:
     """Damage of one filesystem is noted and the rest is shown, but a signal ends it all."""
     source = Stopped()
     with pytest.raises(Interrupted), interruptible():
-        filesystems._ext4(reading.Disk(tmp_path / "disk", "raw", source), 65536)
+        filesystems.look(reading.Disk(tmp_path / "disk", "raw", source), 0, source.size)
     assert source.reads
 
 

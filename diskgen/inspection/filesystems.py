@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 from ..disk.btrfs.reader import Reader as BtrfsReader
 from ..disk.ext4.reader import Reader as Ext4Reader
-from ..disk.reading import Reader
+from ..disk.reading import ReadAt, Reader
+from ..disk.xfs.reader import Reader as XfsReader
 from ..errors import DiskgenError
 from ..formats.reading import Disk, Stream
 from ..iso.reading.bounded import Bounded
@@ -45,32 +45,38 @@ class _Kind:
     name: str
     at: int
     mark: bytes
-    read: Callable[[bytes], Found] | None = None  # from the first 128 KiB
 
 
-def _xfs(head: bytes) -> Found:
-    block, blocks = struct.unpack_from(">IQ", head, 4)
-    (free,) = struct.unpack_from(">Q", head, 144)
-    return Found(
-        type="xfs",
-        uuid=str(UUID(bytes=head[32:48])),
-        label=_label(head[108:120]),
-        size=block * blocks,
-        free=block * free,
-    )
+def _btrfs(read_at: ReadAt, start: int) -> Reader:
+    reader = BtrfsReader(read_at, start)
+    reader.enter(_DEPLOYED)
+    return reader
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A kind that is read; ``pending`` is what holds what was not written to its place yet."""
+
+    name: str
+    at: int
+    mark: bytes
+    pending: str
+    open: Callable[[ReadAt, int], Reader]
+
+
+_READ: Final = (
+    _Read("ext4", 1024 + 0x38, b"\x53\xef", "journal", Ext4Reader),
+    _Read("xfs", 0, b"XFSB", "log", XfsReader),
+    _Read("btrfs", 64 * 1024 + 0x40, b"_BHRfS_M", "log", _btrfs),
+)
 _KINDS: Final = (
-    _Kind("xfs", 0, b"XFSB", _xfs),
     _Kind("encrypted (LUKS)", 0, b"LUKS\xba\xbe"),
     _Kind("a physical volume of LVM", 512, b"LABELONE"),
     _Kind("swap", 4086, b"SWAPSPACE2"),
     _Kind("squashfs", 0, b"hsqs"),
     _Kind("erofs", 1024, b"\xe2\xe1\xf5\xe0"),
 )
-_BTRFS_MARK: Final = (64 * 1024 + 0x40, b"_BHRfS_M")
 _DEPLOYED: Final = "ostree/repo"  # what the subvolume has that is the root
-_EXT_MARK: Final = (1024 + 0x38, b"\x53\xef")
 _HEAD: Final = 128 * 1024
 
 
@@ -82,45 +88,30 @@ def look(disk: Disk, start: int, size: int) -> Found | None:
     head = disk.read_at(start, min(size, _HEAD)).ljust(_HEAD, b"\0")
     for kind in _KINDS:
         if head.startswith(kind.mark, kind.at):
-            found = kind.read(head) if kind.read is not None else Found(type=kind.name)
-            return replace(found, note=_UNREAD.format(found.type))
-    if head.startswith(_EXT_MARK[1], _EXT_MARK[0]):
-        return _ext4(disk, start)
-    if head.startswith(_BTRFS_MARK[1], _BTRFS_MARK[0]):
-        return _btrfs(disk, start)
+            return Found(type=kind.name, note=_UNREAD.format(kind.name))
+    for known in _READ:
+        if head.startswith(known.mark, known.at):
+            return _read(known, disk, start)
     if head[510:512] == b"\x55\xaa" and head[0] in (0xEB, 0xE9):
         return _fat(disk, start, head)
     return None
 
 
-def _ext4(disk: Disk, start: int) -> Found:
+def _read(kind: _Read, disk: Disk, start: int) -> Found:
     try:
-        reader = Ext4Reader(disk.read_at, start)
+        reader = kind.open(disk.read_at, start)
     except DiskgenError as error:
-        return Found(type="ext4", note=error.message)
-    return _found("ext4", "journal", reader)
-
-
-def _btrfs(disk: Disk, start: int) -> Found:
-    try:
-        reader = BtrfsReader(disk.read_at, start)
-        reader.enter(_DEPLOYED)
-    except DiskgenError as error:
-        return Found(type="btrfs", note=error.message)
-    return _found("btrfs", "log", reader)
-
-
-def _found(name: str, journal: str, reader: Reader) -> Found:
-    """Return what is known of a filesystem that is read; ``journal`` is the word for its own."""
+        return Found(type=kind.name, note=error.message)
     facts = reader.facts
-    unclean = f"it was not unmounted cleanly: what its {journal} alone holds is not shown"
     return Found(
-        type=name,
+        type=kind.name,
         uuid=str(facts.uuid),
         label=facts.label or None,
         size=facts.size,
         free=facts.free,
-        note=unclean if facts.unclean else None,
+        note=f"it was not unmounted cleanly: what its {kind.pending} alone holds is not shown"
+        if facts.unclean
+        else None,
         reader=reader,
     )
 
