@@ -15,6 +15,7 @@ from .bootloader.loader import Bootloader
 from .config import Output, Request
 from .decision import Decision, Route, completed, decide, wishes
 from .decision.suited import Disk, unshared, unsuited
+from .decision.unmet import of_sectors
 from .disk_contents import LaidOut
 from .disk_files import write_files
 from .disk_writer import Prepared, write_disk
@@ -213,6 +214,7 @@ def _facts(
             *tree.warnings,
             *laid.warnings,
             *decided.warnings,
+            *of_sectors(tree.embedded, request),
             *dict.fromkeys(w for place in request.places for w in unsuited(place, disk)),
             *source.stacked.warnings,
             *secrecy.warnings(request),

@@ -122,6 +122,7 @@ def _settings(
         subvolume=decided.subvolume or USUAL_SUBVOLUME,
         boot=partitions.commands(payload.content if anaconda else Content(), least),
         there=medium_fit.accounts_of(payload),
+        groups=medium_fit.groups_of(payload),
         anaconda=anaconda,
     )
 

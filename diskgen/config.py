@@ -108,6 +108,7 @@ class Request(ArtifactRequest):
     also: tuple[Output, ...] = ()  # further formats of the same disk
     disk_size: int | None = None
     sector_size: int = 512  # bytes
+    installed: bool = False  # onto a disk that is there, whose sectors are what they are
     root_filesystem: str | None = None  # None: as the image says, else ext4
     stateroot: str | None = None  # None: as the image says
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])  # of partitions by role, bytes

@@ -95,6 +95,13 @@ def accounts_of(payload: Payload) -> tuple[str, ...]:
     return tuple(line[0] for line in fields(text or ""))
 
 
+def groups_of(payload: Payload) -> tuple[str, ...]:
+    """Return the groups of the image, as far as it was read."""
+    if payload.root is None:
+        return ()
+    return tuple(dict.fromkeys(line[0] for line in Tree(payload.root).table("group")))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
     """What our installer is told of the image, and what systems lack for what is set up in them."""

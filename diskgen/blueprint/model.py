@@ -139,6 +139,7 @@ class Customizations:
     hostname: str | None = None
     timezone: str | None = None
     ntp_servers: tuple[str, ...] = ()
+    ntp: bool = True  # what sets the clock by the network may run
     languages: tuple[str, ...] = ()
     keyboard: str | None = None
     links: tuple[Link, ...] = ()

@@ -48,14 +48,16 @@ def _laid_out(request: Request, embedded: Embedded) -> Request:
     """Return a request with the sizes and identifiers of the image's table."""
     table, path = embedded.table, embedded.table_path
     assert table is not None
-    if table.sector_size not in (None, request.sector_size):
+    if table.sector_size not in (None, request.sector_size) and not request.installed:
         raise UsageError(
             f"'{path}' of the image is for sectors of {table.sector_size} bytes",
             hint=f"give the disk those: --sector-size {table.sector_size}",
             setting="sector-size",
         )
     usual = [spec.role for spec in specs(request.machine, sector_size=request.sector_size)]
-    if table.roles and list(table.roles) != usual:
+    # A disk of large sectors that is there is started by no BIOS, whatever the table is for.
+    idle = {Role.BIOS_BOOT} - {*usual} if request.installed else set()
+    if table.roles and [role for role in table.roles if role not in idle] != usual:
         raise SourceError(
             f"'{path}' of the image cannot be obeyed: it asks for the partitions "
             f"{', '.join(table.roles)}, and disks of {request.arch} have {', '.join(usual)}",

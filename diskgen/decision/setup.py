@@ -8,7 +8,7 @@ as it is read, when what it is given is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,13 @@ class Row:
     says: str
     rule: Callable[[Recipe, System], Iterator[Finding]]
     setting: str | None = None
+
+
+def joined(groups: Iterable[str], there: Callable[[str], object]) -> tuple[str, ...]:
+    """Return the groups that an account joins; of the administrators' the one that is there."""
+    known = [name for name in ADMINISTRATORS if there(name)]
+    names = (known[0] if name in ADMINISTRATORS and known else name for name in groups)
+    return tuple(dict.fromkeys(names))
 
 
 def check(recipe: Recipe, system: System) -> Iterator[tuple[Row, Finding]]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..arch import Machine
+from ..config import Request
 from ..errors import Problem
 from ..layout import Filesystem, Role
 from ..ostree import kargs
+from ..ostree.embedded import Embedded
 from ..ostree.facts import TreeFacts
 from ..ostree.installconfig import KEYS, InstallConfig
 from ..reference import ImageRef
@@ -140,6 +142,18 @@ def of_files(tree: TreeFacts, *, replaced: bool) -> Iterator[str]:
         yield (
             "the image's '/etc/machine-id' is filled, and stays: all machines of the image will "
             "have one identity; empty it in the image's build"
+        )
+
+
+def of_sectors(embedded: Embedded, request: Request) -> Iterator[str]:
+    """Yield that a disk that is there has other sectors than the image's table is for."""
+    table = embedded.table
+    if request.installed and table is not None and (
+        table.sector_size not in (None, request.sector_size)
+    ):  # fmt: skip
+        yield (
+            f"'{embedded.table_path}' of the image is for sectors of {table.sector_size} "
+            f"bytes, and the disk has {request.sector_size}: it is written as it is"
         )
 
 

@@ -94,6 +94,7 @@ def request_of(
         arch=arch,
         disk_size=align_down(disk.size, MIB),
         sector_size=disk.sector_size,
+        installed=True,
         root_filesystem=recipe.storage.filesystem,
         stateroot=recipe.image.stateroot,
         sizes={str(role): size for role, size in recipe.storage.sizes.items()},

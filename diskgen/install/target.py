@@ -13,6 +13,7 @@ from ..blueprint.model import Customizations
 from ..decision.system import fields
 from ..errors import HostError, ToolError
 from ..kickstart.recipe import Script
+from ..ostree.labelling import HOMES
 from ..ostree.selinux import policy_of
 from ..run import run
 
@@ -20,8 +21,8 @@ PHYSICAL: Final = Path("/mnt/sysimage")  # the disk's root filesystem
 ROOT: Final = Path("/mnt/sysroot")  # what the machine will see as its root
 _MAX_LINKS: Final = 40  # as the kernel has it
 _API: Final = ("dev", "proc", "sys", "run")
-_LABELLED: Final = ("/etc", "/var/home", "/var/roothome", "/var/log", "/home", "/root")
-_BELOW: Final = tuple(f"{place}/" for place in _LABELLED)
+_LABELLED: Final = ("/etc", "/var/log")
+_IN_VAR: Final = ("/var/home", "/var/roothome")  # where homes lie, with a link or without
 _FOUND_EFI: Final = "/sys/firmware/efi/efivars"
 
 
@@ -187,13 +188,34 @@ def label(target: Target, wanted: Customizations, made: Sequence[str] = ()) -> N
     kind = policy_of(text)
     contexts = f"/etc/selinux/{kind}/contexts/files/file_contexts"
     if kind is not None and target.has("setfiles") and target.place(contexts).is_file():
+        below = tuple(f"{place}/" for place in (*_LABELLED, *_IN_VAR, *(f"/{h}" for h in HOMES)))
         homes = [user.home for user in wanted.users if user.home is not None]
         added = [folder.path for folder in wanted.directories]
         added += [file.path for file in wanted.files]
-        beside = [path for path in (*homes, *added, *made) if not path.startswith(_BELOW)]
-        places = dict.fromkeys((*_LABELLED, *beside))
+        beside = [path for path in (*homes, *added, *made) if not path.startswith(below)]
+        places = dict.fromkeys((*_LABELLED, *_homes(target), *beside))
         there = [place for place in places if target.place(place).exists()]
         target.run("setfiles", "-F", contexts, *there)
+
+
+def _homes(target: Target) -> Iterator[str]:
+    """Yield what is labelled of homes: what is below a link to them by the link's name.
+
+    As builds do it (``ostree.labelling``): not each policy knows of /var/home.
+    """
+    led: list[Path] = []
+    for name in HOMES:
+        place = target.place(name)
+        if (target.root / name).is_symlink():
+            led.append(place)
+            yield from (f"/{name}/{home.name}" for home in _entries(place))
+        else:
+            yield f"/{name}"
+    yield from (place for place in _IN_VAR if target.place(place) not in led)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def run_script(script: Script, number: int, target: Target | None, shared: Path) -> None:

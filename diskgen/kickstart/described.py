@@ -17,6 +17,7 @@ def customizations(recipe: Recipe) -> Customizations:
         hostname=recipe.hostname,
         timezone=recipe.timezone,
         ntp_servers=recipe.ntp_servers,
+        ntp=recipe.ntp,
         languages=(recipe.language,) if recipe.language else (),
         keyboard=recipe.keyboard,
         links=recipe.links,

@@ -103,6 +103,7 @@ class Recipe:
     keyboard: str | None = None
     timezone: str | None = None
     ntp_servers: tuple[str, ...] = ()
+    ntp: bool = True
     hostname: str | None = None
     links: tuple[Link, ...] = ()
     enabled: tuple[str, ...] = ()
@@ -160,6 +161,7 @@ def check(parsed: Parsed) -> Recipe:
         keyboard=_keyboard(handler),
         timezone=handler.timezone.timezone or None,
         ntp_servers=_ntp_servers(handler),
+        ntp=_ntp(handler),
         hostname=next((n.hostname for n in handler.network.network if n.hostname), None),
         links=links.of_kickstart(handler, name),
         enabled=(*(handler.services.enabled or ()), *_firewalld(handler, enabled=True)),
@@ -316,6 +318,12 @@ def _scripts(scripts: list[Any], kind: int) -> Iterator[Script]:
                 in_target=bool(script.inChroot) and kind == 1,
                 log=script.logfile or None,
             )
+
+
+def _ntp(handler: Any) -> bool:  # noqa: ANN401
+    """Say whether what sets the clock by the network may run."""
+    older = getattr(handler.timezone, "nontp", False)
+    return not (older or any(one.ntp_disable for one in handler.timesource.timesource_list))
 
 
 def _end(handler: Any) -> str | None:  # noqa: ANN401

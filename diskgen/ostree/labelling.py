@@ -20,7 +20,7 @@ from .deploy import Sysroot
 from .selinux import XATTR, Policy, Question, ask, with_label
 
 _LIKE_USR: Final = (b"/usr", stat.S_IFDIR)
-_HOMES: Final = (b"home", b"root")  # links into /var
+HOMES: Final = ("home", "root")  # links into /var
 _LOST_FOUND: Final = b"lost+found"
 
 
@@ -80,7 +80,7 @@ def _root(sysroot: Sysroot, stateroot: bytes) -> Iterator[_Wanted]:
 def _homes(deployment: Directory | None) -> dict[bytes, bytes]:
     """Return where in /var homes lie, with a slash at the end, and the names that lead there."""
     found: dict[bytes, bytes] = {}
-    for name in _HOMES if deployment is not None else ():
+    for name in map(str.encode, HOMES if deployment is not None else ()):
         assert deployment is not None
         node = deployment.entries.get(name)
         if isinstance(node, File) and node.is_symlink:

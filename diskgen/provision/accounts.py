@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..blueprint.model import ROOT, Group, User
-from ..decision.setup import ADMINISTRATORS
+from ..decision.setup import joined
 from .defaults import Defaults, read_defaults
 from .files import Files, RefusalError
 from .known import Known, sysusers
@@ -248,12 +248,11 @@ class Accounts:
 
     def _joined(self, user: User) -> Sequence[str]:
         """Return the groups that an account joins; of the administrators' the one there is."""
-        there = [name for name in ADMINISTRATORS if self._line("group", name) is not None]
-        names = [there[0] if name in ADMINISTRATORS and there else name for name in user.groups]
-        for name in dict.fromkeys(names):
+        names = joined(user.groups, lambda name: self._line("group", name) is not None)
+        for name in names:
             if self._line("group", name) is None:
                 self._new_group(name, self._system_number(name))
-        return list(dict.fromkeys(names))
+        return names
 
     def _join(self, group: str, name: str) -> None:
         line = [*(self._line("group", group) or ())]

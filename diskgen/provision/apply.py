@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..blueprint.errors import SETTING, BlueprintError
-from ..blueprint.model import Customizations
+from ..blueprint.model import Customizations, Services
 from ..blueprint.summary import left_out
 from ..decision import naming, setup
 from ..decision.system import Tree
@@ -143,7 +144,16 @@ def _parts(
     if wanted.fips:
         yield lambda: settings.fips(files, warn)
     yield lambda: firewall.apply(files, wanted.firewall)
-    yield lambda: units.apply(files, wanted.services, warn)
+    yield lambda: units.apply(files, _services(files, wanted), warn)
+
+
+def _services(files: Files, wanted: Customizations) -> Services:
+    """Return what becomes of units: what sets the clock is disabled where that is asked for."""
+    services = wanted.services
+    chosen = {units.full_name(name) for name in services.enabled}
+    idle = () if wanted.ntp else settings.CLOCKS
+    more = [name for name in idle if name not in chosen and units.is_there(files, name)]
+    return replace(services, disabled=(*services.disabled, *more)) if more else services
 
 
 def _name(files: Files, wanted: Customizations) -> None:

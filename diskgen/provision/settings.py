@@ -27,6 +27,9 @@ _SELINUX: Final = "etc/selinux/config"
 _SELINUX_MODE: Final = re.compile(r"^[ \t]*SELINUX=.*$", re.MULTILINE)
 _CHRONY: Final = ("etc/chrony.conf", "etc/chrony/chrony.conf")
 _CHRONY_SERVER: Final = re.compile(r"^[ \t]*(server|pool|peer)[ \t].*\n?", re.MULTILINE)
+# Each sets the clock by the network.
+CLOCKS: Final = ("chronyd.service", "chrony.service", "systemd-timesyncd.service", "ntpd.service",
+                 "ntpsec.service")  # fmt: skip
 _TIMESYNCD: Final = "usr/lib/systemd/systemd-timesyncd"
 _TIMESYNCD_OWN: Final = "etc/systemd/timesyncd.conf.d/00-diskgen.conf"
 _POLICIES: Final = "usr/share/crypto-policies"

@@ -100,6 +100,14 @@ def find_unit(files: Files, name: str, seen: frozenset[str] = frozenset()) -> Un
     return None
 
 
+def is_there(files: Files, name: str) -> bool:
+    """Say whether there is a unit that could run."""
+    try:
+        return find_unit(files, name) is not None
+    except RefusalError:
+        return False
+
+
 def _enable(files: Files, name: str, done: set[str], warn: Callable[[str], None]) -> None:
     """Enable a unit and those that go with it, as far as they say by which links."""
     todo = [name]

@@ -57,6 +57,7 @@ FULL = Customizations(
     ignition=True,
     ignition_url="https://example.org/a.ign",
     sudo_nopasswd=("ann", "%wheel"),
+    ntp=False,
     installer=Installer(unattended=True),
     volume=Volume(publisher="us"),
     sizes={"/": 1},

@@ -185,14 +185,14 @@ def test_every_capability_has_a_wish_and_every_wish_a_capability() -> None:
 
 def test_whatever_can_be_asked_for_is_in_the_table() -> None:
     """Who adds a field says what a farm makes of it: there, or here where it is not of the disk."""
-    ours = {"output", "force", "strict", "cache", "also", "access", "customizations"}
+    ours = {"installed", "output", "force", "strict", "cache", "also", "access", "customizations"}
     # What an image says of itself, and no option: a farm reads it there.
     read = {"stateroot", "sizes", "least_size", "identifiers", "laid_out_by"}
     rows: list[tuple[Any, list[Any], set[str]]] = [
         (PLAIN, [*WISHES.values()], {*ours, *read}),
         (PLAIN.access, [wish.access for wish in WISHES.values()], set()),
         (PLAIN.customizations, [wish.customizations for wish in WISHES.values()],
-         {"installer", "volume", "sudo_nopasswd", "given", "source", "overridden"}),
+         {"installer", "volume", "sudo_nopasswd", "ntp", "given", "source", "overridden"}),
     ]  # fmt: skip
     for plain, wishes, none in rows:
         names = {each.name for each in fields(plain)}

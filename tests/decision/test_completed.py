@@ -167,6 +167,30 @@ def test_a_machine_of_our_medium_is_asked_no_second_time(place: Path) -> None:
     assert replace(carried, source=None) == Customizations()
 
 
+def test_sectors_of_a_disk_that_is_there_are_what_they_are(place: Path) -> None:
+    """No option of an installer makes others; the table is for a BIOS that starts from none."""
+    plan = planned(place, sector_size=4096, installed=True)
+    assert plan.layout.sector_size == 4096
+    assert not plan.layout.has(Role.BIOS_BOOT)
+    assert plan.layout.partition(Role.BOOT).size == 2 * GIB
+
+
+def test_a_table_for_other_sectors_is_a_warning_on_a_disk_that_is_there() -> None:
+    from diskgen.decision.completed import _laid_out
+    from diskgen.decision.unmet import of_sectors
+    from diskgen.ostree.disktable import DiskTable
+    from diskgen.ostree.embedded import Embedded
+
+    found = Embedded(table=DiskTable(sector_size=4096), table_path="/x")
+    request = Request(format="raw", source=parse("quay.io/a/b:1"), arch="x86_64")
+    there = replace(request, installed=True)
+    assert _laid_out(there, found).sector_size == 512
+    for asked, said in ((there, 1), (request, 0), (replace(there, sector_size=4096), 0)):
+        warnings = [*of_sectors(found, asked)]
+        assert len(warnings) == said
+    assert "sectors of 4096 bytes, and the disk has 512" in next(of_sectors(found, there))
+
+
 def test_of_the_sector_an_option_is_named() -> None:
     from diskgen.decision.completed import _laid_out
     from diskgen.ostree.disktable import DiskTable

@@ -100,7 +100,7 @@ def test_every_row_has_both() -> None:
     assert {name for row in setup.ROWS for name in row.reads} <= fields
     # All that is set up by the system's own means; the rest is diskgen's to do.
     assert fields - {name for row in setup.ROWS for name in row.reads} == {
-        "image", "packages", "storage", "kargs", "links", "ntp_servers", "selinux", "end",
+        "image", "packages", "storage", "kargs", "links", "ntp_servers", "ntp", "selinux", "end",
     }  # fmt: skip
 
 

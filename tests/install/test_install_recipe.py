@@ -18,6 +18,7 @@ from diskgen.config import KICKSTART_VERSIONS
 from diskgen.errors import DiskgenError, UsageError
 from diskgen.iso.kickstarts import kickstart
 from diskgen.iso.kickstarts.kickstart import Packages, Settings, Unattended
+from diskgen.kickstart.described import customizations
 from diskgen.kickstart.recipe import Recipe, parse, scripts_before
 from diskgen.layout import Role
 from diskgen.link import parse as parse_link
@@ -124,6 +125,17 @@ def test_the_choosers_own_script_comes_first() -> None:
     assert script.interpreter == "/bin/bash"
     assert script.must_work
     assert not script.in_target
+
+
+@pytest.mark.parametrize(
+    ("line", "ntp"),
+    [("timezone UTC --nontp", False), ("timesource --ntp-disable", False), ("timezone UTC", True),
+     ("timesource --ntp-server=::1", True)],
+)  # fmt: skip
+def test_whether_the_clock_is_set_by_the_network(line: str, ntp: bool) -> None:
+    found = recipe(f"{line}\nostreecontainer --transport=oci --url=/x\npart / --grow\n")
+    assert found.ntp is ntp
+    assert customizations(found).ntp is ntp
 
 
 def test_a_users_kickstart_with_everything() -> None:

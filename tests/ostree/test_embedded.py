@@ -165,3 +165,15 @@ def test_every_architecture_has_a_name_for_its_own() -> None:
     for machine in MACHINES:
         found = read_embedded(image(**{f"{NEW}/{machine}.yaml": "{}"}), machine)
         assert found.table_path == f"/{NEW}/{machine}.yaml"
+
+
+@pytest.mark.parametrize("argument", ["ostree=/x", 'quiet "ostree=/x y"'])
+def test_an_argument_that_chooses_a_deployment_is_the_images_fault(argument: str) -> None:
+    text = f"[customizations.kernel]\nappend = '{argument}'\n"
+    with pytest.raises(SourceError, match="selects the deployment") as caught:
+        read_embedded(image(**{f"{OLD}/config.toml": text}), "x86_64")
+    assert f"/{OLD}/config.toml" in caught.value.message
+    said = f"{caught.value.message} {caught.value.hint} {caught.value.setting}"
+    assert "config'" not in said
+    assert "--config" not in said
+    assert caught.value.setting is None

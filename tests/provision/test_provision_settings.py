@@ -12,11 +12,13 @@ from diskgen.blueprint.model import (
     AddedFile,
     Customizations,
     Firewall,
+    Services,
     Sshd,
     User,
     Zone,
 )
 from diskgen.link import parse as parse_link
+from diskgen.provision import settings
 from diskgen.provision.apply import apply
 from diskgen.provision.passwords import crypted
 from diskgen.tree import Directory, File, Node, read, regular, symlink
@@ -212,6 +214,42 @@ def test_the_clock() -> None:
     assert own == "[Time]\nNTP=a.example 192.0.2.1\n"
     _tree, (warning,) = given(wanted, {})
     assert "neither chrony nor systemd-timesyncd" in warning
+
+
+@pytest.mark.parametrize("unit", settings.CLOCKS)
+def test_no_clock_is_set_where_that_is_asked_for(unit: str) -> None:
+    """By whichever program the image has; one that is enabled by name runs."""
+    own = {f"usr/lib/systemd/system/{unit}": "[Install]\nWantedBy=multi-user.target\n"}
+    for wanted, enabled in (
+        (Customizations(services=Services(enabled=(unit,))), True),
+        (Customizations(services=Services(enabled=(unit,)), ntp=False), True),
+        (Customizations(ntp=False), False),
+        (Customizations(), None),
+    ):
+        tree, warnings = given(wanted, own)
+        assert warnings == ()
+        preset = tree.get("etc/systemd/system-preset/00-diskgen.preset")
+        words = {True: f"enable {unit}\n", False: f"disable {unit}\n"}
+        if enabled is None:
+            assert preset is None
+        else:
+            assert text(tree, "etc/systemd/system-preset/00-diskgen.preset") == words[enabled]
+    assert given(Customizations(ntp=False), {})[1] == ()
+
+
+def test_sudo_asks_for_no_password() -> None:
+    wanted = Customizations(sudo_nopasswd=("ann", "%wheel"))
+    tree, warnings = given(wanted, {"etc/sudoers": "root ALL=(ALL) ALL\n"})
+    assert warnings == ()
+    assert text(tree, "etc/sudoers.d/90-diskgen") == (
+        "ann\tALL=(ALL)\tNOPASSWD: ALL\n%wheel\tALL=(ALL)\tNOPASSWD: ALL\n"
+    )
+    node = tree.get("etc/sudoers.d/90-diskgen")
+    assert isinstance(node, File)
+    assert stat.S_IMODE(node.mode) == 0o440
+    tree, (warning,) = given(wanted, {})
+    assert "sudo is to ask for no password" in warning
+    assert tree.get("etc/sudoers.d") is None
 
 
 @pytest.mark.parametrize(

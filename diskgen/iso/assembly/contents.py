@@ -205,8 +205,8 @@ def _merged(
         if mode == "image" and len(request.modes) > 1 and packages:
             continue
         how = _how(request, roots[mode])
-        commands = [kickstart.started()]
-        commands += kickstart.machine(settings, how) if how else kickstart.named(settings)
+        commands, given = [kickstart.started()], kickstart.for_mode(settings, mode)
+        commands += kickstart.machine(given, how) if how else kickstart.named(given)
         if mode == "image" or settings.packages is not None:
             offline = request.payload != "remote"
             commands += kickstart.payload(settings, mode=mode, offline=offline)

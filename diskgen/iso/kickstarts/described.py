@@ -44,7 +44,7 @@ def commands(wanted: Customizations, there: Container[str] = ()) -> Iterator[Com
     ``there`` are the image's own accounts, which 'user' leaves as they are.
     """
     for server in wanted.ntp_servers:
-        text = f"timesource --ntp-server={values.word(server, SETTING)}"
+        text = f"timesource --ntp-server={values.server(server, SETTING)}"
         yield Command(word="timesource", text=text, setting=SETTING)
     if wanted.services.enabled or wanted.services.disabled:
         yield services({"enabled": wanted.services.enabled, "disabled": wanted.services.disabled})
@@ -140,6 +140,9 @@ def _changed(user: User) -> Iterator[str]:
         yield f"chpasswd -e <<'---'\n{user.name}:{user.password}\n---"
     for group in user.groups:
         yield f"join {name} {shlex.quote(group)}"
+    if user.keys:
+        text = "".join(f"{key}\n" for key in user.keys)
+        yield _file("keys", (user.name,), text.encode())
 
 
 def _account(user: User) -> Iterator[str]:

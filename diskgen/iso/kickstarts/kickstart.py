@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Final
 
 from ...blueprint.model import ROOT, Customizations, User
-from ...config import ONLY_DISK
+from ...config import MODES, ONLY_DISK
+from ...decision.setup import joined
 from ...errors import UsageError
 from ...kickstart import language, limits
 from ...link import Link
@@ -67,6 +68,7 @@ class Settings:
     boot: str = "reqpart --add-boot"  # the commands that make it
     described: Customizations = field(default_factory=Customizations)  # all of it
     there: tuple[str, ...] = ()  # accounts of the image, as far as it was read
+    groups: tuple[str, ...] = ()  # of the image
     anaconda: bool = False  # kickstarts say all of it: ours reads what is described from a file
 
 
@@ -84,7 +86,7 @@ class Unattended:
 
 def fragments(settings: Settings, version: str) -> Mapping[str, str]:
     """Return the kickstarts of a medium by file name, all checked. Raises UsageError."""
-    common = tuple(named(settings))
+    common = {mode: tuple(named(for_mode(settings, mode))) for mode in MODES}
     offline = payload(settings, mode="image", offline=True)
     packages = payload(settings, mode="package", offline=True) if settings.packages else ()
     made = {
@@ -97,9 +99,11 @@ def fragments(settings: Settings, version: str) -> Mapping[str, str]:
             UP=probe.up(settings.links),
             DOWN=probe.down(settings.links),
         ),
-        "image-offline.ks": text_of((*common, *offline)),
-        "image-remote.ks": text_of((*common, *_image(settings, "registry", _LATER, _LATER))),
-        "package.ks": text_of((*common, *packages)),
+        "image-offline.ks": text_of((*common["image"], *offline)),
+        "image-remote.ks": text_of(
+            (*common["image"], *_image(settings, "registry", _LATER, _LATER))
+        ),
+        "package.ks": text_of((*common["package"], *packages)),
     }
     for name, text in made.items():
         language.parse(text, version, name)
@@ -113,11 +117,24 @@ def unattended(
 
     Raises UsageError for what the installer would not take.
     """
-    commands = (started(), *machine(settings, how))
+    commands = (started(), *machine(for_mode(settings, mode), how))
     commands = (*commands, *payload(settings, mode=mode, offline=offline))
     text = text_of(commands)
     language.parse(text, version, f"unattended-{mode}.ks")
     return text
+
+
+def for_mode(settings: Settings, mode: str) -> Settings:
+    """Return what machines of a mode are: those of the image have its group of administrators."""
+    if mode != "image":
+        return settings
+    wanted = settings.described
+    users, all_users = (
+        tuple(replace(user, groups=joined(user.groups, settings.groups.__contains__))
+              for user in those)
+        for those in (settings.users, wanted.users)
+    )  # fmt: skip
+    return replace(settings, users=users, described=replace(wanted, users=all_users))
 
 
 def started() -> Command:
@@ -305,7 +322,9 @@ def named(settings: Settings, *, given: Settings | None = None) -> Iterator[Comm
     if settings.anaconda:
         yield from described.groups(settings.described)
     for user in settings.users:
-        yield from accounts.account(user)
+        # Its home may be made by the first boot alone, and Anaconda ends without one.
+        keyed = not (settings.anaconda and user.name in settings.there)
+        yield from accounts.account(user if keyed else replace(user, keys=()))
     if settings.anaconda:
         yield from described.commands(settings.described, settings.there)
 

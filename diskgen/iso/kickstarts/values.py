@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 from ... import keymap, resources
@@ -72,6 +73,14 @@ def word(text: str, setting: str | None = None) -> str:
     return _matching(_WORD, text, setting) if not text.startswith("/") else "/" + _matching(
         _WORD, text[1:], setting
     )  # fmt: skip
+
+
+def server(text: str, setting: str) -> str:
+    """Return the name of a server, or its address. Raises UsageError."""
+    try:
+        return str(IPv6Address(text)) if "%" not in text else word(text, setting)
+    except AddressValueError:
+        return word(text, setting)
 
 
 def account_name(text: str, setting: str) -> str:

@@ -41,7 +41,7 @@ WANTED = Customizations(
         User(name="root", shell="/bin/sh", comment="'$(id)'", reset=True),
     ),
     groups=(Group(name="staff", gid=900), Group(name="other")),
-    ntp_servers=("ntp.example.org", "192.0.2.1"),
+    ntp_servers=("ntp.example.org", "192.0.2.1", "::1", "2001:db8::7"),
     services=Services(
         enabled=("a.service", r"dev-disk-by\x2dlabel-x.swap"), disabled=("b",),
         masked=("c@d.timer",),
@@ -192,6 +192,63 @@ def test_an_account_of_the_image_is_changed(tmp_path: Path) -> None:
         "getent|group|staff|", "groupadd|--system|--|staff|",
         "usermod|--append|--groups|staff|--|core|",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("old", [None, "", "ssh-rsa OLD a\n", "ssh-rsa OLD a"])
+def test_a_key_opens_an_account_of_the_image_without_a_home(
+    old: str | None, tmp_path: Path
+) -> None:
+    """Anaconda's own 'sshkey' ends there. By a getent that names a home below a directory."""
+    home = tmp_path / "var/home/core"
+    keys = home / ".ssh/authorized_keys"
+    if old is not None:
+        keys.parent.mkdir(parents=True)
+        keys.write_text(old)
+    uid, gid = os.getuid(), os.getgid()
+    for name, line in (
+        ("getent", f"echo core:x:{uid}:{gid}::{home}:/bin/sh"), ("id", f"echo {gid}"),
+        ("restorecon", f'echo "$*" >>{tmp_path}/labelled'),
+        ("chown", f'echo "$*" >>{tmp_path}/owned'),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    core = User(name="core", keys=("ssh-rsa AAAA '$(id)' b", "ssh-rsa BBBB c"))
+    wanted = Customizations(users=(core, replace(core, name="new")))
+    settings = replace(SETTINGS, users=wanted.people, described=wanted, there=("core",))
+    text = text_of(kickstart.named(settings))
+    assert "sshkey --username=core" not in text
+    assert text.count("sshkey --username=new") == 2
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", script_of(text)], env=environment, check=True)
+    before = f"{old.rstrip()}\n" if old else ""
+    assert keys.read_text() == f"{before}ssh-rsa AAAA '$(id)' b\nssh-rsa BBBB c\n"
+    assert keys.stat().st_mode & 0o777 == 0o600
+    owned = (tmp_path / "owned").read_text()
+    assert f"-h -- core:{gid} {keys}" in owned
+    if old is None:
+        assert [path.stat().st_mode & 0o777 for path in (home, keys.parent)] == [0o700, 0o700]
+        assert f"-h -- core:{gid} {home}/." in owned
+
+
+@pytest.mark.parametrize(
+    ("groups", "joined"),
+    [((), "sudo,staff"), (("wheel",), "wheel,staff"), (("sudo",), "sudo,staff"),
+     (("sudo", "wheel"), "wheel,staff"), (("staff",), "sudo,staff")],
+)  # fmt: skip
+def test_the_images_administrators_are_joined(groups: tuple[str, ...], joined: str) -> None:
+    """As on disks; of packages nobody knows it."""
+    user = User(name="ann", groups=("sudo", "staff"))
+    wanted = Customizations(users=(user,))
+    packages = Packages(url="https://example.org/os")
+    settings = replace(SETTINGS, users=(user,), described=wanted, groups=groups, packages=packages)
+    how = Unattended(disk="vda")
+    image = kickstart.unattended(settings, how, "F44", mode="image", offline=True)
+    made = kickstart.fragments(settings, "F44")
+    for text in (image, made["image-offline.ks"], made["image-remote.ks"]):
+        assert f"user --name=ann --groups={joined} " in text
+    for text in (kickstart.unattended(settings, how, "F44", mode="package", offline=True),
+                 made["package.ks"]):  # fmt: skip
+        assert "user --name=ann --groups=sudo,staff " in text
 
 
 @pytest.mark.parametrize(
