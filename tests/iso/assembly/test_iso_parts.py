@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 
 from diskgen.arch import MACHINES
 from diskgen.errors import SourceError, UsageError
-from diskgen.iso.assembly import medium, plan
+from diskgen.iso.assembly import medium, metadata, plan
 from diskgen.iso.mastering import identity, mainframe
 from diskgen.iso.menus import menu
 from diskgen.iso.menus.menu import Choices, Entry, Submenu
@@ -224,3 +225,62 @@ def test_a_mainframes_menu(own: bool) -> None:
         assert ("inst.ks=" in line) == (name == "unattended-image")
         # Ours frees no devices by itself.
         assert ("cio_ignore" in line) == (not own)
+
+
+PARTS = medium.Parts(
+    machine=MACHINES["x86_64"],
+    choices=CHOICES,
+    product="Tiny Linux",
+    version="42",
+    timestamp=1_790_000_000,
+    kernel=regular(b"kernel"),
+    initrd=regular(b"initramfs"),
+    stage2=regular(b"stage2"),
+    efi={"EFI/BOOT/BOOTX64.EFI": regular(b"shim")},
+    menus=("EFI/BOOT/grub.cfg",),
+    bios=medium.BiosLoader(kind="grub", path="images/eltorito.img", image=regular(b"core")),
+)
+
+
+def test_where_things_lie_on_a_medium_of_ours() -> None:
+    """By the names that Anaconda, virt-install and servers for the network know."""
+    root, boot = medium.tree(PARTS, regular(b"esp"))
+    contents = {
+        "images/pxeboot/vmlinuz": b"kernel", "images/pxeboot/initrd.img": b"initramfs",
+        "images/install.img": b"stage2", "images/efiboot.img": b"esp",
+        "images/eltorito.img": b"core", "EFI/BOOT/BOOTX64.EFI": b"shim",
+    }  # fmt: skip
+    for path, data in contents.items():
+        file = root.get_file(path)
+        assert file is not None, path
+        assert file.content is not None
+        assert read(file.content) == data
+    assert [(image.path, image.efi, image.info_table) for image in boot] == [
+        ("images/eltorito.img", False, True), ("images/efiboot.img", True, False),
+    ]  # fmt: skip
+
+
+def test_what_changes_on_a_medium_is_summed_up_again() -> None:
+    """And nothing else of its .treeinfo: what else that says is the vendor's."""
+    same, changed, gone = b"same", b"new", b"gone"
+    info = "[checksums]\n" + "".join(
+        f"{path} = sha256:{hashlib.sha256(data).hexdigest()}\n"
+        for path, data in (("a/same", same), ("a/changed", b"old"), ("a/gone", gone))
+    )
+    base = Directory()
+    for path, data in (("a/same", same), ("a/changed", b"old"), ("a/gone", gone)):
+        base.add(path, regular(data))
+    base.add(".treeinfo", regular((info + "[other]\nof = theirs\n").encode()))
+    before = metadata.listed(base)
+    assert before.keys() == {"a/same", "a/changed", "a/gone"}
+    base.add("a/changed", regular(changed))
+    metadata.update(base, before, unknown=frozenset({"a/gone"}))
+    file = base.get_file(".treeinfo")
+    assert file is not None
+    assert file.content is not None
+    assert read(file.content).decode().splitlines() == [
+        "[checksums]",
+        f"a/same = sha256:{hashlib.sha256(same).hexdigest()}",
+        f"a/changed = sha256:{hashlib.sha256(changed).hexdigest()}",
+        "[other]", "of = theirs",
+    ]  # fmt: skip

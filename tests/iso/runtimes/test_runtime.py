@@ -8,6 +8,7 @@ import pytest
 
 from diskgen.arch import MACHINES
 from diskgen.errors import PreflightError
+from diskgen.iso.runtimes import own
 from diskgen.iso.runtimes.runtime import examine
 from diskgen.tree import Directory, regular, symlink
 
@@ -122,3 +123,19 @@ def test_an_initramfs_without_anaconda(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert "without dracut's module 'anaconda'" in problem.message
     assert "dracut --force --no-hostonly --add 'anaconda fips'" in str(problem.hint)
+
+
+def test_our_installer_is_added_whole() -> None:
+    root = installer("proc")
+    own.add_to(root)
+    place = "usr/lib/diskgen/python"
+    for path in ("diskgen/__init__.py", "diskgen/install/__main__.py", "pykickstart/parser.py",
+                 "passlib/__init__.py", "yaml/__init__.py"):  # fmt: skip
+        assert root.get_file(f"{place}/{path}"), path
+    folder = root.get_dir(place)
+    assert folder is not None
+    assert folder.entries.keys() == {b"diskgen", b"pykickstart", b"passlib", b"yaml"}
+    modes = {name: root.get_dir(name) for name in ("proc", "sys", "dev", "run", "mnt", "tmp")}
+    assert {name: found.mode & 0o7777 for name, found in modes.items() if found} == {
+        "proc": 0o555, "sys": 0o555, "dev": 0o755, "run": 0o755, "mnt": 0o755, "tmp": 0o1777,
+    }  # fmt: skip
