@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .bootloader.loader import Bootloader, ForDisk
 from .config import Request
 from .decision import Decision
+from .decision.mounting import mounts, with_mounts
 from .disk import fatnames, filesystems, room
 from .events import Emit, step
 from .image.store import Store
@@ -52,6 +53,9 @@ def lay_out(
     """
     tree = source.tree
     wanted = crypted(request.customizations, source.image.digest)
+    if tree.embedded.table is not None:
+        found = mounts(tree.embedded.table, decided, identity, request.machine, tree.composefs)
+        wanted = with_mounts(wanted, decided.mounted, tuple(found))
     kargs = decided.kernel_arguments(str(identity.root_uuid), str(identity.boot_uuid))
     for_disk = ForDisk(
         title=tree.title,
@@ -90,7 +94,7 @@ def _deployed(
             timestamp=for_disk.timestamp,
             kargs=kargs,
             boot_uuid=for_disk.boot_uuid,
-            boot_spec=decided.boot_spec,
+            boot_spec=decided.boot_spec if decided.mounted is None else "",
             bootloader=loader.hook,
             etc=loader.etc,
         ),

@@ -75,13 +75,14 @@ class Identity:
 
     @property
     def root_uuid(self) -> UUID:
-        return self._filesystem(Role.ROOT)
+        return self.filesystem(Role.ROOT)
 
     @property
     def boot_uuid(self) -> UUID:
-        return self._filesystem(Role.BOOT)
+        return self.filesystem(Role.BOOT)
 
-    def _filesystem(self, role: Role) -> UUID:
+    def filesystem(self, role: Role) -> UUID:
+        """The identifier of the filesystem of a role."""
         name = filesystem_name(role)
         return self.renewed.get(name) or self.fixed.get(name) or derive_uuid(self.seed, name)
 

@@ -10,6 +10,7 @@ from ..arch import Machine
 from ..errors import Problem
 from ..layout import Filesystem
 from ..ostree import kargs
+from ..ostree.disktable import Mounted
 from ..ostree.facts import TreeFacts
 from ..ostree.installconfig import InstallConfig
 from ..place import Place
@@ -44,6 +45,7 @@ class Decision:
     deletes: tuple[str, ...]
     user_kargs: tuple[str, ...]
     setting: str = "karg"  # the option that those come from
+    mounted: Mounted | None = None  # which files name what is mounted; None: bootc's line for /boot
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -150,8 +152,11 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         deletes=(*config.karg_deletes, *wish.karg_deletes),
         user_kargs=wish.kargs,
         setting="install-karg" if wish.medium else "karg",
+        mounted=tree.embedded.mounted if tree is not None and route is Route.DISKGEN else None,
     )
-    replaced = route is Route.ANACONDA or made.boot_spec != ""
+    replaced = route is Route.ANACONDA or (
+        made.mounted is Mounted.FSTAB or (made.mounted is None and made.boot_spec != "")
+    )
     return replace(
         made,
         warnings=(
@@ -159,6 +164,11 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
             *(tree.policy_doubts if tree is not None and rule == SIGNED else ()),
             *unmet.of_keys(config, machine, route),
             *(unmet.of_specs(config) if route is Route.DISKGEN else ()),
+            *(
+                unmet.of_mounts(tree.embedded, machine)
+                if tree is not None and route is Route.DISKGEN
+                else ()
+            ),
             *(unmet.of_files(tree, replaced=replaced) if tree is not None else ()),
             *(unmet.on_anaconda(tree) if route is Route.ANACONDA else ()),
         ),

@@ -56,7 +56,7 @@ def _laid_out(request: Request, embedded: Embedded) -> Request:
         )
     usual = [spec.role for spec in specs(request.machine, sector_size=request.sector_size)]
     # A disk of large sectors that is there is started by no BIOS, whatever the table is for.
-    idle = {Role.BIOS_BOOT} - {*usual} if request.installed else set()
+    idle = {Role.BIOS_BOOT} - {*usual} if request.installed else set[Role]()
     if table.roles and [role for role in table.roles if role not in idle] != usual:
         raise SourceError(
             f"'{path}' of the image cannot be obeyed: it asks for the partitions "

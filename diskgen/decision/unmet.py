@@ -13,6 +13,7 @@ from ..config import Request
 from ..errors import Problem
 from ..layout import Filesystem, Role
 from ..ostree import kargs
+from ..ostree.disktable import Mounted
 from ..ostree.embedded import Embedded
 from ..ostree.facts import TreeFacts
 from ..ostree.installconfig import KEYS, InstallConfig
@@ -142,6 +143,16 @@ def of_files(tree: TreeFacts, *, replaced: bool) -> Iterator[str]:
         yield (
             "the image's '/etc/machine-id' is filled, and stays: all machines of the image will "
             "have one identity; empty it in the image's build"
+        )
+
+
+def of_mounts(embedded: Embedded, machine: Machine) -> Iterator[str]:
+    """Yield that nothing mounts /boot, which updates need, where no firmware tells of the disk."""
+    if embedded.mounted is Mounted.NONE and (machine.bios_grub or not can_be_discovered(machine)):
+        yield (
+            f"'{embedded.table_path}' of the image has mount_configuration = 'none': no file names "
+            "/boot, and a machine that is not started by UEFI does not find it; units of the image "
+            "would"
         )
 
 

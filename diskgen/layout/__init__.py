@@ -15,11 +15,13 @@ from .model import (
     Layout,
     Partition,
     Role,
+    serial_text,
 )
 from .table import check_multiple, check_sizes, fixed_size_doubts, least_size, preferred_size
 
 __all__ = [
     "make_layout",
+    "serial_text",
     "least_size",
     "preferred_size",
     "check_multiple",

@@ -63,16 +63,24 @@ class Partition:
     def fs_uuid_text(self) -> str:
         """The filesystem's identifier as ``UUID=`` has it: FAT's is the 32-bit volume number."""
         assert self.fs_uuid is not None
-        if self.filesystem is Filesystem.VFAT:
-            serial = f"{self.volume_id:08X}"
-            return f"{serial[:4]}-{serial[4:]}"
-        return str(self.fs_uuid)
+        vfat = self.filesystem is Filesystem.VFAT
+        return serial_text(self.fs_uuid) if vfat else str(self.fs_uuid)
 
     @property
     def volume_id(self) -> int:
         """FAT's 32-bit volume number."""
         assert self.fs_uuid is not None
-        return int.from_bytes(self.fs_uuid.bytes[:4], "big")
+        return _serial(self.fs_uuid)
+
+
+def serial_text(uuid: UUID) -> str:
+    """Return the volume number that a FAT has by an identifier, as ``UUID=`` has it."""
+    serial = f"{_serial(uuid):08X}"
+    return f"{serial[:4]}-{serial[4:]}"
+
+
+def _serial(uuid: UUID) -> int:
+    return int.from_bytes(uuid.bytes[:4], "big")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -22,8 +23,28 @@ from ..layout import Role
 
 _MOUNTS: Final = {"/": Role.ROOT, "/boot": Role.BOOT, "/boot/efi": Role.ESP}
 _SERIAL: Final = re.compile(r"([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})")
+_FSTAB: Final = ("fstab_options", "fstab_freq", "fstab_passno")
+_LARGEST_PASS: Final = 9
 _BOOT_FILESYSTEMS: Final = {Role.BOOT: ("ext4",), Role.ESP: ("vfat", "fat", "fat32")}
-_MOUNTED: Final = ("none", "fstab", "units")
+# A word of fstab(5), and of a line of a unit, whose specifiers begin with %.
+_OPTIONS: Final = re.compile(r"[^\s\\\"'#%$]+", re.ASCII)
+
+
+class Mounted(StrEnum):
+    """Which files name what a machine mounts."""
+
+    NONE = "none"
+    FSTAB = "fstab"
+    UNITS = "units"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountOptions:
+    """The last fields of a line of fstab(5)."""
+
+    options: str = "defaults"
+    freq: int = 0
+    passno: int = 0
 
 
 class TableError(ValueError):
@@ -40,6 +61,8 @@ class DiskTable:
     root_size: int | None = None  # at least
     sizes: Mapping[Role, int] = field(default_factory=dict[Role, int])
     identifiers: Mapping[str, UUID] = field(default_factory=dict[str, UUID])
+    mounted: Mounted | None = None  # None: nothing is said of it
+    mounts: Mapping[Role, MountOptions] = field(default_factory=dict[Role, MountOptions])
     roles: tuple[Role, ...] = ()  # in order
     warnings: tuple[str, ...] = ()
 
@@ -47,15 +70,14 @@ class DiskTable:
 def read_table(document: object) -> DiskTable:
     """Return what a document says. Raises TableError."""
     top = _Table(document, "")
-    mounted = top.take("mount_configuration", str)
-    if mounted not in (None, *_MOUNTED):
-        raise TableError(f"'mount_configuration' is '{mounted}', known are: " + ", ".join(_MOUNTED))
-    if mounted not in (None, "none"):
-        top.doubt("mount_configuration", "the kernel's arguments and systemd name what is mounted")
+    said = top.take("mount_configuration", str)
+    if said not in (None, *Mounted):
+        raise TableError(f"'mount_configuration' is '{said}', known are: " + ", ".join(Mounted))
+    mounted = Mounted(said) if said is not None else None
     table = top.table("partition_table")
     top.finish()
     if table is None:
-        return DiskTable(warnings=tuple(top.doubts))
+        return DiskTable(mounted=mounted, warnings=tuple(top.doubts))
     kind = table.take("type", str)
     if kind not in (None, "gpt"):
         table.refuse("type", f"a table of type '{kind}'")
@@ -73,9 +95,11 @@ def read_table(document: object) -> DiskTable:
         if policy.take("grow_root_to_fill_disk", bool) is False:
             policy.refuse("grow_root_to_fill_disk", "a root that leaves room on the disk")
         policy.finish()
-    rows = [_partition(row) for row in table.rows("partitions")]
+    named = mounted in (Mounted.FSTAB, Mounted.UNITS)
+    rows = [_partition(row, named=named) for row in table.rows("partitions")]
     table.finish()
-    return _made(rows, size, sector, identifiers, [*top.doubts, *table.doubts])
+    made = _made(rows, size, sector, identifiers, [*top.doubts, *table.doubts])
+    return replace(made, mounted=mounted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +110,7 @@ class _Row:
     size: int | None
     filesystem: str | None
     identifiers: Mapping[str, UUID]
+    mount: MountOptions | None
     doubts: tuple[str, ...]
 
 
@@ -120,12 +145,14 @@ def _made(
         sizes={role: found for role in fixed
                if role in by_role and (found := by_role[role].size) is not None},
         identifiers=identifiers,
+        mounts={row.role: row.mount for row in rows if row.mount is not None},
         roles=tuple(roles),
         warnings=tuple(doubts),
     )  # fmt: skip
 
 
-def _partition(table: _Table) -> _Row:
+def _partition(table: _Table, *, named: bool) -> _Row:
+    """Return a partition; ``named`` says whether a file names what is mounted."""
     kind = table.take("payload_type", str)
     if kind not in (None, "filesystem", "no-payload"):
         table.refuse("payload_type", f"a partition of '{kind}'")
@@ -145,7 +172,7 @@ def _partition(table: _Table) -> _Row:
         if mount not in _MOUNTS:
             payload.refuse("mountpoint", f"a partition for '{mount}'")
         role = _MOUNTS[mount or ""]
-    filesystem, identifiers = None, dict[str, UUID]()
+    filesystem, mount, identifiers = None, None, dict[str, UUID]()
     if number is not None:
         identifiers[partition_name(role)] = table.uuid("uuid", number)
     if payload is not None:
@@ -155,7 +182,8 @@ def _partition(table: _Table) -> _Row:
             payload.refuse("type", f"'{filesystem}' for {role}")
         if (text := payload.take("uuid", str)) is not None:
             identifiers[filesystem_name(role)] = payload.uuid("uuid", text, serial=role is Role.ESP)
-        for name in ("label", "fstab_options", "fstab_freq", "fstab_passno", "mkfs_options"):
+        mount = _mount(payload) if named else None
+        for name in ("label", "mkfs_options", *(() if named else _FSTAB)):
             _cosmetic(payload, name)
         payload.finish()
     for name in ("label", "attrs"):
@@ -164,7 +192,24 @@ def _partition(table: _Table) -> _Row:
         table.refuse("bootable", f"the bootable partition for {role}")
     table.finish()
     doubts = (*table.doubts, *(payload.doubts if payload is not None else ()))
-    return _Row(role=role, size=size, filesystem=filesystem, identifiers=identifiers, doubts=doubts)
+    return _Row(
+        role=role, size=size, filesystem=filesystem, identifiers=identifiers, mount=mount,
+        doubts=doubts,
+    )  # fmt: skip
+
+
+def _mount(payload: _Table) -> MountOptions | None:
+    """Return how a filesystem is to be mounted, None where nothing is said. Raises TableError."""
+    options = payload.take("fstab_options", str)
+    freq, passno = (payload.take(name, int) for name in _FSTAB[1:])
+    if options is not None and not _OPTIONS.fullmatch(options):
+        payload.refuse("fstab_options", f"the options '{options[:40]}'")
+    for name, number in zip(_FSTAB[1:], (freq, passno), strict=True):
+        if number is not None and not 0 <= number <= _LARGEST_PASS:
+            payload.refuse(name, f"'{number}'")
+    if options is None and not freq and not passno:
+        return None
+    return MountOptions(options=options or "defaults", freq=freq or 0, passno=passno or 0)
 
 
 def _cosmetic(table: _Table, name: str) -> None:

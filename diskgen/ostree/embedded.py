@@ -17,7 +17,7 @@ from ..blueprint.model import Customizations
 from ..documents import DocumentError, load_yaml
 from ..errors import SourceError
 from ..tree import Directory
-from .disktable import DiskTable, TableError, read_table
+from .disktable import DiskTable, Mounted, TableError, read_table
 from .lookup import find_text
 
 _PLACES: Final = ("usr/lib/image-builder/bootc", "usr/lib/bootc-image-builder")
@@ -36,6 +36,11 @@ class Embedded:
     def root_filesystem(self) -> str | None:
         """The root filesystem that the table asks for."""
         return self.table.root_filesystem if self.table is not None else None
+
+    @property
+    def mounted(self) -> Mounted | None:
+        """Which files the table wants to name what is mounted."""
+        return self.table.mounted if self.table is not None else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
