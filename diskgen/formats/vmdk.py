@@ -142,7 +142,8 @@ class _Writer:
 
 
 def _deflate(grain: bytes) -> bytes:
-    # libdeflate gives the same bytes on every processor, which igzip does not.
+    # libdeflate gives the same bytes on every processor, which igzip does not. Its first level
+    # packs to within a twentieth of zlib's sixth, in a sixth of the time.
     import deflate
 
-    return bytes(deflate.zlib_compress(grain, 2))
+    return bytes(deflate.zlib_compress(grain, 1))
