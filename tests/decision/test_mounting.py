@@ -112,7 +112,15 @@ def test_fstab_names_each(root: str, composefs: bool, options: str, tmp_path: Pa
     made = prepared(tmp_path, "fstab", root=root, composefs=composefs)
     path = tmp_path / "fstab"
     path.write_text(text(etc_of(made), "fstab"))
-    words = ["findmnt", "-F", path, "-n", "-r", "-o", "SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO"]
+    words = [
+        "findmnt",
+        "-F",
+        str(path),
+        "-n",
+        "-r",
+        "-o",
+        "SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         f"UUID=8d2b0e5c-3b0a-4b9b-9c55-0c6c9b2f3a11 / {root} {options} 0 0",
