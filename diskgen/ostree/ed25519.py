@@ -6,6 +6,8 @@ import ctypes
 from functools import cache
 from typing import Final
 
+from ..errors import HostError
+
 KEY_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 _NAMES: Final = ("libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.so")
@@ -13,11 +15,14 @@ _KIND: Final = 1087  # EVP_PKEY_ED25519
 _POINTER: Final = ctypes.c_void_p
 
 
-def verify(key: bytes, signature: bytes, data: bytes) -> bool | None:
-    """Say whether a signature of data is by a key; None where this host has no libcrypto."""
+def verify(key: bytes, signature: bytes, data: bytes) -> bool:
+    """Say whether a signature of data is by a key. Raises HostError where there is no libcrypto."""
     library = _library()
     if library is None:
-        return None
+        raise HostError(
+            "the signature of the image's root cannot be verified: this machine has no 'libcrypto'",
+            hint="install OpenSSL's library (libssl3, openssl-libs)",
+        )
     public = library.EVP_PKEY_new_raw_public_key(_KIND, None, key, len(key))
     context = library.EVP_MD_CTX_new()
     try:

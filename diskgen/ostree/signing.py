@@ -33,7 +33,8 @@ _DIGEST_SIZE: Final = 32
 def problems(root: Directory, base: Base | None) -> list[Problem]:
     """Return why the machine would refuse its root, as far as it is known without the root.
 
-    Raises SourceError for files and commits that cannot be read.
+    Raises SourceError for files and commits that cannot be read, HostError where this machine
+    cannot verify signatures.
     """
     path = key_path(root)
     keys = _keys(find_text(root, path))
@@ -72,9 +73,7 @@ def _of_commit(base: Base | None, keys: list[bytes]) -> Iterator[str]:
     if not signatures:
         yield f"but its commit '{base.commit.hex()}' has no signature of Ed25519"
     elif keys and not any(
-        ed25519.verify(key, signature, base.commit_data) is not False
-        for key in keys
-        for signature in signatures
+        ed25519.verify(key, signature, base.commit_data) for key in keys for signature in signatures
     ):
         yield f"but none of its keys has signed its commit '{base.commit.hex()}'"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.disk.ext4.reader import Reader
-from diskgen.errors import SourceError
+from diskgen.errors import HostError, SourceError
 from diskgen.fsverity import seal
 from diskgen.gvariant import array, pack, vardict
 from diskgen.ostree import composefs, ed25519, signing
@@ -306,3 +306,15 @@ def test_signatures_are_verified(signed: Signed) -> None:
     assert ed25519.verify(signed.key, signature, base.commit_data + b"x") is False
     assert ed25519.verify(bytes(32), signature, base.commit_data) is False
     assert ed25519.verify(b"short", signature, base.commit_data) is False
+
+
+def test_signatures_that_cannot_be_verified_are_no_good_ones(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ed25519._library.cache_clear()
+    monkeypatch.setattr(ed25519, "_NAMES", ("libnothing-of-ours.so",))
+    try:
+        with pytest.raises(HostError, match="libcrypto"):
+            problems(signed, signed.base())
+    finally:
+        ed25519._library.cache_clear()
