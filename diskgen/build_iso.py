@@ -123,6 +123,7 @@ def _settings(
         boot=partitions.commands(payload.content if anaconda else Content(), least),
         there=medium_fit.accounts_of(payload),
         groups=medium_fit.groups_of(payload),
+        homeless=medium_fit.homeless(payload) if "image" in request.modes else (),
         anaconda=anaconda,
     )
 

@@ -11,6 +11,7 @@ from . import preflight
 from .arch import Machine
 from .blueprint import summary
 from .blueprint.keys import Way
+from .blueprint.model import ROOT
 from .config import IsoRequest
 from .decision import Decision, decide, wishes
 from .decision.installing import unheard
@@ -25,7 +26,7 @@ from .kickstart import language
 from .layout import Filesystem
 from .medium_sources import MediumSources, Payload
 from .ostree import facts, kargs
-from .ostree.lookup import find_text
+from .ostree.lookup import find_dir, find_text
 from .provision.apply import NO_IGNITION, check_strict, suits
 from .provision.passwords import crypted
 from .tree import Directory
@@ -93,6 +94,18 @@ def accounts_of(payload: Payload) -> tuple[str, ...]:
     """Return the accounts of the image that programs can change: those in its /etc."""
     text = find_text(payload.root, "etc/passwd") if payload.root is not None else None
     return tuple(line[0] for line in fields(text or ""))
+
+
+def homeless(payload: Payload) -> tuple[str, ...]:
+    """Return the accounts of the image whose homes are not in it; root's Anaconda makes."""
+    if payload.root is None:
+        return ()
+    lines = [line for line in fields(find_text(payload.root, "etc/passwd") or "") if line[5:]]
+    return tuple(
+        line[0]
+        for line in lines
+        if line[0] != ROOT and find_dir(payload.root, line[5].strip("/")) is None
+    )
 
 
 def groups_of(payload: Payload) -> tuple[str, ...]:

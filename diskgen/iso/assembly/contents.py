@@ -24,6 +24,7 @@ from ...provision.passwords import crypted
 from ...secrecy import OWNER_ONLY
 from ...tree import Directory, File, regular
 from ..kickstarts import kickstart, merging, partitions
+from ..kickstarts.accounts import check_keys
 from ..kickstarts.command import text_of
 from ..kickstarts.kickstart import MEDIUM, Packages, Settings, Unattended
 from ..kickstarts.merging import Met
@@ -194,6 +195,7 @@ def _merged(
     with errors_about(setting):
         if anaconda:
             limits.check_names(user)
+            check_keys(user, settings.homeless, setting)
         else:
             recipe.check(user)
     packages = merging.for_packages(user)

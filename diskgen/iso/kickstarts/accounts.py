@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from ...accounts import key_fault
 from ...blueprint.model import ROOT, User
+from ...errors import UsageError
+from ...kickstart.language import Parsed
 from . import values
 from .command import Command
 
@@ -38,6 +40,22 @@ def _details(user: User) -> Iterator[str]:
     ):
         if value is not None:
             yield f"--{option}={shlex.quote(str(value))}"
+
+
+def check_keys(user: Parsed, homeless: Container[str], setting: str) -> None:
+    """Refuse a kickstart's key for an account of the image that has no home yet.
+
+    Anaconda, which writes it there, would end the installation. Raises UsageError with the line.
+    """
+    made = {data.name for data in user.handler.user.userList}
+    for key in user.handler.sshkey.sshUserList:
+        if key.username in homeless and key.username not in made:
+            raise UsageError(
+                f"'{user.name}', line {key.lineno}: '{key.username}' is an account of the image, "
+                "whose first boot makes its home: Anaconda would end at this key",
+                hint=f"give it by --user {key.username} --user-key FILE",
+                setting=setting,
+            )
 
 
 def keys(name: str, public: Iterable[str]) -> Iterator[Command]:

@@ -69,6 +69,7 @@ class Settings:
     described: Customizations = field(default_factory=Customizations)  # all of it
     there: tuple[str, ...] = ()  # accounts of the image, as far as it was read
     groups: tuple[str, ...] = ()  # of the image
+    homeless: tuple[str, ...] = ()  # its accounts whose homes its first boot makes
     anaconda: bool = False  # kickstarts say all of it: ours reads what is described from a file
 
 

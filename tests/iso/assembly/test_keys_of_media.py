@@ -47,7 +47,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
              b"[customizations.installer]\nunattended=true\n")  # fmt: skip
     sudo = TarBuilder()
     sudo.file("etc/sudoers", b"root ALL=(ALL) ALL\n")
+    homes = TarBuilder()
+    homes.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\ncore:x:1:1::/home/core:/bin/sh\n"
+               b"at:x:2:2::/var/home/at:/bin/sh\n")  # fmt: skip
+    homes.symlink("home", "var/home")
+    homes.file("var/home/at/.profile", b"")
     for name, tars in (
+        ("homes", (installers.bootupd(), homes.finish())),
         ("os", (installers.bootupd(), installers.accounts(), sudo.finish())),
         ("saying", (installers.bootupd(), installers.accounts(), own.finish())),
         ("own", (installers.own_runtime(),)),
@@ -288,6 +294,28 @@ def test_an_image_says_nothing_of_its_media(place: Path) -> None:
         prepared(place, "anaconda", Customizations(), image="saying", strict=True)
     other = prepared(place, "anaconda", replace(Customizations(), source="a.toml"), image="saying")
     assert not any("how media of it are made" in text for text in other.plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [("sshkey --username=core 'ssh-rsa AAAA a'", True),
+     ("sshkey --username=at 'ssh-rsa AAAA a'", False),
+     ("user --name=new\nsshkey --username=new 'ssh-rsa AAAA a'", False),
+     ("sshkey --username=root 'ssh-rsa AAAA a'", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["own", "anaconda"])
+def test_a_key_at_which_anaconda_would_end(
+    place: Path, kind: str, lines: str, refused: bool, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.ks"
+    mine.write_text(f"lang C\n{lines}\n")
+    if refused and kind == "anaconda":
+        with pytest.raises(UsageError, match=r"'mine.ks', line 2: 'core'") as caught:
+            prepared(place, kind, Customizations(), image="homes", kickstart=mine)
+        assert caught.value.setting == "kickstart"
+        assert "--user core --user-key" in str(caught.value.hint)
+    else:
+        prepared(place, kind, Customizations(), image="homes", kickstart=mine)
 
 
 @pytest.mark.parametrize(
