@@ -154,9 +154,6 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         setting="install-karg" if wish.medium else "karg",
         mounted=tree.embedded.mounted if tree is not None and route is Route.DISKGEN else None,
     )
-    replaced = route is Route.ANACONDA or (
-        made.mounted is Mounted.FSTAB or (made.mounted is None and made.boot_spec != "")
-    )
     return replace(
         made,
         warnings=(
@@ -164,20 +161,22 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
             *(tree.policy_doubts if tree is not None and rule == SIGNED else ()),
             *unmet.of_keys(config, machine, route),
             *(unmet.of_specs(config) if route is Route.DISKGEN else ()),
-            *(
-                unmet.of_mounts(tree.embedded, machine)
-                if tree is not None and route is Route.DISKGEN
-                else ()
-            ),
-            *(unmet.of_files(tree, replaced=replaced) if tree is not None else ()),
+            *(_of_mounts(tree, made, machine, route) if tree is not None else ()),
             *(unmet.on_anaconda(tree) if route is Route.ANACONDA else ()),
         ),
         problems=(
             *unmet.encryption(config, wish),
             *_mountable(made, wish),
-            *(unmet.sealed(tree, made.root_filesystem, wish, route) if tree is not None else ()),
         ),
     )
+
+
+def _of_mounts(tree: TreeFacts, made: Decision, machine: Machine, route: Route) -> Iterator[str]:
+    """Yield what becomes of the image's files of mounts, and what none of them names."""
+    own = made.mounted is Mounted.FSTAB or (made.mounted is None and made.boot_spec != "")
+    yield from unmet.of_files(tree, replaced=route is Route.ANACONDA or own)
+    if route is Route.DISKGEN:
+        yield from unmet.of_mounts(tree.embedded, machine)
 
 
 def _mountable(made: Decision, wish: Wishes) -> Iterator[Problem]:
