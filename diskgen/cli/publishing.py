@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from ..ui import renderer
 from ..units import parse_size
 from .option import Option
 from .printing import print_json, print_text
-from .table import aws
+from .table import aws, azure
 
 
 def publish(args: argparse.Namespace) -> int:
@@ -188,6 +189,50 @@ def _aws(args: argparse.Namespace) -> Destination:
     )
 
 
+def _azure(args: argparse.Namespace) -> Destination:
+    from ..publish.azure.access import storage_keys
+    from ..publish.azure.destination import Azure
+    from ..publish.azure.wanted import Wanted, name_of, region_of
+
+    file = getattr(args, "file", None)  # none yet where it is built
+    if args.resource_group is None:
+        raise UsageError(
+            "no resource group is named", hint="az group list shows them", setting="resource-group"
+        )
+    subscription = args.subscription or os.environ.get("AZURE_SUBSCRIPTION_ID")
+    if not subscription:
+        raise UsageError(
+            "no subscription is named",
+            hint="az account list shows those of a log-in; or set AZURE_SUBSCRIPTION_ID",
+            setting="subscription",
+        )
+    if args.direct and args.storage_account is not None:
+        raise UsageError(
+            f"a managed disk is not in the storage account '{args.storage_account}'",
+            hint="leave one of them out",
+            setting="direct",
+        )
+    account = None if args.direct else args.storage_account or storage_keys(os.environ).account
+    return Azure(
+        Wanted(
+            name=args.azure_image if args.azure_image is not None else name_of(_stem(args.file)),
+            group=args.resource_group,
+            subscription=subscription,
+            location=region_of(args.location) if args.location is not None else None,
+            gallery=args.gallery,
+            version=args.image_version,
+            identifier=args.identifier,
+            copy_to=tuple(dict.fromkeys(map(region_of, args.copy_to))),
+            replicas=args.replicas,
+            generation=args.generation,
+            tags=tuple(args.tag),
+            storage_account=account,
+            container=args.container,
+        ),
+        file=file,
+    )
+
+
 def _registry(args: argparse.Namespace) -> Destination:
     from ..publish.registry import Registry
 
@@ -213,10 +258,10 @@ def _libvirt(args: argparse.Namespace) -> Destination:
 
 _Made = Callable[[argparse.Namespace], Destination]
 _DESTINATIONS: Final[Mapping[str, _Made]] = MappingProxyType(
-    {"aws": _aws, "registry": _registry, "libvirt": _libvirt}
+    {"aws": _aws, "azure": _azure, "registry": _registry, "libvirt": _libvirt}
 )
 _AS_IT_IS: Final = frozenset({"registry", "libvirt"})  # take a file whatever its disk is for
 # Of a command that builds: which option names what is made, all options of the place, the place.
 _BUILT: Final[Mapping[str, tuple[str, tuple[Option, ...], _Made]]] = MappingProxyType(
-    {"ami": (aws.NAME, aws.OPTIONS, _aws)}
+    {"ami": (aws.NAME, aws.OPTIONS, _aws), "vhd": (azure.NAME, azure.OPTIONS, _azure)}
 )

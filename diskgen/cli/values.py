@@ -34,6 +34,13 @@ def seconds(text: str) -> int:
     return int(text)
 
 
+def count(text: str) -> int:
+    """Return a number above 0."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return int(text)
+
+
 def default_cache() -> Path:
     """Return where blobs and layer indexes are kept: $DISKGEN_CACHE, else the XDG cache."""
     if named := os.environ.get("DISKGEN_CACHE"):

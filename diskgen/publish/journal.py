@@ -56,9 +56,7 @@ class Journal:
         Raises HostError where another run has it, or where none can be written.
         """
         status = file.stat()
-        told = json.dumps([place, str(file.absolute()), asked], sort_keys=True)
-        name = f".{file.name[:150]}.{place}-{hashlib.sha256(told.encode()).hexdigest()[:8]}.journal"
-        path = file.absolute().with_name(name)
+        path = _path(file, place, asked)
         descriptor = _opened(path)
         while not _is(path, descriptor):  # another run ended, and removed it, meanwhile
             os.close(descriptor)
@@ -71,6 +69,11 @@ class Journal:
             "inode": status.st_ino,
         }
         return cls(path, descriptor, header)
+
+    @staticmethod
+    def is_beside(file: Path, place: str, asked: Mapping[str, Any]) -> bool:
+        """Say whether a run that did not end has left one."""
+        return _path(file, place, asked).exists()
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         """Return a fact that was noted, or None."""
@@ -143,6 +146,12 @@ class Journal:
                 self._pieces[number] = digest
             case _:
                 pass
+
+
+def _path(file: Path, place: str, asked: Mapping[str, Any]) -> Path:
+    told = json.dumps([place, str(file.absolute()), asked], sort_keys=True)
+    name = f".{file.name[:150]}.{place}-{hashlib.sha256(told.encode()).hexdigest()[:8]}.journal"
+    return file.absolute().with_name(name)
 
 
 def _opened(path: Path) -> int:

@@ -16,7 +16,8 @@ DISKS = frozenset(PLACES)
 MEDIA = frozenset({"iso"})
 BOOT = frozenset({"boot"})
 AWS = frozenset({"ami", "publish aws"})
-PUBLISHING = frozenset({"ami", "publish aws"})  # whatever publishes
+AZURE = frozenset({"vhd", "publish azure"})
+PUBLISHING = AWS | AZURE  # whatever publishes
 BUILDS = DISKS | MEDIA
 ALL = BUILDS | {"inspect"}  # whatever reads an image
 FARMED = DISKS | {"build"}
@@ -89,10 +90,13 @@ WHERE = {
     "preflight._installer": MEDIA,
     "publish": PUBLISHING,
     "publish.aws": AWS,
+    "publish.azure": AZURE,
     "publish.registry": frozenset({"publish registry"}),
     "publish.libvirt": frozenset({"publish libvirt"}),
     "cli.publishing": PUBLISHING,
-    "cli.publishing.refuse_farm": frozenset({"ami"}),
+    "cli.publishing.refuse_farm": frozenset({"ami", "vhd"}),
+    "cli.publishing._aws": AWS,
+    "cli.publishing._azure": AZURE,
     "cli.publishing._registry": frozenset({"publish registry"}),
     "cli.publishing._libvirt": frozenset({"publish libvirt"}),
     "vm": BOOT,
@@ -124,6 +128,10 @@ FOREIGN = {
     "iso.kickstarts.probe": {"wait"},
     # Of AWS's own program.
     "publish.aws": {"snapshot-id", "image-id", "bucket", "key", "upload-id", "import-task-id"},
+    # Of the program az.
+    "publish.azure": {
+        "namespace", "tenant", "name", "yes", "account-name", "container-name", "ids",
+    },
     "publish.libvirt": {"all"},  # of virsh
     "ostree.kernel": {"force", "no-hostonly", "add"},
 }  # fmt: skip

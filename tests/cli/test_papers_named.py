@@ -21,6 +21,7 @@ FOREIGN = {
     "--rm", "--userns", "--privileged", "--quiet", "--list", "--sparse", "--no-install-recommends",
     "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot", "--target",
     "--guest-os-features", "--source-uri", "--image-id", "--instance-type", "--key-name",
+    "--image", "--admin-username", "--ssh-key-values",
 }  # fmt: skip
 
 

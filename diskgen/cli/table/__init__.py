@@ -15,6 +15,7 @@ from ..option import Option, Section
 from . import (
     access,
     aws,
+    azure,
     boot,
     cache,
     completion,
@@ -40,6 +41,7 @@ SECTIONS: Final = (
     Section(heading="Output", commands=BUILDS, options=output.OPTIONS),
     Section(heading="Publishing", commands=PUBLISHING, options=publish.OPTIONS),
     Section(heading="Publishing to AWS", commands=aws.COMMANDS, options=aws.OPTIONS),
+    Section(heading="Publishing to Azure", commands=azure.COMMANDS, options=azure.OPTIONS),
     Section(
         heading="Publishing to a registry", commands=registry.COMMANDS, options=registry.OPTIONS
     ),
