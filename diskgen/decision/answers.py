@@ -167,6 +167,7 @@ def decide(wish: Wishes, tree: TreeFacts | None, machine: Machine, route: Route)
         problems=(
             *unmet.encryption(config, wish),
             *_mountable(made, wish),
+            *(unmet.sealed(tree, made.root_filesystem, wish, route) if tree is not None else ()),
         ),
     )
 
