@@ -8,14 +8,15 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from ..budgets import INSPECTED_BYTES, Tally
 from ..errors import SourceError
-from . import qcow2_reader, vhdx_reader, vmdk_reader
+from . import gce_reader, qcow2_reader, vhdx_reader, vmdk_reader
 from .vhd import FIXED, FOOTER_SIZE
 
 _PIECE: Final = 64 * 1024  # bytes that are read and kept together
@@ -164,6 +165,12 @@ _FORMATS: Final[tuple[tuple[str, int, bytes, _Opener], ...]] = (
 )
 
 
+# What can be read from its beginning alone.
+BEGINNINGS: Final[Mapping[str, _Opener]] = MappingProxyType(
+    {"gce": lambda fd, path: gce_reader.GceBeginning(fd, str(path))}
+)
+
+
 def _has(fd: int, at: int, mark: bytes) -> bool:
     if at < 0:
         at += os.lseek(fd, 0, os.SEEK_END)
@@ -177,10 +184,15 @@ def format_of(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Generator[Disk]:
-    """Open a disk of any format that is known. Raises SourceError."""
+def opened(path: Path, *, beginning: bool = False) -> Generator[Disk]:
+    """Open a disk of any format that is known. Raises SourceError.
+
+    With ``beginning`` its first part is enough, which is all that archives show.
+    """
     with _file(path) as fd:
         name, _at, _mark, opener = _row(fd)
+        if beginning:
+            opener = BEGINNINGS.get(name, opener)
         yield Disk(path, name, opener(fd, path))
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from ..arch import MACHINES
+from ..arch import MACHINES, TYPE_ESP
 from ..config import SECTOR_SIZES
 from ..disk import gpt
 from ..errors import SourceError, VerifyError
-from ..formats.reading import Disk, opened
+from ..formats.reading import BEGINNINGS, Disk, opened
 from . import SCHEMA_VERSION, deployments, filesystems, starting
 from .starting import Partition
 
 
-def outline(path: Path) -> dict[str, Any]:
-    """Return the table of a disk file, and what it is for. Raises SourceError where it has none."""
-    with opened(path) as disk:
-        table, _doubt = _table(disk)
-        return _outline(disk, table, _partitions(disk, table, look=False))
+def outline(path: Path, *, archives: bool = False) -> dict[str, Any]:
+    """Return the table of a disk file, and what it is for. Raises SourceError where it has none.
+
+    With ``archives`` those too that show no more than the beginning of a disk.
+    """
+    with opened(path, beginning=archives) as disk:
+        table, _doubt = _table(disk, only_first=disk.format in BEGINNINGS)
+        return _outline(disk, table, _partitions(disk, table, types=(TYPE_ESP,)))
 
 
 def of_disk(path: Path) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def of_disk(path: Path) -> dict[str, Any]:
     """
     with opened(path) as disk:
         table, doubt = _table(disk)
-        partitions = _partitions(disk, table, look=True)
+        partitions = _partitions(disk, table)
         facts = _outline(disk, table, partitions)
         for shown, part in zip(facts["partitions"], partitions, strict=True):
             shown["content"] = _content(part)
@@ -73,9 +77,13 @@ def _outline(disk: Disk, table: gpt.Table, partitions: Sequence[Partition]) -> d
     }
 
 
-def _partitions(disk: Disk, table: gpt.Table, *, look: bool) -> list[Partition]:
+def _partitions(
+    disk: Disk, table: gpt.Table, *, types: Collection[UUID] | None = None
+) -> list[Partition]:
+    """Return the partitions, with what lies in those of ``types``; None: in all."""
     found: list[Partition] = []
     for entry in table.entries:
+        look = types is None or entry.type in types
         inside = entry.size > 0 and entry.start + entry.size <= disk.size
         content = filesystems.look(disk, entry.start, entry.size) if look and inside else None
         if look and not inside:
@@ -97,13 +105,13 @@ def _content(part: Partition) -> dict[str, Any] | None:
     }
 
 
-def _table(disk: Disk) -> tuple[gpt.Table, str | None]:
+def _table(disk: Disk, *, only_first: bool = False) -> tuple[gpt.Table, str | None]:
     """Return the partition table, with sectors of either size, and what is wrong with it.
 
     Raises SourceError where there is none.
     """
     failure: VerifyError | None = None
-    for parse in (gpt.parse, gpt.parse_first):
+    for parse in (gpt.parse_first,) if only_first else (gpt.parse, gpt.parse_first):
         for sector_size in SECTOR_SIZES:
             try:
                 table = parse(disk.read_at, disk.size, sector_size=sector_size)

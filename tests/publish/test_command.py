@@ -48,7 +48,7 @@ def test_a_disk_is_published_and_its_ami_is_all_that_is_printed(
     (ami,) = account.images
     assert done.stdout == f"{ami}\n"
     assert account.images[ami]["said"]["Name"] == "tiny"
-    assert account.images[ami]["said"]["BootMode"] == "uefi-preferred"
+    assert account.images[ami]["said"]["BootMode"] == "uefi"
     (volume,) = account.volumes.values()
     with (program.place / "tiny.ami.raw").open("rb") as disk:
         for number, block in volume.blocks.items():
