@@ -35,6 +35,7 @@ _PLANS: Final = (
 _PUBLISHING: Final = (
     Command(name="publish aws", help="make an AMI of a raw disk, by EBS direct or a bucket"),
     Command(name="publish azure", help="make an image of a VHD, by a managed disk or a page blob"),
+    Command(name="publish gcp", help="make an image of Compute Engine, of diskgen gce's archive"),
     Command(name="publish registry", help="push a container disk, or any file as an artifact"),
     Command(name="publish libvirt", help="make a volume in a pool of libvirt's"),
 )
@@ -97,7 +98,9 @@ FARM: Final = frozenset(name for name in EVERY if name.startswith("farm "))
 FARM_WAITS: Final = frozenset({"farm status"})
 PUBLISHING: Final = frozenset(command.name for command in _PUBLISHING)
 CLOUDS: Final = PUBLISHING - {"publish registry", "publish libvirt"}
-PUBLISHED: Final = frozenset({"ami", "vhd"})  # what is published by the command that builds it
+PUBLISHED: Final = frozenset(
+    {"ami", "gce", "vhd"}
+)  # what is published by the command that builds it
 READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
 
 

@@ -24,7 +24,7 @@ from ..ui import renderer
 from ..units import parse_size
 from .option import Option
 from .printing import print_json, print_text
-from .table import aws, azure
+from .table import aws, azure, gcp
 
 
 def publish(args: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def disk_file(path: Path, arch: str | None) -> DiskFile:
     """Return what is known of a disk file: ``arch`` overrides what it says. Raises DiskgenError."""
     from ..inspection.disk import outline
 
-    facts = outline(path)
+    facts = outline(path, archives=True)
     found = facts["architecture"]
     return DiskFile(
         path=path,
@@ -233,6 +233,36 @@ def _azure(args: argparse.Namespace) -> Destination:
     )
 
 
+def _gcp(args: argparse.Namespace) -> Destination:
+    from ..publish.gcp.destination import Gcp
+    from ..publish.gcp.wanted import Wanted, name_of
+
+    file = getattr(args, "file", None)  # none yet where it is built
+    if args.bucket is None:
+        raise UsageError(
+            "no bucket is named, and Google makes images of what lies in one",
+            hint="make one: gcloud storage buckets create gs://NAME",
+            setting="bucket",
+        )
+    name = args.gcp_image
+    if name is None:
+        name = name_of(_stem(args.file))
+    return Gcp(
+        Wanted(
+            name=name,
+            bucket=args.bucket,
+            project=args.project,
+            description=args.description or "",
+            family=args.family,
+            labels=tuple(args.label),
+            location=args.storage_location,
+            features=tuple(dict.fromkeys(args.guest_os_feature)),
+            keep_object=args.keep_object,
+        ),
+        file=file,
+    )
+
+
 def _registry(args: argparse.Namespace) -> Destination:
     from ..publish.registry import Registry
 
@@ -258,10 +288,14 @@ def _libvirt(args: argparse.Namespace) -> Destination:
 
 _Made = Callable[[argparse.Namespace], Destination]
 _DESTINATIONS: Final[Mapping[str, _Made]] = MappingProxyType(
-    {"aws": _aws, "azure": _azure, "registry": _registry, "libvirt": _libvirt}
+    {"aws": _aws, "azure": _azure, "gcp": _gcp, "registry": _registry, "libvirt": _libvirt}
 )
 _AS_IT_IS: Final = frozenset({"registry", "libvirt"})  # take a file whatever its disk is for
 # Of a command that builds: which option names what is made, all options of the place, the place.
 _BUILT: Final[Mapping[str, tuple[str, tuple[Option, ...], _Made]]] = MappingProxyType(
-    {"ami": (aws.NAME, aws.OPTIONS, _aws), "vhd": (azure.NAME, azure.OPTIONS, _azure)}
+    {
+        "ami": (aws.NAME, aws.OPTIONS, _aws),
+        "gce": (gcp.NAME, gcp.OPTIONS, _gcp),
+        "vhd": (azure.NAME, azure.OPTIONS, _azure),
+    }
 )

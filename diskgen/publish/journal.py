@@ -1,7 +1,8 @@
 """What a transfer has come to, beside the file that is sent: a killed run is gone on with.
 
 One JSON value a line: first what the journal is of, then facts and pieces as they come. A line
-that was cut by the end of a process is no line. It holds names and digests, and no secret.
+that was cut by the end of a process is no line. It holds names and digests, and no secret but the
+address of an upload, to which whoever knows it may write: it is its owner's alone.
 """
 
 from __future__ import annotations
@@ -74,6 +75,12 @@ class Journal:
     def is_beside(file: Path, place: str, asked: Mapping[str, Any]) -> bool:
         """Say whether a run that did not end has left one."""
         return _path(file, place, asked).exists()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else reads it, as far as its filesystem tells."""
+        status = os.fstat(self._file)
+        return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         """Return a fact that was noted, or None."""

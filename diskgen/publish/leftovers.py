@@ -47,6 +47,9 @@ class Leftovers:
                     f"left behind is {name}, which could not be removed ({error}): {by_hand}",
                     warning=True,
                 )
+            except BaseException:  # a second signal
+                self.left.append(name)
+                raise
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,8 @@ MEDIA = frozenset({"iso"})
 BOOT = frozenset({"boot"})
 AWS = frozenset({"ami", "publish aws"})
 AZURE = frozenset({"vhd", "publish azure"})
-PUBLISHING = AWS | AZURE  # whatever publishes
+GOOGLE = frozenset({"gce", "publish gcp"})
+PUBLISHING = AWS | AZURE | GOOGLE  # whatever publishes
 BUILDS = DISKS | MEDIA
 ALL = BUILDS | {"inspect"}  # whatever reads an image
 FARMED = DISKS | {"build"}
@@ -91,12 +92,14 @@ WHERE = {
     "publish": PUBLISHING,
     "publish.aws": AWS,
     "publish.azure": AZURE,
+    "publish.gcp": GOOGLE,
     "publish.registry": frozenset({"publish registry"}),
     "publish.libvirt": frozenset({"publish libvirt"}),
     "cli.publishing": PUBLISHING,
-    "cli.publishing.refuse_farm": frozenset({"ami", "vhd"}),
+    "cli.publishing.refuse_farm": frozenset({"ami", "gce", "vhd"}),
     "cli.publishing._aws": AWS,
     "cli.publishing._azure": AZURE,
+    "cli.publishing._gcp": GOOGLE,
     "cli.publishing._registry": frozenset({"publish registry"}),
     "cli.publishing._libvirt": frozenset({"publish libvirt"}),
     "vm": BOOT,

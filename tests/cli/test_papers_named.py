@@ -20,8 +20,8 @@ NAMES = {command.name for command in COMMANDS}
 FOREIGN = {
     "--rm", "--userns", "--privileged", "--quiet", "--list", "--sparse", "--no-install-recommends",
     "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot", "--target",
-    "--guest-os-features", "--source-uri", "--image-id", "--instance-type", "--key-name",
-    "--image", "--admin-username", "--ssh-key-values",
+    "--image-id", "--instance-type", "--key-name", "--zone", "--image", "--machine-type",
+    "--location", "--admin-username", "--ssh-key-values",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from . import (
     disk,
     everywhere,
     farm,
+    gcp,
     image,
     libvirt,
     machine,
@@ -42,6 +43,7 @@ SECTIONS: Final = (
     Section(heading="Publishing", commands=PUBLISHING, options=publish.OPTIONS),
     Section(heading="Publishing to AWS", commands=aws.COMMANDS, options=aws.OPTIONS),
     Section(heading="Publishing to Azure", commands=azure.COMMANDS, options=azure.OPTIONS),
+    Section(heading="Publishing to Google Cloud", commands=gcp.COMMANDS, options=gcp.OPTIONS),
     Section(
         heading="Publishing to a registry", commands=registry.COMMANDS, options=registry.OPTIONS
     ),
