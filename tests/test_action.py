@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,16 +171,35 @@ def test_the_scripts_are_clean(script: str) -> None:
     subprocess.run(["shellcheck", ROOT / "action" / script], check=True)
 
 
+@pytest.mark.parametrize("words", ["ec2", "aws $(touch pwned)", "*", "aws]", "gcp @ /x"])
+def test_what_is_no_cloud_is_told_before_anything_is_installed(runner: Runner, words: str) -> None:
+    done = runner.run("Install diskgen", publish=words)
+    assert done.returncode == 2
+    assert done.stdout == "::error::the input 'publish' has a word that is none of: aws azure gcp\n"
+    assert not list(runner.program.place.rglob("pwned"))
+
+
+def test_every_extra_can_be_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = sorted(project["optional-dependencies"])
+    script = (ROOT / "action/install").read_text()
+    assert re.findall(r"^  ([a-z |]+)\) ;;", script, re.MULTILINE) == [" | ".join(extras)]
+    assert f"none of: {' '.join(extras)}" in script
+    assert ", ".join(extras) in action()["inputs"]["publish"]["description"]
+
+
 @pytest.mark.extended
 def test_it_installs_what_the_runner_lacks(runner: Runner) -> None:
     """The packages are there already, as they are on this machine: diskgen itself is not."""
-    done = runner.run("Install diskgen")
+    done = runner.run("Install diskgen", publish="aws, gcp")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("diskgen 0.1.0\n")
     (path,) = (runner.place / "path").read_text().splitlines()
     shown = subprocess.run([f"{path}/diskgen", "--version"], capture_output=True, check=True)
     assert shown.stdout == b"diskgen 0.1.0\n"
     assert [entry.name for entry in Path(path).iterdir()] == ["diskgen"]
+    python = Path(path).parent / "bin/python"
+    subprocess.run([python, "-c", "import botocore, google.auth"], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -98,9 +98,7 @@ FARM: Final = frozenset(name for name in EVERY if name.startswith("farm "))
 FARM_WAITS: Final = frozenset({"farm status"})
 PUBLISHING: Final = frozenset(command.name for command in _PUBLISHING)
 CLOUDS: Final = PUBLISHING - {"publish registry", "publish libvirt"}
-PUBLISHED: Final = frozenset(
-    {"ami", "gce", "vhd"}
-)  # what is published by the command that builds it
+PUBLISHED: Final = frozenset({"ami", "gce", "vhd"})  # by the command that builds it, too
 READERS: Final = DISKS | MEDIA | {"inspect"}  # what reads an image
 
 
