@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ..documents import load_object
@@ -75,15 +75,15 @@ class TreeFacts:
     composefs: Composefs
     policy: Policy | None  # of SELinux, where it is active
     ignition: bool  # whether Ignition configures the machine at its first boot
-    drivers: Drivers = field(default_factory=Drivers)
+    drivers: Drivers
     # Platforms of which something gets keys and accounts; None in it for all of them.
-    fetched: frozenset[str | None] = frozenset()
-    grows: bool = False  # whether something grows the root to the size of its disk
-    fstab: tuple[str, ...] = ()  # lines of the image's own
-    machine_id: bool = False  # whether it is filled
-    embedded: Embedded = field(default_factory=Embedded)  # what it says of its disks
-    policy_doubts: tuple[str, ...] = ()  # why it would refuse signed updates
-    warnings: tuple[str, ...] = ()
+    fetched: frozenset[str | None]
+    grows: bool  # whether something grows the root to the size of its disk
+    fstab: tuple[str, ...]  # lines of the image's own
+    machine_id: bool  # whether it is filled
+    embedded: Embedded  # what it says of its disks
+    policy_doubts: tuple[str, ...]  # why it would refuse signed updates
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

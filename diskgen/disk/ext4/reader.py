@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -278,9 +277,3 @@ class Reader(reading.Reader):
         if len(data) != length:
             raise VerifyError("the ext4 filesystem names blocks outside of it")
         return data
-
-
-def children(reader: Reader, folder: Node) -> Iterator[tuple[str, Node]]:
-    """Yield a directory's entries with their inodes, ordered by name."""
-    for name, number in sorted(reader.entries(folder).items()):
-        yield name.decode(errors="surrogateescape"), reader.node(number)

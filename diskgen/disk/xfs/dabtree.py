@@ -67,7 +67,7 @@ def nodes(
         level += 1
         parts = list(even(len(keys), _PER_NODE))
         base = root if len(parts) == 1 else free
-        free += 0 if len(parts) == 1 else len(parts)
+        free += len(parts)
         for number, (begin, end) in enumerate(parts):
             links = siblings(number, len(parts), base)
             raw = head(_NODE, links, place(base + number), identity, owner)

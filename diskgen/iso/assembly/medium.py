@@ -82,7 +82,7 @@ class Parts:
         """Return the boot menu for BIOS or UEFI."""
         kernel, initrd = (f"/{path}" for path in self.paths)
         made = menu.make(self.choices, kernel=kernel, initrd=initrd, bios=bios)
-        return replace(made, serial=bios, verb="" if bios else self.verb)
+        return replace(made, verb="" if bios else self.verb)
 
 
 def console(machine: Machine) -> str:

@@ -93,8 +93,8 @@ def master(output: Path, medium: Medium) -> Mastered:
         paths: dict[str, str] = {}
         try:
             _add(iso, medium.root, "", "", "", paths, packs, {})
-            for number, image in enumerate(medium.boot):
-                _add_boot(iso, image, paths, first=number == 0)
+            for image in medium.boot:
+                _add_boot(iso, image, paths)
             with output.open("wb") as file:
                 iso.write_fp(file, blocksize=MIB)
         except OSError as error:
@@ -182,14 +182,12 @@ def _add(
             paths[full] = here
 
 
-def _add_boot(
-    iso: pycdlib.PyCdlib, image: BootImage, paths: Mapping[str, str], *, first: bool
-) -> None:
+def _add_boot(iso: pycdlib.PyCdlib, image: BootImage, paths: Mapping[str, str]) -> None:
     iso.add_eltorito(
         paths[image.path],
         bootcatfile="/BOOT.CAT;1",
-        rr_bootcatname=_CATALOG if first else None,
-        joliet_bootcatfile=f"/{_CATALOG}" if first else None,
+        rr_bootcatname=_CATALOG,
+        joliet_bootcatfile=f"/{_CATALOG}",
         efi=image.efi,
         platform_id=0xEF if image.efi else 0,
         boot_info_table=image.info_table,

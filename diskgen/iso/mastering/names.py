@@ -40,8 +40,8 @@ def iso_names(names: Iterable[str], *, directories: frozenset[str]) -> dict[str,
     made: dict[str, str] = {}
     taken: set[str] = set()
     for name in sorted(names):
-        stem, dot, extension = name.upper().rpartition(".")
-        if not dot or not stem or name in directories:
+        stem, _dot, extension = name.upper().rpartition(".")
+        if not stem or name in directories:
             stem, extension = name.upper(), ""
         stem = _NOT_ISO.sub("_", stem)
         extension = _NOT_ISO.sub("_", extension)[:_ISO_EXTENSION]

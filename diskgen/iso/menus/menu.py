@@ -47,7 +47,7 @@ class Menu:
     initrd: str
     entries: tuple[Entry | Submenu, ...]
     timeout: int = TIMEOUT_SECONDS
-    serial: bool = False  # show the menu on the serial line too
+    serial: bool  # show the menu on the serial line too
     verb: str = ""  # what follows "linux" and "initrd": "efi" for GRUBs of old
 
 
@@ -134,8 +134,9 @@ def make(choices: Choices, *, kernel: str, initrd: str, bios: bool) -> Menu:
         entries.append(Submenu(title=f"Unattended - ERASES {disks}", entries=tuple(erasing)))
     mark = f"/diskgen/{identity.mark(choices.identity)}" if choices.identity else ""
     menu = Menu(
-        label=choices.label, mark=mark, kernel=kernel, initrd=initrd, entries=tuple(entries)
-    )
+        label=choices.label, mark=mark, kernel=kernel, initrd=initrd, entries=tuple(entries),
+        serial=bios,
+    )  # fmt: skip
     for text in _texts(menu.entries):
         if _SPECIAL.search(text.replace("\\x", "")):
             raise UsageError(
