@@ -100,6 +100,7 @@ def test_fat_has_the_sectors_of_the_disk(diskgen: Program, images: Path, sector_
 @pytest.mark.parametrize("sector_size", [512, 4096])
 def test_the_boot_map_of_a_build(diskgen: Program, images: Path, sector_size: int) -> None:
     disk, plan = made(diskgen, images, "s390x", sector_size)
+    assert plan["bootloader"]["name"] == "zipl"
     assert plan["bootloader"]["ways"]["ipl"]["works"]
     assert not plan["bootloader"]["ways"]["dasd"]["works"]
     for number in (0, 1):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diskgen.arch import MACHINES
-from diskgen.bootloader import grub, grub_bios, grub_config
+from diskgen.bootloader import grub, grub_bios, grub_config, grub_loader
 from diskgen.bootloader.grub_config import Menu
 from diskgen.errors import SourceError
 from diskgen.layout import Content, Role, make_layout
@@ -181,10 +181,10 @@ def test_boot_gets_modules_and_configuration() -> None:
         root.add(f"usr/lib/grub/i386-pc/{name}", regular(b"x"))
     root.add("usr/lib/grub/i386-pc/regexp.mod", regular(b"module"))
     root.add("usr/sbin/grub2-mkconfig", regular(b""))
-    facts = grub.inspect(root, X86)
+    loader = grub_loader.inspect(root, X86, 512)
     boot = Directory()
-    grub.add_to_boot(boot, facts, X86, for_disk())
-    assert facts.directory == "grub2"
+    loader.add_to_boot(boot, for_disk())
+    assert loader.facts.directory == "grub2"
     module = boot.get_file("grub2/i386-pc/regexp.mod")
     assert module is not None
     assert module.content is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.bootloader.grub_bios import make_image
+from diskgen.bootloader.grub_bios import make_image, medium_image
 from diskgen.errors import SourceError
 from diskgen.tree import Directory, regular
 
@@ -32,6 +32,13 @@ def make(root: Directory, scratch: Path) -> bytes:
 
 def test_a_sound_one(tmp_path: Path) -> None:
     assert len(make(modules(), tmp_path)) > 20_000
+
+
+def test_a_sound_one_for_cds(tmp_path: Path) -> None:
+    """It begins with the sector that firmware loads of a CD."""
+    made = medium_image(modules(), "i386-pc", "/boot/grub", tmp_path)
+    assert made.startswith((GRUB / "cdboot.img").read_bytes()[:8])
+    assert len(made) > 2048 + 20_000
 
 
 def _garbage(how: str, data: bytes) -> bytes:

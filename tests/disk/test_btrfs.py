@@ -124,6 +124,17 @@ def test_need_is_an_upper_bound_and_close(made: Made) -> None:
     assert made.usage.inodes == need.inodes + 2  # what the subvolume is in
 
 
+@pytest.mark.parametrize(("links", "most"), [(1, 1.25), (2, 1.75)])
+def test_need_is_near_where_names_take_the_most(tmp_path: Path, links: int, most: float) -> None:
+    root = Directory()
+    for number in range(6000):
+        node = regular(b"")
+        for link in range(links):
+            root.entries[b"%d-%d" % (number, link) + b"n" * 230] = node
+    usage = fill(tmp_path / "image", root, 256 * MIB)
+    assert usage.blocks * BLOCK <= btrfs.required(root).bytes <= most * usage.blocks * BLOCK
+
+
 def test_the_judge_finds_no_fault(made: Made) -> None:
     assert not made.image.with_suffix(".shadow").exists()
     judge(made.image)

@@ -216,6 +216,11 @@ def test_too_small_names_the_setting_and_what_is_missing(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="'2011' inodes, the filesystem '1024'") as caught:
         ext4.populate(disk, offset=OFFSET, root=many, timestamp=WHEN)
     assert caught.value.setting == "disk-size"
+    one_more = Directory(entries={b"%d" % n: regular(b"") for n in range(1014)})
+    with pytest.raises(UsageError, match="'1025' inodes, the filesystem '1024'"):
+        ext4.populate(disk, offset=OFFSET, root=one_more, timestamp=WHEN)
+    del one_more.entries[b"0"]
+    fill(disk, one_more, 16 * MIB)
     with pytest.raises(UsageError, match="too small"):
         empty(tmp_path / "disk", 64 * 1024)
     with pytest.raises(UsageError, match="'a name of 17 byte'"):

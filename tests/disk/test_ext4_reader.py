@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from diskgen.disk.ext4.reader import Reader
+from diskgen.disk.ext4.reader import Reader, locate
 from diskgen.disk.reading import Node
 from diskgen.errors import VerifyError
 from diskgen.units import MIB
@@ -143,6 +143,39 @@ def test_what_is_below_a_directory_is_found_as_in_a_chroot(tree: Path, tmp_path:
     assert reader.find("../../a/small", base) is None
     assert reader.find("../small", base) == reader.find("a/small")
     assert reader.find("absolute", base) is None  # it leads to /a/small of the chroot
+
+
+def test_as_many_links_are_followed_as_the_kernel_follows(tmp_path: Path) -> None:
+    top = tmp_path / "tree"
+    top.mkdir()
+    (top / "0").touch()
+    for number in range(1, 45):
+        (top / str(number)).symlink_to(str(number - 1))
+    reader = opened(make(tmp_path / "disk", top))
+    for number in range(1, 45):
+        try:
+            (top / str(number)).stat()
+        except OSError:
+            with pytest.raises(VerifyError, match="circle"):
+                reader.find(str(number))
+        else:
+            assert reader.find(str(number)) == reader.find("0")
+
+
+def test_extents_that_adjoin_are_one_place(tree: Path, tmp_path: Path) -> None:
+    """As those of a file that is longer than an extent can be."""
+    disk = make(tmp_path / "disk", tree, "-O", "^metadata_csum")
+    whole = locate(disk, OFFSET, "a/b/c/file")
+    assert len(whole.runs) == 1
+    node = opened(disk).find("a/b/c/file")
+    assert node is not None
+    _, length, _, start = struct.unpack_from("<IHHI", node.block, 12)
+    several = struct.pack("<HHHHI", 0xF30A, 3, 4, 0, 0)
+    for begin, end in ((0, 5), (5, 7), (7, length)):
+        several += struct.pack("<IHHI", begin, end - begin, 0, start + begin)
+    disk.write_bytes(disk.read_bytes().replace(node.block, several.ljust(60, b"\0")))
+    said_by("e2fsck", "-fn", f"{disk}?offset={OFFSET}")
+    assert locate(disk, OFFSET, "a/b/c/file") == whole
 
 
 def test_a_journal_that_is_to_be_replayed_is_noticed(tmp_path: Path) -> None:

@@ -111,3 +111,11 @@ def test_a_pack_that_is_gone_or_short(tmp_path: Path) -> None:
     pack.write_bytes(b"short")
     with pytest.raises(HostError, match="it is shorter than it was"):
         b"".join(tarball.stream(root, lambda _: None))
+
+
+def test_a_pack_that_fails_in_the_middle() -> None:
+    """The kernel's word for it has no name, and that of the image may be no text."""
+    failing = Packed(Path("/proc/self/mem"), 10, ((0, 10, 0),))
+    root = Directory(entries={b"caf\xe9": File(mode=stat.S_IFREG, content=failing)})
+    with pytest.raises(HostError, match=r"'caf\\xe9' cannot be read: Input/output error"):
+        b"".join(tarball.stream(root, lambda _: None))

@@ -183,12 +183,16 @@ def test_the_minimum_size_is_enough(tmp_path: Path, missing: int, fits: bool) ->
 
 @pytest.mark.parametrize("sector", [512, 4096])
 @pytest.mark.parametrize("count", [1, 300_000, 600_000, 1_000_000, 3_000_000])
-def test_the_minimum_size_has_room_for_inodes(count: int, sector: int) -> None:
+@pytest.mark.parametrize("contents", [0, 300_000])
+def test_the_minimum_size_has_room_for_inodes(count: int, contents: int, sector: int) -> None:
     """The log's group has none, so that there may be room and yet too few."""
-    blocks = -(-count // 64) * 8 + count // 100
+    contents += count // 100
+    blocks = -(-count // 64) * 8 + contents
     size = xfs.minimum_size(Need(blocks * BLOCK, count, 0))
-    space = Space(geometry.of_size(size, sector), count)
-    space.alloc.take(count // 100)
+    shape = geometry.of_size(size, sector)
+    space = Space(shape, count)
+    space.alloc.take(contents)
+    assert space.inode_percent * shape.blocks >= 100 * -(-count // 64) * 8
 
 
 def test_inodes_in_several_groups(tmp_path: Path) -> None:
@@ -279,6 +283,21 @@ def test_the_judge_sees_flipped_bits(tmp_path: Path) -> None:
             file.seek(at)
             file.write(raw[at : at + 1])
     assert seen >= 10
+
+
+def test_the_judges_words_are_passed_on(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    fill(image, Directory(), 320 * MIB)
+    with image.open("r+b") as file:
+        file.seek(4096 * 8)
+        file.write(b"\xff" * 65536)
+    with pytest.raises(VerifyError) as caught:
+        xfs.check(image)
+    done = subprocess.run(["xfs_repair", "-n", "-f", image], capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    words = caught.value.said.splitlines()
+    assert len(words) > 1
+    assert {*words[1:]} <= {*done.stdout.splitlines(), *done.stderr.splitlines()}
 
 
 @st.composite

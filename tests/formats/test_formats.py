@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import inspect
+import struct
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -150,6 +151,21 @@ def test_vhdx_before_its_readers(tmp_path: Path, size: int) -> None:
     if size < 100 * MIB:
         assert read_all(file.read_buffer, size) == sum_of(raw)
     file.close()
+
+
+def test_what_a_vhdx_says_is_of_the_kinds_that_qemu_img_says(tmp_path: Path) -> None:
+    """Who does not know an item that is of the disk and required is to refuse it."""
+    theirs = tmp_path / "theirs"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vhdx", theirs, "33M"], check=True)
+    ours = convert(varied(tmp_path / "raw", 33 * MIB), tmp_path / "os.vhdx", "vhdx")
+    kinds = []
+    for path in (ours, theirs):
+        data = path.read_bytes()
+        at = data.index(b"metadata")
+        (count,) = struct.unpack_from("<H", data, at + 10)
+        items = struct.iter_unpack("<16sIII4x", data[at + 32 : at + 32 + 32 * count])
+        kinds.append({name: flags for name, _at, _length, flags in items})
+    assert kinds[0] == kinds[1]
 
 
 @pytest.mark.parametrize("at", [64 * 1024 + 8, 192 * 1024 + 20])

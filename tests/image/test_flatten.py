@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,19 @@ def test_umoci_unpacks_the_same(seed: int, tmp_path: Path) -> None:
             assert node.content is not None
             assert path.read_bytes() == read(node.content)
             assert info.st_mtime_ns == node.mtime_ns
+
+
+def test_devices_are_refused_where_nothing_hides_them(tmp_path: Path) -> None:
+    device = layer(lambda t: t.special("opt/x", tarfile.CHRTYPE))
+    with pytest.raises(SourceError, match="'opt/x'"):
+        flat(tmp_path / "alone", [device])
+    uppers: dict[str, Fill] = {
+        "gone": lambda t: t.file("opt/.wh.x"), "file": lambda t: t.file("opt/x"),
+        "link": lambda t: t.symlink("opt/x", "y"), "folder": lambda t: t.directory("opt/x"),
+    }  # fmt: skip
+    for name, fill in uppers.items():
+        wanted = ["opt"] if name == "gone" else ["opt", "opt/x"]
+        assert names(flat(tmp_path / name, [device, layer(fill)])) == wanted
 
 
 def test_whiteouts_hide_only_what_is_below(tmp_path: Path) -> None:

@@ -255,6 +255,21 @@ def test_numbers_without_an_end() -> None:
     assert (found.size, found.mtime) == (5, 8**11 + 7)
 
 
+@pytest.mark.parametrize("field", ["mode", "uid", "gid", "size"])
+def test_nothing_counts_that_follows_the_end_of_a_number(field: str) -> None:
+    """By tarfile's word."""
+    block = bytearray(head("f"))
+    place = _FIELDS[field]
+    block[place] = b" 5\0".ljust(place.stop - place.start, b"7")
+    whole = summed(block)
+    (found,) = _read(whole + bytes(1024))
+    known = tarfile.TarInfo.frombuf(whole, "utf-8", "strict")
+    assert (stat.S_IMODE(found.mode), found.uid, found.gid, found.size) == (
+        known.mode, known.uid, known.gid, known.size,
+    )  # fmt: skip
+    assert getattr(known, field) == 5
+
+
 @pytest.mark.parametrize("key", [b"size", b"uid", b"gid", b"mtime"])
 @pytest.mark.parametrize("value", [b"", b"+1", b"1_0", b"0x1", b"--1", b" 1", b"1" * 21, b"1e5"])
 def test_pax_numbers_that_are_none(key: bytes, value: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 
 import pytest
 
@@ -30,6 +31,17 @@ def test_the_tree_stays_as_it_was() -> None:
     before = [(path, node.xattrs) for path, node in root.walk()]
     composefs.image(root)
     assert [(path, node.xattrs) for path, node in root.walk()] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("user.a", 0), ("system.posix_acl_access", 1), ("system.posix_acl_default", 1)],
+)
+def test_the_header_says_whether_there_are_acls(name: str, flags: int) -> None:
+    """composefs' lcfs-erofs.h: LCFS_EROFS_FLAGS_HAS_ACL. Without it the kernel is spared them."""
+    root = Directory(xattrs=((b"user.b", b"2"),))
+    root.make_dirs("usr").xattrs = ((name.encode(), b"1"),)
+    assert struct.unpack_from("<III", composefs.image(root)) == (0xD078629A, 1, flags)
 
 
 def test_an_empty_commit_has_what_is_mounted_upon() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ def merged(*entries: Entry) -> Directory:
     return result
 
 
-def deployed(*entries: Entry, boot: str | None = UUID) -> Sysroot:
+def deployed(
+    *entries: Entry, boot: str | None = UUID, labels: dict[str, str] | None = None
+) -> Sysroot:
     tree, _warnings = layer_tree(layer(*bootable(), *entries))
     whole, _warnings = merge([tree])
     request = DeployRequest(
-        image=image(1),
+        image=image(1, labels=labels),
         target=parse("quay.io/example/os:2"),
         origin=parse("quay.io/example/os:2").origin,
         stateroot="default",
@@ -85,10 +88,9 @@ def test_a_sound_image_is_taken() -> None:
             LABELS,
             {"prepare-root"},
         ),
-        (
-            (f("usr/lib/ostree/prepare-root.conf", b"[root]\ntransient=true\n"),),
-            LABELS,
-            {"composefs"},
+        *(
+            ((f("usr/lib/ostree/prepare-root.conf", text),), LABELS, {"composefs"})
+            for text in (b"[root]\ntransient=true\n", b"[root]\ntransient-ro=yes\n")
         ),
         (
             (
@@ -165,6 +167,8 @@ def test_configuration_in_etc_hides_the_one_in_usr() -> None:
         b'[install]\nkargs = ["a\\nb"]\n',
         b'[install]\nstateroot = "../x"\n',
         b'[install.filesystem.root]\ntype = "fat"\n',
+        b'[install]\nroot-mount-spec = "a b"\n',
+        b'[install]\nboot-mount-spec = "$x"\n',
         b"install = 1\n",
     ],
 )
@@ -272,6 +276,18 @@ def test_the_real_ostree_finds_no_fault(tmp_path: Path) -> None:
     listed = ostree("ls", "-R", f"--repo={repo}", made.commit)
     assert "/usr/etc/fstab" in listed
     assert "/usr/link -> ../etc" in listed
+
+
+@pytest.mark.parametrize(
+    ("labels", "version"),
+    [({}, None), ({"version": "1"}, "1"),
+     ({"version": "1", "org.opencontainers.image.version": "2"}, "2")],
+)  # fmt: skip
+def test_bootcs_note_has_the_version_of_the_image(
+    labels: dict[str, str], version: str | None
+) -> None:
+    note = json.loads(text(deployed(labels=labels).root, ".bootc-aleph.json"))
+    assert note["version"] == version
 
 
 def test_the_golden_trees() -> None:

@@ -78,6 +78,12 @@ def test_warnings_name_the_images_file() -> None:
     assert read_embedded(Directory(), "x86_64").warnings == ()
 
 
+@pytest.mark.parametrize("word", ["vfat", "fat", "fat32"])
+def test_the_names_of_fat(word: str) -> None:
+    found = table(TABLE.replace("{type: vfat,", f"{{type: {word},"))
+    assert found.roles == (Role.BIOS_BOOT, Role.ESP, Role.BOOT, Role.ROOT)
+
+
 def test_the_first_place_that_has_it_counts() -> None:
     both = {f"{NEW}/disk.yaml": "mount_configuration: none\n", f"{OLD}/disk.yaml": "]["}
     assert read_embedded(image(**both), "x86_64").table_path == f"/{NEW}/disk.yaml"

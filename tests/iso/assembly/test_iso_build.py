@@ -368,6 +368,10 @@ def test_what_libosinfo_and_virt_install_look_for(medium: Made) -> None:
     info.optionxform = str  # type: ignore[assignment,method-assign]
     info.read_string(medium.text(".treeinfo"))
     assert info["general"]["arch"] == "x86_64"
+    # What productmd does not read a description without.
+    needed = {"header": "type version", "release": "name short version",
+              "tree": "arch build_timestamp platforms variants"}  # fmt: skip
+    assert {name: " ".join(sorted(info[name])) for name in needed} == needed
     assert info["stage2"]["mainimage"] == "images/install.img"
     images = info["images-x86_64"]
     assert {"kernel", "initrd", "efiboot.img", "eltorito.img"} <= set(images)

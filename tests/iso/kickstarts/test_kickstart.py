@@ -204,8 +204,12 @@ def test_the_chooser_refuses(tmp_path: Path, arguments: str, word: str) -> None:
 def test_the_origin_is_corrected(
     tmp_path: Path, works: bool, rule: str, wish: str | None, taken: str | None
 ) -> None:
-    """``bootc switch`` does it, or fails and is replaced. Then a user's script may have its way."""
-    text = fragments(replace(SETTINGS, rule=rule), "F44")["image-offline.ks"]
+    """``bootc switch`` does it, or fails and is replaced. Then a user's script may have its way.
+
+    The stateroot is one that is known, or whichever the image asks for.
+    """
+    settings = replace(SETTINGS, rule=rule, stateroot="" if works else "default")
+    text = fragments(settings, "F44")["image-offline.ks"]
     deploy = tmp_path / "ostree/deploy/default/deploy"
     deploy.mkdir(parents=True)
     origin = deploy / "abc.0.origin"
@@ -242,7 +246,9 @@ def test_the_origin_is_corrected(
         assert not record.exists()
     else:
         assert done.returncode == 0, done.stderr
-        assert json.loads(record.read_text())["reference"] == taken
+        assert json.loads(record.read_text()) == {
+            "mode": "image", "reference": taken, "digest": SETTINGS.digest,
+        }  # fmt: skip
     # A switch that claims success and changes nothing is found out.
     if rule == UNVERIFIED:
         origin.write_text(f"[origin]\n{before}\n")
@@ -298,6 +304,8 @@ def test_somebody_without_a_question_has_a_network_and_a_root() -> None:
         assert network in text
         assert [line for line in text.splitlines() if line.startswith("rootpw")] == [root]
         assert "rootpw --lock" not in text_of(kickstart.named(settings))
+    remote = unattended(SETTINGS, HOW, "F44", mode="image", offline=False)
+    assert "--transport=registry --url=quay.io/example/os:42 " in remote
     for settings in (SETTINGS, replace(SETTINGS, hostname=None)):
         text = unattended(settings, HOW, "F44", mode="image", offline=True)
         assert text.count("\nnetwork ") == 4

@@ -115,7 +115,9 @@ CONTRADICTIONS = [
     *((line, PLAIN, HOW, line.split()[0], "unattended")
       for line in ("clearpart --all", "autopart", "part / --size=9", "partition / --size=9",
                    "zerombr", "ignoredisk --only-use=sdb", "reqpart",
-                   "mount /dev/sda1 /", "volgroup vg pv.1")),
+                   "mount /dev/sda1 /", "volgroup vg pv.1",
+                   "logvol / --vgname=vg --name=root --size=9", "btrfs / --label=x btrfs.1",
+                   "raid / --device=md0 --level=1 raid.1 raid.2")),
     ("ostreecontainer --url=x", PLAIN, None, "ostreecontainer", "kickstart"),
     ("bootc --source-imgref=registry:x", PLAIN, None, "bootc", "kickstart"),
     ("ostreesetup --osname=a --url=http://b --ref=c", PLAIN, None, "ostreesetup", "kickstart"),

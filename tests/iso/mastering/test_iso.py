@@ -235,6 +235,10 @@ def test_names_are_distinct() -> None:
     for name, made in short.items():
         assert re.fullmatch(r"[A-Z0-9_]{1,31}" if name == "folder.d" else
                             r"(?=.{1,33}$)[A-Z0-9_]*\.[A-Z0-9_]*;1", made), made  # fmt: skip
+    # Who knows nothing of Rock Ridge tells kinds of files by their ends.
+    plain = iso_names(["README.txt", "Makefile", ".hidden"], directories=frozenset())
+    assert plain == {"README.txt": "README.TXT;1", "Makefile": "MAKEFILE.;1",
+                     ".hidden": "_HIDDEN.;1"}  # fmt: skip
     wide = joliet_names(names)
     assert len({name.lower() for name in wide.values()}) == len(names)
     assert all(len(name) <= 64 for name in wide.values())

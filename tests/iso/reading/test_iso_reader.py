@@ -323,6 +323,22 @@ def test_a_long_name_of_another_file(tmp_path: Path) -> None:
     assert fatreader.fat_files(path, 0) == {"EFI/BOOTX64.EFI": b"1"}
 
 
+@pytest.mark.parametrize(("kind", "kib"), [(12, 512), (16, 20_000), (32, 40_000)])
+def test_every_end_of_a_chain_is_one(kind: int, kib: int, tmp_path: Path) -> None:
+    """There are eight of them; mtools takes them all."""
+    data = bytearray(vendor_iso.fat(tmp_path, {"d/x": b"content"}, kib=kib,
+                                    options=("-F", str(kind), "-s", "1")))  # fmt: skip
+    table = 512 * struct.unpack_from("<H", data, 14)[0]
+    (cluster,) = struct.unpack_from("<H", data, data.index(b"D          \x10") + 26)
+    assert kind != 12 or not cluster % 2  # its lower byte is one of the table
+    path = tmp_path / "image"
+    for low in range(0xF8, 0x100):
+        data[table + cluster * kind // 8] = low
+        path.write_bytes(data)
+        assert run("mtype", "-i", path, "::/d/x") == "content"
+        assert fatreader.fat_files(path, 0) == {"D/X": b"content"}
+
+
 def fat12(place: Path, files: dict[str, bytes]) -> Path:
     path = place / "small"
     path.write_bytes(vendor_iso.fat(place, files, kib=512))

@@ -66,6 +66,19 @@ def test_all_libraries_are_found() -> None:
         assert wanted <= {Path(name).name for name in found}
 
 
+@pytest.mark.parametrize("place", ["usr/lib64", "usr/lib", "lib64", "lib"])
+def test_libraries_are_found_in_every_place_that_distributions_have(place: str) -> None:
+    said = subprocess.run(["ldd", "/bin/mount"], check=True, capture_output=True, text=True).stdout
+    libraries = {Path(word) for word in said.split() if word.startswith("/")}
+    root = Directory()
+    root.add("bin/mount", regular(real("/bin/mount").read_bytes()))
+    for path in libraries:
+        where = str(path)[1:] if "/ld-" in str(path) else f"{place}/{path.name}"
+        root.add(where, regular(path.resolve().read_bytes()))
+    found = elf.closure(root, ("bin/mount",))
+    assert {Path(name).name for name in found} == {"mount", *(path.name for path in libraries)}
+
+
 def test_a_library_that_is_missing() -> None:
     root = host_tree("/bin/mount")
     for path, _node in list(root.walk()):

@@ -81,7 +81,7 @@ def test_what_is_missing_is_said(without: str, words: str, hint: str) -> None:
     (problem,) = caught.value.problems
     assert words in problem.message
     assert hint in (problem.hint or "")
-    assert problem.setting == "installer"
+    assert (problem.code, problem.setting) == ("installer", "installer")
 
 
 @pytest.mark.parametrize("name", ["ostree", "skopeo"])
