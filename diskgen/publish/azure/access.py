@@ -28,7 +28,7 @@ STORAGE_SCOPE: Final = "https://storage.azure.com/.default"
 MANAGER: Final = "AZURE_RESOURCE_MANAGER_URL"  # of a cloud that is not in the table
 _EARLY_SECONDS: Final = 300  # before its end a token is renewed
 _SECRET: Final = re.compile(
-    r"(?i)\b(sig|signature|accountkey|sharedaccesssignature|access_token|client_secret)"
+    r"(?i)(?:\b|(?<=%26)|(?<=%3f))(sig|signature|accountkey|sharedaccesssignature|access_token|client_secret)"
     r"(=|%3d|[\"']?\s*:\s*[\"']?)[^&\s\"'<>;,]+"
 )
 _BEARER: Final = re.compile(r"\beyJ[\w-]+\.[\w.-]+")

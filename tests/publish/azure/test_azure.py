@@ -36,7 +36,7 @@ from ...fixtures.azure_runs import (
     same,
 )  # fmt: skip
 from ...fixtures.azure_stand_in import ACCOUNT, GROUP, HOME, pages_refusing, refusing, throttled
-from ...fixtures.stand_in import Fault, cut
+from ...fixtures.stand_in import Answer, Fault, cut
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,7 @@ PAGES = {
     "throttled": (pages_refusing(503, "ServerBusy"), False),
     "failing": (pages_refusing(500, "InternalError"), False),
     "damaged on the way": (pages_refusing(400, "Md5Mismatch"), False),
+    "told of other bytes": (lambda _asked: Answer(201, headers={"Content-MD5": "AAAA"}), True),
     "cut": (cut, False),
     "cut after it was obeyed": (cut, True),
 }
@@ -131,7 +132,7 @@ PASSES = {
        for way, wanted in WAYS.items() for name, (act, late) in PAGES.items()},
     **{f"{phase} {name}": (BLOB, Fault(phase, act, times=2, late=late))
        for phase in ("PUT blob", "DELETE blob") for name, (act, late) in PAGES.items()
-       if name != "damaged on the way"},
+       if "on the way" not in name and "other bytes" not in name},
 }  # fmt: skip
 
 
@@ -301,6 +302,29 @@ def test_what_azure_has_no_more_is_begun_anew(
     made = published(disk, wanted)
     assert made.facts["bytes_sent"] == len(DATA) * MIB + 512
     assert same(account, disk)
+
+
+def test_a_disk_that_azure_grants_no_more_is_begun_anew(
+    account: azure_stand_in.Azure, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(disk, WANTED, monkeypatch, managed, "_revoke")
+    account.faults.append(Fault("POST beginGetAccess", refusing(409, "OperationNotAllowed")))
+    made = published(disk)
+    assert made.facts["bytes_sent"] == len(DATA) * MIB + 512
+    image_of(account)
+    assert len(account.used) == 2, "the upload of the first one was ended, to remove it"
+    assert same(account, disk)
+
+
+def test_an_image_that_failed_meanwhile_is_made_again(
+    account: azure_stand_in.Azure, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(disk, WANTED, monkeypatch, Manager, "_operation", of_image)
+    (made,) = account.of("images")
+    made.state, made.operation = "Failed", None
+    published(disk)
+    image_of(account)
+    assert account.of("images") != [made]
 
 
 @pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)
