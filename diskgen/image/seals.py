@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -11,10 +12,13 @@ from typing import Final
 
 from ..fsverity import BLOCK, Seal, leaves_of, leaves_of_zeros, leaves_size, seal
 from ..tree import Data, File, Packed
+from ..units import MIB
 from . import tables
 
 _TITLE: Final = "diskgen seals 1"
 _ROW: Final = struct.Struct("<QQ")  # place in the pack, bytes; the sums of the blocks follow
+
+_PIECE: Final = MIB  # that is read at once
 
 _Place = tuple[int, int]
 _Known = dict[_Place, bytes]
@@ -52,9 +56,9 @@ def _of_pack(
     if todo:
         made: _Known = {}
 
-        def work(view: memoryview, fd: int, batch: Sequence[tuple[_Place, File]]) -> int:
+        def work(_view: memoryview, fd: int, batch: Sequence[tuple[_Place, File]]) -> int:
             for place, file in batch:
-                made[place] = _leaves(view, fd, file)
+                made[place] = _leaves(fd, file)
             return sum(file.size for _place, file in batch)
 
         tables.work_through(pack, list(todo.items()), work, pool, advance)
@@ -67,7 +71,7 @@ def _of_pack(
             advance(file.size)
 
 
-def _leaves(view: memoryview, fd: int, file: File) -> bytes:
+def _leaves(fd: int, file: File) -> bytes:
     """Return the sums of a packed content's blocks."""
     assert isinstance(file.content, Packed)
     parts: list[bytes] = []
@@ -76,7 +80,12 @@ def _leaves(view: memoryview, fd: int, file: File) -> bytes:
         if file.content.sums is not None:
             file.content.sums.check(fd, offset, length)
         parts.append(leaves_of_zeros((start - reached) // BLOCK))
-        parts.append(leaves_of(view[offset : offset + length]))
+        for at in range(0, length, _PIECE):
+            size = min(_PIECE, length - at)
+            data = os.pread(fd, size, offset + at)
+            if len(data) != size:
+                raise OSError(errno.EIO, "it is shorter than it was", str(file.content.pack))
+            parts.append(leaves_of(memoryview(data)))
         reached = start + -(-length // BLOCK) * BLOCK
     parts.append(leaves_of_zeros(-((reached - file.size) // BLOCK)))
     return b"".join(parts)
