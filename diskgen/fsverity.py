@@ -16,6 +16,7 @@ BLOCK: Final = 4096
 _SUM: Final = 32
 # version, algorithm, log2 of a block, length of the salt; length of a signature; size; root
 _DESCRIPTOR: Final = struct.Struct("<BBBBIQ64s176x")
+DESCRIPTOR_SIZE: Final = _DESCRIPTOR.size
 _SHA256: Final = 1
 _ZERO: Final = hashlib.sha256(bytes(BLOCK)).digest()
 
@@ -82,9 +83,9 @@ def leaves_size(size: int) -> int:
     return -(-size // BLOCK) * _SUM
 
 
-def tree_blocks(size: int) -> int:
-    """Return the blocks of the tree of a file of ``size`` bytes."""
-    return sum(_level_sizes(-(-size // BLOCK)))
+def tree_size(size: int) -> int:
+    """Return the bytes of the tree of a file of ``size`` bytes, which are whole blocks."""
+    return BLOCK * sum(_level_sizes(-(-size // BLOCK)))
 
 
 def _level_sizes(blocks: int) -> Iterator[int]:

@@ -11,7 +11,7 @@ import lzma
 import re
 import stat
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 DRIVERS = (
@@ -56,24 +56,36 @@ def make(root: Path, kernel: str) -> bytes:
         "bin/busybox": (0o755, (root / "usr/bin/busybox").read_bytes()),
         _CONFIG: (0o644, (root / _CONFIG).read_bytes()),
     }
-    order = []
-    for path in _modules(root / "usr/lib/modules" / kernel):
+    for path, data in _program(root, _PREPARE):
+        files[path] = (0o755, data)
+    return pack(files | drivers(root / "usr/lib/modules" / kernel, DRIVERS))
+
+
+def drivers(place: Path, wanted: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+    """Return modules of a kernel with what they need, and ``modules/order`` to load them in."""
+    files: dict[str, tuple[int, bytes]] = {}
+    order: list[str] = []
+    for path in _modules(place, wanted):
         name = path.name.partition(".ko")[0] + ".ko"
         data = path.read_bytes()
         files[f"modules/{name}"] = (0o644, lzma.decompress(data) if path.suffix == ".xz" else data)
         order.append(name)
     files["modules/order"] = (0o644, "\n".join(order).encode())
-    for path, data in _program(root, _PREPARE):
-        files[path] = (0o755, data)
+    return files
+
+
+def pack(files: Mapping[str, tuple[int, bytes]], links: Mapping[str, str] = {}) -> bytes:
+    """Return an initramfs of files, by path with their modes, and symlinks."""
     folders = {str(parent) for name in files for parent in Path(name).parents} - {"."}
     folders |= {"dev", "proc", "sys", "run", "sysroot"}
     entries = [(name, stat.S_IFDIR | 0o755, b"", 0) for name in sorted(folders)]
     entries += [(name, stat.S_IFREG | mode, data, 0) for name, (mode, data) in files.items()]
+    entries += [(name, stat.S_IFLNK | 0o777, to.encode(), 0) for name, to in links.items()]
     entries.append(("dev/console", stat.S_IFCHR | 0o600, b"", 5 << 8 | 1))
     return gzip.compress(_archive(entries), 6, mtime=0)
 
 
-def _modules(place: Path) -> list[Path]:
+def _modules(place: Path, drivers: Iterable[str]) -> list[Path]:
     """Return the drivers and what they need, in the order to load them."""
     needs = {}
     for line in (place / "modules.dep").read_text().splitlines():
@@ -81,7 +93,7 @@ def _modules(place: Path) -> list[Path]:
         needs[path] = rest.split()
     by_name = {re.sub(r"\.ko.*", "", Path(path).name).replace("-", "_"): path for path in needs}
     ordered: list[str] = []
-    for driver in DRIVERS:
+    for driver in drivers:
         path = by_name.get(driver)
         if path is not None:  # else it is built in
             ordered += [need for need in [*reversed(needs[path]), path] if need not in ordered]

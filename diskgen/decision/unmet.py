@@ -23,7 +23,9 @@ from .wishes import Route, Wishes
 _DIRECT: Final = "direct"  # of block setups: no encryption
 # What parsers between a kickstart and the kernel's command line would take for their own.
 _NOT_APPENDED: Final = frozenset("'\"\\`$")
-_SEALABLE: Final = (Filesystem.EXT4,)  # those that diskgen writes with fs-verity
+# Those that are written with fs-verity: into a disk's file, and by our installer.
+_SEALABLE: Final = (Filesystem.EXT4, Filesystem.BTRFS)
+_SEALABLE_ON_MACHINES: Final = (Filesystem.EXT4,)
 USUAL_SUBVOLUME: Final = "root"  # where nothing names one
 _SUBVOLUME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@_.-]*(/[A-Za-z0-9@_][A-Za-z0-9@_.-]*)*")
 # Tags of fstab(5).
@@ -220,14 +222,18 @@ def sealed(tree: TreeFacts, kind: Filesystem, wish: Wishes, route: Route) -> Ite
             message=f"{asked}, which the filesystems that Anaconda makes do not have",
             hint="make disks of it, or a medium with diskgen's own installer",
         )
+    elif wish.medium and kind not in _SEALABLE_ON_MACHINES:
+        yield Problem(
+            code="composefs",
+            message=f"{asked}, which diskgen's own installer does not write on {kind}",
+            hint="let the image ask for ext4 (filesystem.root.type)",
+        )
     elif kind not in _SEALABLE:
         yield Problem(
             code="composefs",
             message=f"{asked}, which diskgen does not write on {kind}",
-            hint="let the image ask for ext4 (filesystem.root.type)"
-            if wish.medium
-            else "take ext4: --rootfs ext4",
-            setting=None if wish.medium else "rootfs",
+            hint="take another one: --rootfs ext4, or btrfs",
+            setting="rootfs",
         )
 
 

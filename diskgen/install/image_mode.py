@@ -133,6 +133,7 @@ def install(
         with Store(cache).session() as store:
             prepared = build.prepare(request, store, emit)
             _check_maker(prepared.plan.image.root_filesystem)
+            check_guard(prepared)
             warn(emit, prepared.plan.warnings)
             deployed = Deployed(
                 prepared=prepared,
@@ -147,6 +148,18 @@ def install(
             check_scripts(recipe, deployed, emit)
             _write(prepared, disk, cache, emit)
     return deployed
+
+
+def check_guard(prepared: disk_writer.Prepared) -> None:
+    """Refuse a root that fs-verity is to guard on a filesystem which its own tool makes."""
+    kind = prepared.plan.image.root_filesystem
+    config = prepared.root.get_file("ostree/repo/config")
+    if kind in makers.FOREIGN and config is not None and config.seal is not None:
+        raise UsageError(
+            f"the image's root is guarded by fs-verity, which this installer does not write on "
+            f"'{kind}'",
+            hint="choose ext4",
+        )
 
 
 def check_scripts(recipe: Recipe, deployed: Deployed, emit: Emit) -> None:

@@ -14,6 +14,7 @@ from pykickstart.version import makeVersion
 
 from diskgen import build, build_iso, disk_writer, medium_writer
 from diskgen.config import AccessOptions, IsoRequest, Request
+from diskgen.errors import UsageError
 from diskgen.events import discard
 from diskgen.image.store import Store
 from diskgen.install import identity, image_mode
@@ -309,19 +310,27 @@ def test_fs_verity_is_where_diskgen_writes_it(sources: Sources, tmp_path: Path) 
     """By disks and by our own installer; Anaconda makes the filesystem by itself."""
     tar = TarBuilder()
     tar.file("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=verity\n")
-    installers.machine(tmp_path / "os", installers.bootupd(), tar.finish())
+    guarded = tar.finish()
+    installers.machine(tmp_path / "os", installers.bootupd(), guarded)
     source = parse(f"oci:{tmp_path / 'os'}")
     disk = prepared_disk(replace(sources.disk("raw"), source=source))
     config = disk.root.get_file("ostree/repo/config")
     assert config is not None
     assert config.seal is not None
     prepared_medium(sources.medium(anaconda=False, source=source))
+    wish = TarBuilder()
+    wish.file("usr/lib/bootc/install/90.toml", b'[install.filesystem.root]\ntype = "btrfs"\n')
+    installers.machine(tmp_path / "btrfs", installers.bootupd(), guarded, wish.finish())
+    with pytest.raises(UnfitError, match="diskgen's own installer does not write on btrfs"):
+        prepared_medium(sources.medium(anaconda=False, source=parse(f"oci:{tmp_path / 'btrfs'}")))
     with pytest.raises(UnfitError, match="filesystems that Anaconda makes do not have"):
         prepared_medium(sources.medium(anaconda=True, source=source))
-    for kind in ("xfs", "btrfs"):
-        wish = replace(sources.disk("raw"), source=source, root_filesystem=kind)
-        with pytest.raises(UnfitError, match=f"which diskgen does not write on {kind}"):
-            prepared_disk(wish)
+    made = prepared_disk(replace(sources.disk("raw"), source=source, root_filesystem="btrfs"))
+    with pytest.raises(UsageError, match="this installer does not write on 'btrfs'"):
+        image_mode.check_guard(made)
+    image_mode.check_guard(disk)
+    with pytest.raises(UnfitError, match="which diskgen does not write on xfs"):
+        prepared_disk(replace(sources.disk("raw"), source=source, root_filesystem="xfs"))
 
 
 def test_encryption_is_refused_by_every_command(sources: Sources, tmp_path: Path) -> None:

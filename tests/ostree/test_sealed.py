@@ -122,13 +122,10 @@ def test_the_same_bytes_cold_and_warm(diskgen: Program, layout: Path) -> None:
     assert cold == warm
 
 
-@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
-def test_a_filesystem_without_it_is_refused_by_name(
-    diskgen: Program, layout: Path, kind: str
-) -> None:
-    done = diskgen.run("plan", "raw", f"oci:{layout}", "--rootfs", kind)
+def test_a_filesystem_without_it_is_refused_by_name(diskgen: Program, layout: Path) -> None:
+    done = diskgen.run("plan", "raw", f"oci:{layout}", "--rootfs", "xfs")
     assert done.returncode == 3
-    assert f"composefs.enabled=verity), which diskgen does not write on {kind}" in done.stderr
+    assert "composefs.enabled=verity), which diskgen does not write on xfs" in done.stderr
     assert "--rootfs ext4" in done.stderr
 
 

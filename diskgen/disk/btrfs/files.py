@@ -11,7 +11,7 @@ from typing import Final
 
 from ...tree import Data, Directory, File, Node, Packed
 from ..placing.alloc import Extent
-from . import attributes, items
+from . import attributes, items, verity
 from .geometry import SECTOR
 from .inventory import Inventory, Subvolume
 from .names import FIRST_INDEX, Name, references
@@ -71,6 +71,9 @@ def of_subvolume(
         if node.xattrs:
             for key, data in attributes.encode(node.xattrs):
                 yield number, items.ATTRIBUTE, key, data
+        if isinstance(node, File) and node.seal is not None:
+            for kind, offset, data in verity.encode(node.seal):
+                yield number, kind, offset, data
         if isinstance(node, Directory):
             yield from _entries(found, number, node)
         elif node.is_symlink:
@@ -106,6 +109,7 @@ def _inode(node: Node, names: list[Name], extents: Sequence[Extent], now: int) -
         links=len(names),
         uid=node.uid,
         gid=node.gid,
+        flags=0 if node.seal is None else items.SEALED,
         rdev=node.rdev if stat.S_ISCHR(node.mode) or stat.S_ISBLK(node.mode) else (0, 0),
     )
 

@@ -65,6 +65,15 @@ class Inventory:
         return limits.unfit(self.root, node, LIMITS, problem, _HINT)
 
     @property
+    def sealed(self) -> bool:
+        """Whether fs-verity guards any file."""
+        return any(
+            isinstance(node, File) and node.seal is not None
+            for subvolume in self.subvolumes
+            for node in subvolume.nodes
+        )
+
+    @property
     def inodes(self) -> int:
         return sum(len(subvolume.nodes) for subvolume in self.subvolumes)
 

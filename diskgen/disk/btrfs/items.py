@@ -34,6 +34,8 @@ INODE: Final = 1  # types of items
 REFERENCE: Final = 12
 MORE_REFERENCES: Final = 13
 ATTRIBUTE: Final = 24
+SEAL: Final = 36
+SUMS_OF_SEAL: Final = 37
 BY_HASH: Final = 84
 BY_INDEX: Final = 96
 EXTENT_OF_FILE: Final = 108
@@ -55,6 +57,7 @@ PERSISTENT: Final = 249
 UUID_OF_SUBVOLUME: Final = 251
 
 IMMUTABLE: Final = 0x40  # of an inode
+SEALED: Final = 1 << 32  # of those which older kernels may read with
 _OF_ROOT: Final = 1 << 31
 _LAST: Final = (1 << 64) - 1
 

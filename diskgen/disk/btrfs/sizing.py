@@ -8,7 +8,7 @@ from ...tree import Directory, File, Node
 from ...units import GIB, MIB, align_up
 from ..placing import content
 from ..placing.population import Need
-from . import files, geometry, inventory, items
+from . import files, geometry, inventory, items, verity
 from .attributes import encode
 from .geometry import NODE, SECTOR
 from .inventory import Inventory
@@ -78,6 +78,8 @@ def _sizes(found: Inventory) -> list[int]:
             times = 1 if len(names) == 1 else 2  # several come to be in one item
             out += [items.MORE_SIZE + len(name) + ENTRY for _, _, name in names] * times
             out += [len(data) + ENTRY for _, data in encode(node.xattrs)] if node.xattrs else ()
+            if isinstance(node, File) and node.seal is not None:
+                out += [size + ENTRY for size in verity.sizes(node.seal)]
             if isinstance(node, Directory):
                 for name in node.entries:
                     size = items.ENTRY_SIZE + len(name) + ENTRY

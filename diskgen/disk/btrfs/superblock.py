@@ -20,6 +20,7 @@ _MAGIC: Final = b"_BHRfS_M"
 _INCOMPATIBLE: Final = 0x361
 _DEFAULT_SUBVOLUME: Final = 0x2
 _READ_ONLY: Final = 0x3  # the tree of free space, and that it is right
+_SEALED: Final = 0x4  # files under fs-verity
 _FIELDS: Final = struct.Struct("<16sQQ8sQQQQQQQQQIIIIIQQQQHBBB")  # from byte 32
 _KEY: Final = struct.Struct("<QBQ")
 _LABEL: Final = 0x12B
@@ -40,18 +41,21 @@ def pack(
     identity: Identity,
     label: bytes,
     default: bool,
+    sealed: bool,
 ) -> bytes:
     """Return the superblock for one of its places.
 
     ``used`` are the bytes in use of all chunks, ``held`` those of the device that are in one;
-    ``default`` says whether a subvolume is mounted where none is named.
+    ``default`` says whether a subvolume is mounted where none is named, ``sealed`` whether
+    fs-verity guards any file.
     """
     raw = bytearray(SECTOR)
     array = _KEY.pack(*items.chunk_key(system)) + items.chunk(system, identity.device)
     _FIELDS.pack_into(
         raw, _CHECKSUM, identity.filesystem.bytes, place, 1, _MAGIC, GENERATION, roots.start,
         chunks.start, 0, 0, size, used, items.DIRECTORY_OF_ROOTS, 1, SECTOR, NODE, NODE, SECTOR,
-        len(array), GENERATION, 0, _READ_ONLY,
+        len(array), GENERATION, 0,
+        _READ_ONLY | (_SEALED if sealed else 0),
         _INCOMPATIBLE | (_DEFAULT_SUBVOLUME if default else 0), 0, roots.level, chunks.level, 0,
     )  # fmt: skip
     at = _CHECKSUM + _FIELDS.size

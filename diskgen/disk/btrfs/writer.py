@@ -211,6 +211,7 @@ class _Writer:
                 identity=identity,
                 label=label,
                 default=default != items.TOP,
+                sealed=self._found.sealed,
             )
             write_at(self._fd, [raw], self._offset + at)
 

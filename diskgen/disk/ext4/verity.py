@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from ...fsverity import Seal, tree_blocks
+from ...fsverity import Seal, tree_size
 from ...tree import File
 from ...units import KIB, MIB, align_up
 from ..placing.alloc import Allocator, Extent, append
@@ -29,7 +29,7 @@ _Part = tuple[Seal, int, int]  # bytes of what lies beside a file: from, to
 
 def blocks(seal: Seal) -> int:
     """Return the blocks behind a file's end."""
-    return tree_blocks(seal.size) + 1
+    return tree_size(seal.size) // BLOCK + 1
 
 
 def place(
