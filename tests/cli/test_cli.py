@@ -49,7 +49,8 @@ def test_every_option_is_in_the_man_page() -> None:
 def test_every_option_of_the_man_page_exists() -> None:
     page = (ROOT / "docs/diskgen.1").read_text().replace("\\-", "-")
     options = {o for p in parsers(build_parser()) for a in p._actions for o in a.option_strings}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) <= options
+    ostrees = {"--generate-composefs-metadata", "--sign-type"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - options == ostrees
 
 
 def test_man_page_is_well_formed() -> None:

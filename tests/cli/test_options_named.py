@@ -74,6 +74,7 @@ WHERE = {
     "decision.unmet._OF_DISK": DISKS,
     "decision.unmet._OF_MEDIUM": MEDIA,
     "decision.unmet.on_anaconda": MEDIA,
+    "decision.unmet.sealed": DISKS,
     "decision.answers.decide": frozenset(),  # it has a name for each of both
     "disk": DISKS,
     "iso": MEDIA,

@@ -16,12 +16,13 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 THEIRS = {f"--{flag.name}" for flag in FLAGS}
 NAMES = {command.name for command in COMMANDS}
-# Of podman and docker, apt and pip, dracut, osinfo, virt-install, virsh, and the clouds' own.
+# Of podman and docker, apt and pip, dracut, ostree, osinfo, virt-install, virsh, and clouds' own.
 FOREIGN = {
     "--rm", "--userns", "--privileged", "--quiet", "--list", "--sparse", "--no-install-recommends",
     "--no-hostonly", "--add", "--name", "--import", "--osinfo", "--boot", "--target",
     "--image-id", "--instance-type", "--key-name", "--zone", "--image", "--machine-type",
-    "--location", "--admin-username", "--ssh-key-values",
+    "--location", "--admin-username", "--ssh-key-values", "--generate-composefs-metadata",
+    "--sign-type",
 }  # fmt: skip
 
 
