@@ -18,7 +18,7 @@ from .dropins import drop_ins
 from .embedded import Embedded, read_embedded
 from .encapsulated import Base
 from .installconfig import InstallConfig, read_config
-from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem
+from .kernel import Kernel, find_kernel, initramfs_doubt, initramfs_problem, verity_problem
 from .lookup import find, find_dir, find_link, find_text
 from .prepare_root import Composefs, root_mode
 from .selinux import Policy, read_policy
@@ -126,8 +126,7 @@ def examine(
     embedded = known("image-config", lambda tree: read_embedded(tree, machine)) or Embedded()
     composefs, wrong = known("image", root_mode) or (Composefs.NO, [])
     problems += wrong
-    if composefs is Composefs.SIGNED:
-        problems += known("image", lambda tree: signing.problems(tree, base)) or []
+    problems += known("image", lambda tree: list(_guard(tree, composefs, start, base))) or []
     policy = known("selinux", read_policy)
     bound = known("image", _bound_images) or []
     if bound and not skip_bound_images:
@@ -156,6 +155,17 @@ def examine(
         policy_doubts=tuple(_doubt_policy(root)),
         warnings=(*config.warnings, *embedded.warnings, *_warnings(root, start, bound)),
     )
+
+
+def _guard(
+    root: Directory, mode: Composefs, start: _Start | None, base: Base | None
+) -> Iterator[Problem]:
+    """Yield why the machine would refuse a root that is to be guarded. Raises SourceError."""
+    lacking = verity_problem(root, start.kernel) if mode.sealed and start is not None else None
+    if lacking is not None:
+        yield lacking
+    if mode is Composefs.SIGNED:
+        yield from signing.problems(root, base)
 
 
 def _warnings(root: Directory, start: _Start, bound: list[str]) -> Iterator[str]:

@@ -11,7 +11,9 @@ from typing import Final
 from ..errors import Problem, SourceError
 from ..initramfs.findings import Findings
 from ..tree import Directory, File, pieces
+from .lookup import find_text
 
+_VERITY: Final = "CONFIG_FS_VERITY=y"  # it cannot be a module
 _MODULES: Final = b"usr/lib/modules"
 _OTHER_NAME: Final = re.compile(r"initr(d|amfs)")
 # What a boot loader entry and a boot loader's script take without quoting.
@@ -146,6 +148,20 @@ def initramfs_doubt(kernel: Kernel, found: Findings) -> str | None:
     return (
         f"the initramfs of kernel '{kernel.release}' cannot be looked into: {found.damage}; it "
         "must have 'ostree-prepare-root', or the machine stops in it"
+    )
+
+
+def verity_problem(root: Directory, kernel: Kernel) -> Problem | None:
+    """Return why a kernel mounts no root under fs-verity, as far as its configuration says."""
+    path = f"usr/lib/modules/{kernel.release}/config"
+    text = find_text(root, path)
+    if text is None or _VERITY in text.splitlines():
+        return None
+    return Problem(
+        code="composefs",
+        message=f"this image's kernel '{kernel.release}' has no fs-verity ('/{path}' lacks "
+        f"'{_VERITY}'), by which its root is to be guarded",
+        hint="take another kernel, or 'enabled=yes' in the image and its initramfs",
     )
 
 

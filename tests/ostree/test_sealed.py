@@ -29,7 +29,7 @@ from diskgen.ostree.stack import seal as seal_all
 from diskgen.tree import Directory, File, Packed, regular
 
 from ..fixtures.oci import TarBuilder, bootable
-from ..fixtures.ostree_samples import LABELS, merged
+from ..fixtures.ostree_samples import LABELS, f, merged
 from ..fixtures.program import Program, fingerprint
 from ..oracles.fsverity import sealed
 
@@ -272,6 +272,29 @@ def test_what_a_machine_would_refuse_is_refused_here(
     signed: Signed, change: Callable[[Signed], str], told: str
 ) -> None:
     assert told in change(signed)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (b"CONFIG_FS=y\nCONFIG_FS_VERITY=y\n", False),
+        (b"# CONFIG_FS_VERITY is not set\n", True),
+        (b"CONFIG_FS_VERITY_BUILTIN_SIGNATURES=y\n", True),
+        (None, False),
+    ],
+)
+def test_a_kernel_that_says_it_cannot_is_refused(config: bytes | None, told: bool) -> None:
+    files = [f("usr/lib/ostree/prepare-root.conf", b"[composefs]\nenabled=verity\n")]
+    if config is not None:
+        files.append(f("usr/lib/modules/6.1.0-test/config", config))
+    tree = merged(*files)
+    if not told:
+        assert examine(tree, LABELS, "x86_64").composefs.sealed
+        return
+    with pytest.raises(UnfitError, match=r"kernel '6\.1\.0-test' has no fs-verity"):
+        examine(tree, LABELS, "x86_64")
+    plain = merged(*files[1:])
+    assert not examine(plain, LABELS, "x86_64").composefs.sealed
 
 
 def test_it_is_told_with_all_else_of_the_image(signed: Signed) -> None:
