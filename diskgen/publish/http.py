@@ -23,7 +23,20 @@ from .retry import Transient
 _SECONDS: Final = 60.0  # without a byte
 _LARGEST: Final = 4 * 1024 * 1024  # of an answer
 _AGAIN: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def is_private(url: str) -> bool:
+    """Say whether credentials may go to an address: nobody on the way reads them."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from diskgen.errors import PublishError
-from diskgen.publish.http import Connection
+from diskgen.publish.http import Connection, is_private
 from diskgen.publish.retry import Transient
 
 from ..fixtures.farm_people import Certificates
@@ -95,3 +95,17 @@ def test_a_proxy_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, proxy: st
     with pytest.raises(PublishError, match="https_proxy") as caught:
         Connection("https://192.0.2.1").request("GET", "/", {})
     assert "hush" not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("https://host.example", True), ("https://host.example:8443/x?y", True),
+        ("http://127.0.0.1:5000", True), ("http://[::1]:5000/", True), ("http://localhost", True),
+        ("http://host.example", False), ("http://127.0.0.1.example", False),
+        ("http://localhost@host.example", False), ("ftp://localhost", False), ("https://", False),
+        ("http://[::", False), ("host.example", False), ("", False),
+    ],
+)  # fmt: skip
+def test_credentials_go_where_nobody_reads_them(url: str, private: bool) -> None:
+    assert is_private(url) is private

@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from ...errors import HostError, PublishError
+from ..http import is_private
 from .models import BLOBS, CLOUDS, Cloud
 
 STORAGE_SCOPE: Final = "https://storage.azure.com/.default"
@@ -42,12 +43,22 @@ def masked(text: str) -> str:
 
 
 def cloud() -> Cloud:
-    """Return the cloud that the environment names; the public one where it names none."""
+    """Return the cloud that the environment names; the public one where it names none.
+
+    Raises PublishError for one to which no credentials are sent.
+    """
     authority = os.environ.get("AZURE_AUTHORITY_HOST", "")
     host = urlsplit(authority if "://" in authority else f"https://{authority}").hostname
     found = next((row for row in CLOUDS if row.authority == host), CLOUDS[0])
     manager = os.environ.get(MANAGER, "").rstrip("/") or found.manager
+    require_private(manager, f"write https://HOST in {MANAGER}")
     return Cloud(authority=found.authority, manager=manager, blobs=found.blobs)
+
+
+def require_private(url: str, hint: str) -> None:
+    """Refuse an address on the way to which others read what lets us in. Raises PublishError."""
+    if not is_private(url):
+        raise PublishError(f"'{url}' is no address for credentials to go to", hint=hint)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from ..leftovers import Leftovers
 from ..publication import DiskFile, Means
 from ..retry import Patience
 from ..transfer import Sent
-from .access import Access, Pass, StorageKeys, cloud, storage_keys
+from .access import Access, Pass, StorageKeys, cloud, require_private, storage_keys
 from .arm import Manager, RefusedError
 from .models import STORAGE
 from .pages import PagesError, opened, write_disk
@@ -37,7 +37,8 @@ class Account:
     location: str | None = None
 
     def let(self, path: str) -> Pass:
-        """Return what lets requests through to a path."""
+        """Return what lets requests through to a path. Raises PublishError."""
+        require_private(self.endpoint, "name the account's https:// address")
         url = f"{self.endpoint.rstrip('/')}/{path}"
         if self.keys.sas is not None:
             url += f"?{self.keys.sas}"

@@ -17,6 +17,7 @@ from ...errors import PublishError
 from ...events import notice, step
 from ...formats.vhd import FOOTER_SIZE
 from ..extents import Piece, Sparse
+from ..http import is_private
 from ..journal import Journal
 from ..leftovers import Leftovers
 from ..publication import DiskFile, Means
@@ -152,7 +153,7 @@ def _granted(manager: Manager, name: str) -> str:
     path = f"{_path(manager, name)}/beginGetAccess"
     said = manager.change(what, "POST", path, DISKS, grant_says())
     found = next((value for key, value in said.items() if key.lower() == "accesssas"), None)
-    if not isinstance(found, str) or not found.startswith(("https://", "http://")):
+    if not isinstance(found, str) or not is_private(found):
         raise PublishError(f"{what}: Azure answered without an address")
     return found
 

@@ -22,13 +22,12 @@ from ... import __version__
 from ...documents import is_list, is_table
 from ...errors import DiskgenError, HostError, PublishError
 from ..answers import values_of
-from ..http import TRANSIENT, Connection, Reply
+from ..http import TRANSIENT, Connection, Reply, is_private
 from ..retry import Patience, Transient
 
 STORAGE, COMPUTE, PROJECTS = "storage", "compute", "cloudresourcemanager"
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # as gcloud reads it
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _UNAUTHORIZED: Final = 401
 _WORDS: Final = 1000  # characters of a refusal that are shown
 _THROTTLED: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "backendError"})
@@ -130,16 +129,12 @@ class Access:
         if not named:  # libraries of old know of one universe
             universe = getattr(self.credentials(), "universe_domain", "googleapis.com")
             return f"https://{service}.{universe}"
-        try:
-            parts = urlsplit(named)
-            near = parts.hostname in _LOOPBACK
-        except ValueError:
-            parts, near = urlsplit(""), False
-        if not parts.hostname or parts.scheme not in ("https", "http" if near else "https"):
+        if not is_private(named):
             raise PublishError(
                 f"'{named}' is no address for credentials to go to",
                 hint=f"write https://HOST in {_OVERRIDE}{service.upper()}",
             )
+        parts = urlsplit(named)
         return f"{parts.scheme}://{parts.netloc}"
 
     def connection(self, url: str) -> Connection:

@@ -16,7 +16,8 @@ from diskgen.publish.azure.arm import error_of
 from diskgen.publish.azure.destination import Azure
 
 from ...fixtures import azure_stand_in
-from ...fixtures.azure_runs import WANTED, assert_no_secret
+from ...fixtures.azure_runs import BLOB, WANTED, assert_no_secret
+from ...fixtures.azure_stand_in import ACCOUNT
 from ...fixtures.stand_in import Answer, Fault
 
 KEY = base64.b64encode(b"key").decode()
@@ -65,6 +66,20 @@ def test_the_cloud_is_that_of_the_authority(
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", authority)
     monkeypatch.delenv("AZURE_RESOURCE_MANAGER_URL", raising=False)
     assert (cloud().manager, cloud().blobs) == (manager, blobs)
+
+
+def test_nothing_that_lets_us_in_goes_where_others_read_it(
+    account: azure_stand_in.Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = f"BlobEndpoint=http://ourdisks.example/;AccountName={ACCOUNT};AccountKey={KEY}"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", far)
+    with pytest.raises(PublishError, match=r"'http://ourdisks\.example/' is no address for"):
+        Azure(BLOB).check(discard)
+    monkeypatch.setenv("AZURE_RESOURCE_MANAGER_URL", "http://management.example")
+    account.asked.clear()
+    with pytest.raises(PublishError, match=r"'http://management\.example' is no address for"):
+        Azure(WANTED).check(discard)
+    assert account.asked == [], "no token is asked for, even"
 
 
 @pytest.mark.parametrize(

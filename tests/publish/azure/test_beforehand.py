@@ -197,7 +197,7 @@ def test_an_image_of_others_is_not_taken_for_ours(
     [
         ({"IDENTITY_HEADER": "wrong"}, "no credentials for Azure were found"),
         ({"AZURE_RESOURCE_MANAGER_URL": "http://127.0.0.1:9"}, "Connection refused"),
-        ({"AZURE_RESOURCE_MANAGER_URL": "nowhere"}, "'nowhere' is no address of a service"),
+        ({"AZURE_RESOURCE_MANAGER_URL": "nowhere"}, "'nowhere' is no address for credentials"),
     ],
 )
 def test_credentials_that_do_not_work_are_told_and_not_shown(
