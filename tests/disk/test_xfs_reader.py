@@ -10,6 +10,7 @@ import struct
 import subprocess
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -342,6 +343,30 @@ def test_each_lie_of_an_inode_is_told(
     found = reader.node(node.number)
     with pytest.raises(VerifyError, match=said):
         reader.entries(found) if found.is_dir else reader.read(found, 64 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("size", "block"),
+    [
+        (66, b"XDD3".ljust(64, b"\0") + b"\xff\xff"),
+        (5, b"XDB3\0"),
+        (BLOCK, b"XDB3".ljust(BLOCK - 8, b"\0") + b"\xff\xff\xff\xff"),
+        (BLOCK, b"XDB3".ljust(BLOCK - 8, b"\0") + struct.pack(">I", BLOCK // 8 - 8)),
+        (BLOCK, b"XDD3".ljust(BLOCK - 8, b"\xff")),
+    ],
+)
+def test_each_lie_of_a_directory_s_block_is_told(ours: Path, size: int, block: bytes) -> None:
+    with ours.open("rb") as file:
+
+        def read_at(at: int, length: int) -> bytes:
+            data = os.pread(file.fileno(), length, at)
+            return block.ljust(length, b"\0")[:length] if data.startswith(b"XDD3") else data
+
+        reader = Reader(read_at, 0)
+        node = reader.find("d")
+        assert node is not None
+        with pytest.raises(VerifyError, match="a directory on the disk is malformed"):
+            reader.entries(replace(node, size=size))
 
 
 def test_a_tree_that_names_itself_has_an_end(image: Path) -> None:

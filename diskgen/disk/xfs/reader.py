@@ -123,6 +123,8 @@ class Reader(reading.Reader):
             raise VerifyError(f"a directory has more than {_MAX_DIRECTORY // MIB} MiB")
         data = self._contents(node)
         step = self._shape.directory
+        if len(data) % step:
+            raise VerifyError("a directory on the disk is malformed")
         for at in range(0, len(data), step):
             _take_block(data[at : at + step], found)
         found.pop(b".", None)
@@ -285,6 +287,8 @@ def _take_block(raw: bytes, found: dict[bytes, int]) -> None:
     if raw.startswith(b"XDB3"):
         (count,) = struct.unpack_from(">I", raw, end - 8)
         end -= 8 + 8 * count
+        if end < _DATA_HEADER:
+            raise VerifyError("a directory on the disk is malformed")
     elif not raw.startswith(b"XDD3"):
         if any(raw):
             raise VerifyError("a directory on the disk is malformed")
