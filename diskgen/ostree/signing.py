@@ -11,7 +11,6 @@ ostree-prepare-root(1).
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator
 from typing import Final
 
@@ -86,7 +85,7 @@ def _keys(text: str | None) -> list[bytes] | None:
     for line in text.split():
         try:
             found.append(base64.b64decode(line, validate=True))
-        except binascii.Error:
+        except ValueError:  # binascii.Error, and another one for what is no ASCII
             found.append(b"")
     return found
 

@@ -225,6 +225,11 @@ def _with_broken_keys(signed: Signed) -> str:
     return problems(signed, signed.base())
 
 
+def _with_keys_of_other_letters(signed: Signed) -> str:
+    signed.add("usr/etc/ostree/initramfs-root-binding.key", "schlüssel\n".encode())
+    return problems(signed, signed.base())
+
+
 def _with_short_keys(signed: Signed) -> str:
     signed.add("usr/etc/ostree/initramfs-root-binding.key", base64.b64encode(b"short"))
     return problems(signed, signed.base())
@@ -260,6 +265,7 @@ def _naming_no_root(signed: Signed) -> str:
         (_without_base, "made of layers alone"),
         (_without_keys, f"no keys for that in '{KEY}'"),
         (_with_broken_keys, f"'{KEY}' does not hold keys of Ed25519"),
+        (_with_keys_of_other_letters, f"'{KEY}' does not hold keys of Ed25519"),
         (_with_short_keys, f"'{KEY}' does not hold keys of Ed25519"),
         (_by_another_key, "none of its keys has signed its commit"),
         (_elsewhere, "no keys for that in '/usr/lib/keys'"),
