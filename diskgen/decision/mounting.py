@@ -84,18 +84,28 @@ def _name(spec: Spec, identity: Identity) -> str:
 def with_mounts(
     wanted: Customizations, said: Mounted | None, found: Sequence[Mount]
 ) -> Customizations:
-    """Return what a machine is given, and the files that name what it mounts."""
+    """Return what a machine is given, and the files that name what it mounts.
+
+    What is said of such a unit counts: one that is masked or written by others is not written.
+    """
     if said is Mounted.FSTAB:
         file = AddedFile(path="/etc/fstab", data=lines(found).encode(), group=0)
         return replace(wanted, files=(*wanted.files, file))
     if said is not Mounted.UNITS:
         return wanted
-    units = {unit_name(mount.place): unit(mount) for mount in found}
+    services, theirs = wanted.services, {file.path for file in wanted.files}
+    units = {
+        name: unit(mount)
+        for mount in found
+        if (name := unit_name(mount.place)) not in services.masked
+        and f"{_UNITS}/{name}" not in theirs
+    }
     files = [
         AddedFile(path=f"{_UNITS}/{name}", data=text.encode(), group=0)
         for name, text in units.items()
     ]
-    services = replace(wanted.services, enabled=(*wanted.services.enabled, *units))
+    enabled = [name for name in units if name not in services.disabled]
+    services = replace(services, enabled=(*services.enabled, *enabled))
     return replace(wanted, files=(*wanted.files, *files), services=services)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from diskgen import build
 from diskgen.arch import MACHINES
+from diskgen.blueprint.model import AddedFile, Customizations, Services
 from diskgen.config import Request
 from diskgen.decision import Route, decide, mounting, unmet, wishes
 from diskgen.disk_writer import Prepared
@@ -22,7 +23,7 @@ from diskgen.events import discard
 from diskgen.identifiers import filesystem_name
 from diskgen.image.store import Store
 from diskgen.layout import Role
-from diskgen.ostree.disktable import DiskTable, Mounted
+from diskgen.ostree.disktable import DiskTable, Mounted, MountOptions
 from diskgen.ostree.embedded import Embedded, read_embedded
 from diskgen.ostree.prepare_root import Composefs
 from diskgen.plan import Identity
@@ -179,6 +180,22 @@ def test_units_are_what_systemd_makes_of_the_same_fstab(
     wanted = etc.get_dir("systemd/system/local-fs.target.requires")
     assert wanted is not None
     assert sorted(name.decode() for name in wanted.entries) == sorted(names)
+
+
+def test_what_a_description_says_of_such_a_unit_counts() -> None:
+    found = [
+        mounting.Mount(spec="LABEL=x", place=place, filesystem="ext4", how=MountOptions())
+        for place in ("/", "/boot", "/boot/efi", "/var")
+    ]
+    mine = AddedFile(path="/etc/systemd/system/boot.mount", data=b"mine")
+    services = Services(disabled=("var.mount",), masked=("boot-efi.mount",))
+    wanted = Customizations(files=(mine,), services=services)
+    made = mounting.with_mounts(wanted, Mounted.UNITS, found)
+    assert mine in made.files
+    assert [file.path.rpartition("/")[2] for file in made.files] == [
+        "boot.mount", "-.mount", "var.mount",
+    ]  # fmt: skip
+    assert made.services == replace(services, enabled=("-.mount",))
 
 
 @pytest.mark.parametrize(
