@@ -192,19 +192,20 @@ def _merged(
     setting, name = request.kickstart_setting, request.kickstart.name
     text = language.text_of(request.kickstart, setting)
     user = language.parse(text, version, name, setting=setting)
+    packages = merging.for_packages(user)
+    of_image = "image" in request.modes and not (packages and len(request.modes) > 1)
     with errors_about(setting):
         if anaconda:
             limits.check_names(user)
-            check_keys(user, settings.homeless, setting)
+            check_keys(user, settings.homeless if of_image else (), setting)
         else:
             recipe.check(user)
-    packages = merging.for_packages(user)
     settings = settings if packages else asked
     met: list[Met] = []
     for mode in request.modes:
         if mode == "package" and settings.packages is None and not packages:
             continue
-        if mode == "image" and len(request.modes) > 1 and packages:
+        if mode == "image" and not of_image:
             continue
         how = _how(request, roots[mode])
         commands, given = [kickstart.started()], kickstart.for_mode(settings, mode)

@@ -45,11 +45,11 @@ def _details(user: User) -> Iterator[str]:
 def check_keys(user: Parsed, homeless: Container[str], setting: str) -> None:
     """Refuse a kickstart's key for an account of the image that has no home yet.
 
-    Anaconda, which writes it there, would end the installation. Raises UsageError with the line.
+    Anaconda, which writes it there, would end the installation: its 'user' passes over accounts
+    that are there, and makes them no home. Raises UsageError with the line.
     """
-    made = {data.name for data in user.handler.user.userList}
     for key in user.handler.sshkey.sshUserList:
-        if key.username in homeless and key.username not in made:
+        if key.username in homeless:
             raise UsageError(
                 f"'{user.name}', line {key.lineno}: '{key.username}' is an account of the image, "
                 "whose first boot makes its home: Anaconda would end at this key",

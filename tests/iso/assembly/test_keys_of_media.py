@@ -68,8 +68,8 @@ def prepared(
 ) -> Prepared:
     request = IsoRequest(
         source=parse(f"oci:{place / image}"), target=parse("registry.example/os:1"), arch="x86_64",
-        installer=parse(f"oci:{place / kind}"), modes=("image",), cache=place / "cache",
-        customizations=wanted, **more,
+        installer=parse(f"oci:{place / kind}"), cache=place / "cache", customizations=wanted,
+        **{"modes": ("image",), **more},
     )  # fmt: skip
     with Store(request.cache).session() as store:
         return build_iso.prepare(installing(request), store, discard)
@@ -300,6 +300,7 @@ def test_an_image_says_nothing_of_its_media(place: Path) -> None:
     ("lines", "refused"),
     [("sshkey --username=core 'ssh-rsa AAAA a'", True),
      ("sshkey --username=at 'ssh-rsa AAAA a'", False),
+     ("sshkey --username=core 'ssh-rsa AAAA a'\nuser --name=core", True),
      ("user --name=new\nsshkey --username=new 'ssh-rsa AAAA a'", False),
      ("sshkey --username=root 'ssh-rsa AAAA a'", False)],
 )  # fmt: skip
@@ -316,6 +317,15 @@ def test_a_key_at_which_anaconda_would_end(
         assert "--user core --user-key" in str(caught.value.hint)
     else:
         prepared(place, kind, Customizations(), image="homes", kickstart=mine)
+
+
+def test_a_key_in_a_system_of_packages_is_no_such_one(place: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.ks"
+    mine.write_text("url --url=http://x.example/\nuser --name=core\n"
+                    "sshkey --username=core 'ssh-rsa AAAA a'\n%packages\n%end\n")  # fmt: skip
+    both = ("image", "package")
+    made = prepared(place, "anaconda", Customizations(), image="homes", kickstart=mine, modes=both)
+    assert "sshkey --username=core" in text_of(made, "unattended-package.ks")
 
 
 @pytest.mark.parametrize(
