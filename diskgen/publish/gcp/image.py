@@ -17,6 +17,7 @@ from ...interrupt import whole
 from ..journal import Journal
 from ..leftovers import Leftovers
 from ..publication import DiskFile, Means
+from ..retry import Transient
 from .access import COMPUTE, Access, RefusedError
 from .models import ARCHITECTURES
 from .upload import Stored
@@ -71,11 +72,20 @@ def insert(
             done = operation.get("progress")
             phase.update(done if isinstance(done, int) else 0)
         _check(operation, f"the image '{wanted.name}'")
-        found = get(access, wanted.name)
-        if found is None or found.get("status") not in ("READY", None):
-            state = "gone" if found is None else found["status"]
-            raise PublishError(f"the image '{wanted.name}' is {state}")
+        found = means.patience.of(f"looking for the image '{wanted.name}'",
+                                  lambda: _ready(access, wanted.name))  # fmt: skip
         phase.detail = wanted.name
+    return found
+
+
+def _ready(access: Access, name: str) -> dict[str, Any]:
+    """Return an image that was made. Raises Transient where not all of Google knows it yet."""
+    found = get(access, name)
+    state = "not there" if found is None else found.get("status", "READY")
+    if state == "FAILED":
+        raise PublishError(f"the image '{name}' is {state}")
+    if found is None or state != "READY":
+        raise Transient(f"it is {state}")
     return found
 
 

@@ -167,6 +167,7 @@ class _Session:
     key: str
     total: int
     known: bool  # of an earlier run
+    chunk: int = CHUNK  # bytes of the next one
 
     def put(self, at: int, data: bytes) -> _Held:
         """Send a chunk. Raises Transient, PublishError, _Gone."""
@@ -175,6 +176,10 @@ class _Session:
     def held(self) -> _Held:
         """Ask what the service has. Raises Transient, PublishError, _Gone."""
         return self._asked(f"bytes */{self.total}", b"")
+
+    def shrink(self) -> None:
+        """Make chunks half as large: one that takes a minute to be sent never gets an answer."""
+        self.chunk = max(GRAIN, self.chunk // 2 // GRAIN * GRAIN)
 
     def _asked(self, range_: str, data: bytes) -> _Held:
         reply = _to_session(self.access, self.url, "PUT", {"Content-Range": range_}, data)
@@ -261,6 +266,7 @@ def _sent(session: _Session, source: Sparse, means: Means) -> tuple[Stored, dict
             held = means.patience.of("asking for the upload", session.held)
         before, sent = held.size, 0
         losses = means.patience.attempts
+        session.chunk = chunk_of(means)
         while held.whole is None:
             phase.update(held.size)
             new, bytes_ = _forward(session, source, held.size, means)
@@ -269,6 +275,7 @@ def _sent(session: _Session, source: Sparse, means: Means) -> tuple[Stored, dict
             if not losses:
                 raise PublishError("Google loses again and again what it had of the upload")
             held = new
+            session.chunk = min(chunk_of(means), session.chunk + GRAIN)
         phase.update(source.size)
         words = f", {format_size(before)} were there" if before else ""
         phase.detail = f"{format_size(sent)} sent{words}"
@@ -279,7 +286,7 @@ def _sent(session: _Session, source: Sparse, means: Means) -> tuple[Stored, dict
 
 def _forward(session: _Session, source: Sparse, at: int, means: Means) -> tuple[_Held, int]:
     """Send a chunk from a byte on; return what the service has then, and the bytes sent."""
-    length = min(chunk_of(means), source.size - at)
+    length = min(session.chunk, source.size - at)
     data = source.read(Piece(0, at, length))
     means.pace.take(length, means.patience.stop)
     sent = 0
@@ -290,8 +297,10 @@ def _forward(session: _Session, source: Sparse, at: int, means: Means) -> tuple[
             held = session.held()
             if held.whole is not None or held.size != at:
                 return held
-        sent += length
-        held = session.put(at, data) if data else session.held()
+            session.shrink()
+        part = data if length <= session.chunk else data[: session.chunk]
+        sent += len(part)
+        held = session.put(at, part) if part else session.held()
         if held.whole is None and held.size == at:
             raise Transient("nothing of it was kept")
         return held

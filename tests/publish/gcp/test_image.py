@@ -26,7 +26,7 @@ from diskgen.units import GIB, MIB
 
 from ...fixtures import gcp_stand_in
 from ...fixtures.gcp_stand_in import BUCKET, GRAIN, PROJECT, failing, gcp, key_pair, refusing
-from ...fixtures.stand_in import Answer, Asked, Fault, cut, killed
+from ...fixtures.stand_in import Answer, Asked, Cut, Fault, cut, killed
 
 QUICK = Patience(attempts=6, first=0.001, most=0.01)
 WANTED = Wanted(name="os-1", bucket=BUCKET)
@@ -145,6 +145,7 @@ FAULTS = {
     "insert is obeyed, and its answer lost": [Fault("insert", cut, times=2, late=True)],
     "operation cut": [Fault("operation", cut, times=3)],
     "image cut": [Fault("get", failing, times=2, after=1)],
+    "image is not known at once": [Fault("get", refusing(404, "notFound"), times=3, after=2)],
     "removal fails": [Fault("delete", failing, times=2)],
     "removal is obeyed, and its answer lost": [Fault("delete", cut, times=1, late=True)],
     "expired": [Fault("insert", refusing(401, "authError"))],
@@ -183,6 +184,27 @@ def test_a_slow_line_gets_small_chunks(account: gcp_stand_in.Gcp, disk: DiskFile
     assert chunks(account) == [
         f"bytes 0-{5 * GRAIN - 1}/{2 * MIB}", f"bytes {5 * GRAIN}-{2 * MIB - 1}/{2 * MIB}"
     ]  # fmt: skip
+
+
+def test_chunks_shrink_where_they_do_not_arrive_and_grow_again(
+    account: gcp_stand_in.Gcp, disk: DiskFile, stored: list[bytes]
+) -> None:
+    """As on a line on which eight mebibytes take longer than anybody waits."""
+    obey = account.obey
+
+    def slow(asked: Asked) -> Answer:
+        if asked.operation == "chunk" and len(asked.body) > 2 * MIB:
+            raise Cut
+        return obey(asked)
+
+    account.obey = slow  # type: ignore[method-assign]
+    published(disk)
+    assert stored == [disk.path.read_bytes()]
+    # Each once: what is cut on a connection that was open is sent again on a new one.
+    tried = {one.headers["content-range"]: len(one.body) for one in account.asked
+             if one.operation == "chunk"}  # fmt: skip
+    sizes = list(tried.values())
+    assert sizes[:5] == [8 * MIB, 4 * MIB, 2 * MIB, 2 * MIB + GRAIN, MIB]
 
 
 def held(size: int) -> Any:
