@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import tracemalloc
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -367,6 +368,19 @@ def test_each_lie_of_a_directory_s_block_is_told(ours: Path, size: int, block: b
         assert node is not None
         with pytest.raises(VerifyError, match="a directory on the disk is malformed"):
             reader.entries(replace(node, size=size))
+
+
+def test_holes_of_a_directory_are_passed_over(ours: Path) -> None:
+    reader = reader_of(ours)
+    node = reader.find("d")
+    assert node is not None
+    counted = len(reader.entries(node))
+    tracemalloc.start()
+    try:
+        assert len(reader.entries(replace(node, size=64 * MIB))) == counted
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_tree_that_names_itself_has_an_end(image: Path) -> None:

@@ -7,7 +7,7 @@ Filesystem Structure", 3rd edition: version 5, whose structures say what they ar
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -121,12 +121,8 @@ class Reader(reading.Reader):
             return found
         if node.size > _MAX_DIRECTORY:
             raise VerifyError(f"a directory has more than {_MAX_DIRECTORY // MIB} MiB")
-        data = self._contents(node)
-        step = self._shape.directory
-        if len(data) % step:
-            raise VerifyError("a directory on the disk is malformed")
-        for at in range(0, len(data), step):
-            _take_block(data[at : at + step], found)
+        for raw in self._blocks(node):
+            _take_block(raw, found)
         found.pop(b".", None)
         found.pop(b"..", None)
         return found
@@ -155,16 +151,34 @@ class Reader(reading.Reader):
             raise VerifyError("a file lies on a realtime device, which is not read")
         return self._contents(node)
 
+    def _blocks(self, node: Node) -> Iterable[bytes]:
+        """Return the blocks of a directory; its holes, of which a lie costs no byte, are none."""
+        block, step = self._shape.block, self._shape.directory
+        found: dict[int, bytearray] = {}
+        for at, data in self._pieces(node):
+            for begin in range(0, len(data), block):
+                number, within = divmod(at + begin, step)
+                whole = found.setdefault(number, bytearray(step))
+                whole[within : within + block] = data[begin : begin + block]
+        if node.size % step:
+            raise VerifyError("a directory on the disk is malformed")
+        return map(bytes, found.values())
+
     def _contents(self, node: Node) -> bytes:
         """Return what lies in blocks, as long as the inode says, holes as zeros."""
-        block = self._shape.block
         out = bytearray(node.size)
+        for at, data in self._pieces(node):
+            out[at : at + len(data)] = data
+        return bytes(out)
+
+    def _pieces(self, node: Node) -> Iterator[tuple[int, bytes]]:
+        """Yield what was written of a file, with its place in it."""
+        block = self._shape.block
         for logical, start, count, written in self._extents(node):
             at = logical * block
             length = min(count * block, node.size - at)
             if written and length > 0:
-                out[at : at + length] = self._at(start * block, length)
-        return bytes(out)
+                yield at, self._at(start * block, length)
 
     def _extents(self, node: Node) -> list[Extent]:
         fork = _fork(node)
