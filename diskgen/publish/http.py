@@ -121,6 +121,12 @@ class Connection:
             raise PublishError(
                 f"there is no host '{self.host}'", hint="is the region's name right?"
             ) from error
+        except (ValueError, http.client.InvalidURL):  # whose words have what may be a secret
+            self._lost()
+            raise PublishError(
+                f"a request to '{self.host}' has characters that none may have",
+                hint="is there a blank, or the end of a line, in the credentials?",
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             self._lost()
             raise Transient(f"'{self.host}': {str(error) or type(error).__name__}") from error

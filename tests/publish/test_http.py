@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,21 @@ def test_what_is_cut_may_be_let_go_of_meanwhile() -> None:
     kept.close()
     with pytest.raises(Transient, match="was ended"):
         connection.request("GET", "/", {})
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [("/?sig=hush hush", {}), ("/?sig=hushé", {}), ("/", {"Authorization": "hush\n"})],
+)
+def test_what_none_may_send_is_not_shown(target: str, headers: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection(f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(PublishError, match="characters that none may have") as caught:
+            connection.request("GET", target, headers)
+        connection.close()
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hush" not in told.partition("PublishError:")[2]
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("proxy", ["http://me:hush@host:port", "http://me:hush@[::"])

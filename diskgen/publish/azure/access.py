@@ -33,6 +33,7 @@ _SECRET: Final = re.compile(
     r"(=|%3d|[\"']?\s*:\s*[\"']?)[^&\s\"'<>;,]+"
 )
 _BEARER: Final = re.compile(r"\beyJ[\w-]+\.[\w.-]+")
+_SAS: Final = re.compile(r"[!-~]+=[!-~]+")
 _SAYS: Final = re.compile(r"AADSTS\d+: [^\r\n]*")
 _MOST_WORDS: Final = 1000
 
@@ -180,9 +181,14 @@ def storage_keys(environment: Mapping[str, str]) -> StorageKeys:
             "the key of the storage account is none",
             hint="see AZURE_STORAGE_KEY and AZURE_STORAGE_CONNECTION_STRING in the environment",
         ) from None
-    return StorageKeys(
-        account=account, endpoint=endpoint, key=secret, sas=sas.lstrip("?") if sas else None
-    )
+    sas = sas.strip().lstrip("?") if sas else None
+    if sas and not _SAS.fullmatch(sas):
+        raise PublishError(
+            "the shared access signature of the storage account is none",
+            hint="see AZURE_STORAGE_SAS_TOKEN and AZURE_STORAGE_CONNECTION_STRING in the "
+            "environment",
+        )
+    return StorageKeys(account=account, endpoint=endpoint, key=secret, sas=sas or None)
 
 
 def signed(

@@ -23,6 +23,7 @@ from .access import Access, masked
 
 _LOOK_SECONDS: Final = 5.0  # between looks, where nobody says how long
 _MOST_SECONDS: Final = 60.0
+_MOST_PAGES: Final = 100  # of a list
 _DONE: Final = "Succeeded"
 _FAILED: Final = frozenset({"Failed", "Canceled"})
 _BUSY: Final = frozenset({"AnotherOperationInProgress", "RetryableError", "OperationPreempted",
@@ -115,13 +116,15 @@ class Manager:
         """Return the entries of a list, of all its pages. Raises PublishError."""
         found: list[dict[str, Any]] = []
         target = self._target(path, version)
-        while target:
+        for _ in range(_MOST_PAGES):
+            if not target:
+                return found
             said = self._values(self._request_target(what, "GET", target, b""))
             values = said.get("value")
             if is_list(values):
                 found += [dict(one) for one in values if is_table(one)]
             target = self._elsewhere(str(said.get("nextLink") or ""))
-        return found
+        raise PublishError(f"{what}: Azure's list has more than {_MOST_PAGES} pages")
 
     def change(
         self,
@@ -195,7 +198,7 @@ class Manager:
             if body:
                 headers["Content-Type"] = "application/json"
             reply = self._connection.request(method, target, headers, body)
-            if reply.status < http.HTTPStatus.BAD_REQUEST:
+            if reply.status < http.HTTPStatus.MULTIPLE_CHOICES:
                 return reply
             raise self._refusal(what, reply, token)
 

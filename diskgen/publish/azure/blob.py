@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...documents import is_table
-from ...errors import Problem
+from ...errors import Problem, PublishError
 from ...events import notice
 from ..extents import Sparse
 from ..journal import Journal
@@ -23,6 +23,7 @@ from .pages import PagesError, opened, write_disk
 from .wanted import Wanted
 
 _FORBIDDEN: Final = 403
+_ANY: Final = "diskgen.vhd"  # asked for where a container is looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,17 @@ def account_of(manager: Manager, wanted: Wanted) -> Account | None:
     )  # fmt: skip
 
 
+def the_account(manager: Manager, wanted: Wanted) -> Account:
+    """Return the account that is asked for. Raises PublishError where there is none."""
+    found = account_of(manager, wanted)
+    if found is None:
+        raise PublishError(
+            f"the subscription has no storage account '{wanted.storage_account}'",
+            setting="storage-account",
+        )
+    return found
+
+
 def problems(
     account: Account | None, wanted: Wanted, location: str, patience: Patience
 ) -> list[Problem]:
@@ -99,7 +111,7 @@ def problems(
             hint="it needs the right Microsoft.Storage/storageAccounts/read",
         ))  # fmt: skip
     try:
-        with opened(account.let(wanted.container)) as pages:
+        with opened(account.let(f"{wanted.container}/{_ANY}")) as pages:
             patience.of("looking for the container", pages.container)
     except PagesError as error:
         found.append(Problem(
@@ -110,48 +122,54 @@ def problems(
     return found
 
 
-def note(account: Account, container: str, name: str, patience: Patience, made: Leftovers) -> None:
+def note(manager: Manager, wanted: Wanted, name: str, patience: Patience, made: Leftovers) -> None:
     """Note a page blob, with what removes it."""
+    container, account = wanted.container, wanted.storage_account
 
     def remove() -> None:
-        with opened(account.let(f"{container}/{name}")) as pages:
+        with opened(the_account(manager, wanted).let(f"{container}/{name}")) as pages:
             patience.of(f"deleting '{name}'", pages.delete)
 
     made.add(
-        f"the blob '{name}' in the container '{container}' of '{account.name}'",
-        f"az storage blob delete --account-name {account.name} --container-name {container} "
+        f"the blob '{name}' in the container '{container}' of '{account}'",
+        f"az storage blob delete --account-name {account} --container-name {container} "
         f"--name {name}",
         remove,
     )
 
 
 def upload(
-    account: Account,
+    manager: Manager,
     wanted: Wanted,
     disk: DiskFile,
     journal: Journal,
     means: Means,
     made: Leftovers,
-) -> tuple[str, Sent]:
-    """Make a page blob of a file, or go on with the journal's, and return its address.
+) -> tuple[str, str | None, Sent]:
+    """Make a page blob of a file, or go on with the journal's, which ``made`` has.
 
-    Raises PublishError.
+    Returns its address, and the identifier of its account. Raises PublishError.
     """
-    size = disk.path.stat().st_size
-    name = _ready(account, wanted, size, journal, means, made)
+    account = the_account(manager, wanted)
+    name = _ready(manager, account, wanted, disk.path.stat().st_size, journal, means, made)
     let = account.let(f"{wanted.container}/{name}")
     with Sparse(disk.path) as source:
         sent = write_disk(source, let, journal, means)
-    return let.text, sent
+    return let.text, account.id, sent
 
 
 def _ready(
-    account: Account, wanted: Wanted, size: int, journal: Journal, means: Means, made: Leftovers
+    manager: Manager,
+    account: Account,
+    wanted: Wanted,
+    size: int,
+    journal: Journal,
+    means: Means,
+    made: Leftovers,
 ) -> str:
     """Return the name of a blob that can be written to."""
     earlier = journal.get("blob")
     if isinstance(earlier, str):
-        note(account, wanted.container, earlier, means.patience, made)
         with opened(account.let(f"{wanted.container}/{earlier}")) as pages:
             there = means.patience.of("looking for the page blob", pages.size)
         if there == size:
@@ -161,7 +179,7 @@ def _ready(
         journal.forget()
     name = f"diskgen-{uuid.uuid4().hex}.vhd"
     journal.note("blob", name)
-    note(account, wanted.container, name, means.patience, made)
+    note(manager, wanted, name, means.patience, made)
     with opened(account.let(f"{wanted.container}/{name}")) as pages:
         means.patience.of("making the page blob", lambda: pages.create(size))
     return name

@@ -32,6 +32,11 @@ def problems(manager: Manager, wanted: Wanted, location: str, *, begun: bool) ->
     Raises PublishError where Azure cannot be asked.
     """
     found = _regions(manager, wanted, location)
+    if location in wanted.copy_to:  # which is known now if it is the resource group's
+        found.append(Problem(
+            code="region-twice", message=f"'{location}' gets the version itself",
+            setting="copy-to",
+        ))  # fmt: skip
     try:
         found += _names(manager, wanted, begun=begun)
     except RefusedError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ...errors import PreflightError, PublishError
+from ...errors import PreflightError
 from ...events import Emit, notice, step
 from ...interrupt import whole
 from ..extents import Sparse
@@ -61,15 +61,28 @@ class Azure:
         else:
             uploaded = Uploaded(uri="<blob>", account="<storage account>")
             found = self._blob_calls(disk)
+        return [*found, *self._image_calls(disk, location, uploaded), self._removal()]
+
+    def _image_calls(self, disk: DiskFile, location: str, uploaded: Uploaded) -> list[Call]:
+        wanted = self.wanted
         if wanted.gallery is None:
             says = image.image_says(wanted, disk, location, uploaded)
-            return [*found, self._call("PUT images", wanted.name, says)]
+            return [self._call("PUT images", wanted.name, says)]
         says = image.definition_says(wanted, disk, location)
         definition = f"{wanted.gallery}/{wanted.name}, unless it is there"
-        found.append(self._call("PUT galleries/images", definition, says))
+        found = [self._call("PUT galleries/images", definition, says)]
         says = image.version_says(wanted, location, uploaded)
         version = f"{wanted.gallery}/{wanted.name}/{wanted.version}"
         return [*found, self._call("PUT galleries/images/versions", version, says)]
+
+    def _removal(self) -> Call:
+        if self.wanted.storage_account is None:
+            return self._call("DELETE disks", "<disk>", {})
+        return Call(name="blob DELETE", where=self._blob, says={})
+
+    @property
+    def _blob(self) -> str:
+        return f"{self.wanted.storage_account}/{self.wanted.container}/<blob>"
 
     def publish(self, disk: DiskFile, means: Means) -> Published:
         """Make the image."""
@@ -100,11 +113,16 @@ class Azure:
         between: Leftovers,
     ) -> dict[str, Json]:
         wanted = self.wanted
+        self._note(manager, journal.get, means, between)
+        found = image.earlier(manager, wanted, journal, means, made)
         location = checks.location_of(manager, wanted)
-        if wanted.gallery is not None:
-            image.defined(manager, wanted, disk)  # and for such disks
-        uploaded, sent = self._upload(manager, disk, location, journal, means, between)
-        found = image.make(manager, wanted, disk, location, uploaded, journal, means, made)
+        sent = Sent(digests={}, sent=0, before=disk.path.stat().st_size)
+        if found is None:
+            image.require_free(manager, wanted)
+            if wanted.gallery is not None:
+                image.defined(manager, wanted, disk)  # and for such disks
+            uploaded, sent = self._upload(manager, disk, location, journal, means, between)
+            found = image.make(manager, wanted, disk, location, uploaded, journal, means, made)
         return {
             "image": found,
             "resource_group": wanted.group,
@@ -128,14 +146,8 @@ class Azure:
         if wanted.storage_account is None:
             name, sent = managed.upload(manager, wanted, disk, location, journal, means, between)
             return Uploaded(disk=name), sent
-        account = blob.account_of(manager, wanted)
-        if account is None:
-            raise PublishError(
-                f"the subscription has no storage account '{wanted.storage_account}'",
-                setting="storage-account",
-            )
-        uri, sent = blob.upload(account, wanted, disk, journal, means, between)
-        return Uploaded(uri=uri, account=account.id), sent
+        uri, account, sent = blob.upload(manager, wanted, disk, journal, means, between)
+        return Uploaded(uri=uri, account=account), sent
 
     def _asked(self) -> dict[str, Any]:
         return asdict(self.wanted)
@@ -149,18 +161,24 @@ class Azure:
         ):
             yield made
 
+    def _note(
+        self, manager: Manager, fact: Callable[[str], Any], means: Means, made: Leftovers
+    ) -> None:
+        """Note what the journal of an earlier run names: whatever fails now, it is removed."""
+        disk, page_blob = fact("disk"), fact("blob")
+        if isinstance(disk, str):
+            managed.note(manager, disk, made)
+        if isinstance(page_blob, str):
+            blob.note(manager, self.wanted, page_blob, means.patience, made)
+
+    @whole
     def _drop_stale(self, manager: Manager, journal: Journal, means: Means) -> None:
         """Remove what a killed run made of the file as it was before it changed."""
         if not journal.stale:
             return
         notice(means.emit, "the file has changed: what an earlier run made of it is removed")
         left = Leftovers(means.emit)
-        disk, page_blob = journal.stale.get("disk"), journal.stale.get("blob")
-        if isinstance(disk, str):
-            managed.note(manager, disk, left)
-        account = blob.account_of(manager, self.wanted) if isinstance(page_blob, str) else None
-        if account is not None:
-            blob.note(account, self.wanted.container, str(page_blob), means.patience, left)
+        self._note(manager, journal.stale.get, means, left)
         if journal.stale.get("image"):
             image.note(manager, self.wanted, left)
         left.drop()
@@ -170,26 +188,24 @@ class Azure:
         return [
             self._call("PUT disks", "<disk>", says),
             self._call("POST disks/beginGetAccess", "<disk>", managed.grant_says()),
-            self._pages(disk, "<disk>"),
+            self._pages(disk, "<disk>", 1),  # the footer comes first, and again as what it is
             self._call("POST disks/endGetAccess", "<disk>", {}),
         ]
 
     def _blob_calls(self, disk: DiskFile) -> list[Call]:
-        wanted = self.wanted
-        where = f"{wanted.storage_account}/{wanted.container}/<blob>"
         size = disk.path.stat().st_size
         return [
             Call(
                 name="blob PUT",
-                where=where,
+                where=self._blob,
                 says={"x-ms-blob-type": "PageBlob", "x-ms-blob-content-length": size},
             ),
-            self._pages(disk, where),
+            self._pages(disk, self._blob),
         ]
 
-    def _pages(self, disk: DiskFile, where: str) -> Call:
+    def _pages(self, disk: DiskFile, where: str, more: int = 0) -> Call:
         with Sparse(disk.path) as source:
-            number = sum(1 for _piece in source.pieces(GRAIN))
+            number = more + sum(1 for _piece in source.pieces(GRAIN))
         says = {"comp": "page", "x-ms-page-write": "update", "x-ms-range": f"at most {GRAIN} bytes"}
         return Call(name="blob PUT", where=where, says=says, times=number)
 

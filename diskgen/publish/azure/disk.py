@@ -7,6 +7,7 @@ checks the footer, and the disk is one.
 
 from __future__ import annotations
 
+import re
 import shlex
 import uuid
 from contextlib import suppress
@@ -16,6 +17,7 @@ from ...documents import is_table
 from ...errors import PublishError
 from ...events import notice, step
 from ...formats.vhd import FOOTER_SIZE
+from ...interrupt import whole
 from ..extents import Piece, Sparse
 from ..http import is_private
 from ..journal import Journal
@@ -30,6 +32,7 @@ from .wanted import Wanted
 
 GRANTED_SECONDS: Final = 24 * 3600  # then it is granted again
 _CLEAN_SECONDS: Final = 120
+_ADDRESS: Final = re.compile(r"https?://[^/?#\s]+/[!->@-~]*\?[!-~]+", re.ASCII)
 _UPLOADING: Final = ("ReadyToUpload", "ActiveUpload")
 
 
@@ -115,11 +118,10 @@ def _ready(
     """Return a disk's name and the address to write to; None where all has been written."""
     earlier = journal.get("disk")
     if isinstance(earlier, str):
-        note(manager, earlier, made)
         state = _state(manager, earlier)
         if state in _UPLOADING:
             try:
-                url = _granted(manager, earlier)
+                url = _begun(manager, earlier, disk, journal, means)
             except RefusedError as error:
                 notice(means.emit, f"'{earlier}' of an earlier run is not gone on with: {error}")
             else:
@@ -134,26 +136,32 @@ def _ready(
     note(manager, name, made)
     says = disk_says(wanted, disk, location)
     manager.change("making the managed disk", "PUT", _path(manager, name), DISKS, says)
-    url = _granted(manager, name)
-    _end_first(disk, url, means)
-    return name, url
+    return name, _begun(manager, name, disk, journal, means)
 
 
-def _end_first(disk: DiskFile, url: str, means: Means) -> None:
-    """Write the footer at once: without one no upload can be ended, nor the disk be removed."""
-    with Sparse(disk.path) as source, opened(Pass(url)) as pages:
-        last = Piece(0, source.size - FOOTER_SIZE, FOOTER_SIZE)
-        footer = source.read(last)
-        means.patience.of("writing the footer", lambda: pages.write(last.offset, footer))
+@whole
+def _begun(manager: Manager, name: str, disk: DiskFile, journal: Journal, means: Means) -> str:
+    """Return the address to write to: the footer is there, and no signal came before it was.
+
+    Without one no upload can be ended, nor the disk be removed.
+    """
+    url = _granted(manager, name, _CLEAN_SECONDS)
+    if not journal.get("footer"):
+        with Sparse(disk.path) as source, opened(Pass(url)) as pages:
+            last = Piece(0, source.size - FOOTER_SIZE, FOOTER_SIZE)
+            footer = source.read(last)
+            means.patience.of("writing the footer", lambda: pages.write(last.offset, footer))
+        journal.note("footer", True)
+    return url
 
 
-def _granted(manager: Manager, name: str) -> str:
+def _granted(manager: Manager, name: str, seconds: float = 3600) -> str:
     """Return an address by which pages of a disk are written: a secret."""
     what = f"asking for the right to write '{name}'"
     path = f"{_path(manager, name)}/beginGetAccess"
-    said = manager.change(what, "POST", path, DISKS, grant_says())
+    said = manager.change(what, "POST", path, DISKS, grant_says(), seconds=seconds)
     found = next((value for key, value in said.items() if key.lower() == "accesssas"), None)
-    if not isinstance(found, str) or not is_private(found):
+    if not isinstance(found, str) or not _ADDRESS.fullmatch(found) or not is_private(found):
         raise PublishError(f"{what}: Azure answered without an address")
     return found
 

@@ -155,6 +155,37 @@ def note(manager: Manager, wanted: Wanted, made: Leftovers) -> None:
     )
 
 
+def require_free(manager: Manager, wanted: Wanted) -> None:
+    """Refuse a name that somebody else has taken. Raises PublishError."""
+    if taken(manager, wanted):
+        path, _version = path_of(manager, wanted)
+        raise PublishError(f"'{path}' exists by now", setting="azure-image")
+
+
+def earlier(
+    manager: Manager, wanted: Wanted, journal: Journal, means: Means, made: Leftovers
+) -> str | None:
+    """Return the image that the journal's run began, once it is there; None where there is none.
+
+    Raises PublishError.
+    """
+    if not journal.get("image"):
+        return None
+    note(manager, wanted, made)
+    path, version = path_of(manager, wanted)
+    what, title, seconds = _words(wanted)
+    with step(means.emit, "image", title) as phase:
+        phase.detail = wanted.name
+        there = manager.ask(what, path, version)
+        if there is not None and state_of(there) in ("Failed", "Canceled"):
+            manager.remove(what, path, version)
+        elif manager.settled(what, path, version, seconds) is not None:
+            return path
+    journal.note("image", None)
+    made.keep()  # whatever gets its name from now on is not ours
+    return None
+
+
 def make(
     manager: Manager,
     wanted: Wanted,
@@ -165,35 +196,28 @@ def make(
     means: Means,
     made: Leftovers,
 ) -> str:
-    """Make the image, or go on with the journal's, and return its identifier.
-
-    Raises PublishError.
-    """
+    """Make the image, and return its identifier. Raises PublishError."""
     path, version = path_of(manager, wanted)
+    what, title, seconds = _words(wanted)
     if wanted.gallery is not None:
         _define(manager, wanted, disk, location, means, made)
-        what, says = "making the version", version_says(wanted, location, uploaded)
-        seconds = _VERSION_SECONDS
+        says = version_says(wanted, location, uploaded)
     else:
-        what, says = "making the image", image_says(wanted, disk, location, uploaded)
-        seconds = _IMAGE_SECONDS
-    title = "Making the image" if wanted.gallery is None else "Replicating the version"
+        says = image_says(wanted, disk, location, uploaded)
     with step(means.emit, "image", title) as phase:
-        begun = bool(journal.get("image"))
-        if not begun and taken(manager, wanted):
-            raise PublishError(f"'{path}' exists by now", setting="azure-image")
+        require_free(manager, wanted)
         note(manager, wanted, made)
-        if begun:
-            there = manager.ask(what, path, version)
-            if there is not None and state_of(there) in ("Failed", "Canceled"):
-                manager.remove(what, path, version)
-            elif manager.settled(what, path, version, seconds) is not None:
-                phase.detail = wanted.name
-                return path
         journal.note("image", path)
         manager.change(what, "PUT", path, version, says, seconds=seconds)
         phase.detail = wanted.name
     return path
+
+
+def _words(wanted: Wanted) -> tuple[str, str, float]:
+    """Return what is done, for errors and for people, and how long it may take."""
+    if wanted.gallery is None:
+        return "making the image", "Making the image", _IMAGE_SECONDS
+    return "making the version", "Replicating the version", _VERSION_SECONDS
 
 
 def _define(

@@ -89,8 +89,15 @@ class Pages:
                 raise
 
     def container(self) -> None:
-        """Ask for the container that ``let`` is of. Raises as ``create``."""
-        self._request("looking for the container", "HEAD", "restype=container", {})
+        """Ask for the container of a blob that need not be there. Raises as ``create``.
+
+        A signature for blobs lets nobody ask for the container itself.
+        """
+        try:
+            self._request("looking for the container", "HEAD", "", {})
+        except PagesError as error:
+            if error.status != http.HTTPStatus.NOT_FOUND or error.code == "ContainerNotFound":
+                raise
 
     def write(self, offset: int, data: bytes) -> None:
         """Write pages. Raises as ``create``."""

@@ -7,7 +7,6 @@ Azure resources", and Azure's page on preparing disks for upload.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,11 +17,13 @@ from ..publication import DiskFile
 from .models import ARCHITECTURES, GENERATIONS
 
 _LARGEST: Final = 4095 * GIB
+_SMALLEST: Final = 20 * MIB  # of a managed disk that is uploaded to
 _LARGEST_V1: Final = 2048 * GIB  # its partition table is found by BIOS
 _TAGS, _KEY, _VALUE = 50, 512, 256
 _REPLICAS: Final = 100
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NUMBER: Final = 2**31 - 1
+_SUBSCRIPTION: Final = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,12 @@ class Wanted:
                 raise UsageError(
                     f"'{value}' is no name of {kind.text}", hint=kind.hint, setting=setting
                 )
-        try:
-            uuid.UUID(self.subscription)
-        except ValueError:
+        if not _SUBSCRIPTION.fullmatch(self.subscription):
             raise UsageError(
                 f"'{self.subscription}' is no identifier of a subscription",
                 hint="az account list shows those of a log-in",
                 setting="subscription",
-            ) from None
+            )
         self._check_gallery()
         self._check_tags()
 
@@ -226,6 +225,8 @@ def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[tuple[str, str | None, st
             "build it with sectors of 512 bytes",
             None,
         )
+    if disk.size < _SMALLEST and wanted.storage_account is None:
+        yield f"'{path}' is smaller than the 20 MiB of a managed disk", None, None
     if disk.size > _LARGEST:
         yield f"'{path}' is larger than the 4095 GiB that Azure starts from", None, None
     yield from _unfit_machines(disk, wanted)

@@ -16,6 +16,7 @@ from diskgen.publish.azure import image
 from diskgen.publish.azure.arm import Manager
 from diskgen.publish.azure.destination import Azure
 from diskgen.publish.azure.wanted import Wanted
+from diskgen.publish.journal import Journal
 from diskgen.publish.publication import DiskFile, Means
 from diskgen.units import MIB
 
@@ -265,6 +266,8 @@ POINTS: dict[str, tuple[Wanted, Any, str, Callable[..., bool]]] = {
     "while the image of a blob is made": (BLOB, Manager, "_operation", of_image),
     "while the version is made": (VERSION, Manager, "_operation", of_image),
     "before the disk goes": (WANTED, Manager, "remove", lambda *_a: True),
+    "when the disk is gone": (WANTED, Journal, "remove", lambda *_a: True),
+    "when the blob is gone": (BLOB, Journal, "remove", lambda *_a: True),
 }  # fmt: skip
 
 
@@ -289,6 +292,60 @@ def test_a_killed_run_is_gone_on_with(
     assert account.of("disks") == []
     assert account.blobs.named() == []
     assert journals(disk) == []
+
+
+BEFORE = {
+    "no right": Fault("GET group", NO_RIGHT),
+    "interrupt": Fault("GET group", refusing(503, "x")),
+}
+
+
+@pytest.mark.parametrize("fault", BEFORE.values(), ids=BEFORE)
+@pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)
+def test_what_fails_before_it_is_gone_on_with_leaves_nothing(
+    account: azure_stand_in.Azure, disk: DiskFile,
+    monkeypatch: pytest.MonkeyPatch, wanted: Wanted, fault: Fault,
+) -> None:  # fmt: skip
+    """Of the run that was killed, either."""
+    killed(disk, wanted, monkeypatch, image, "make")
+    assert len(account.left()) == 1
+    monkeypatch.setattr("diskgen.publish.retry.Patience._wait", interrupted)
+    account.faults.append(replace(fault))
+    with pytest.raises((PublishError, Interrupted)):
+        published(disk, wanted)
+    assert account.left() == []
+    assert journals(disk) == []
+
+
+def interrupted(*_args: object) -> None:
+    raise Interrupted("stopped by SIGINT")
+
+
+@pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)
+def test_a_name_that_others_took_is_known_before_the_rest_is_sent(
+    account: azure_stand_in.Azure, disk: DiskFile,
+    monkeypatch: pytest.MonkeyPatch, wanted: Wanted,
+) -> None:  # fmt: skip
+    killed(disk, wanted, monkeypatch, image, "make")
+    path = account.path("images/os-1")
+    account.resources[path] = azure_stand_in.Resource("images", path, {"properties": {}})
+    account.asked.clear()
+    with pytest.raises(PublishError, match="exists by now"):
+        published(disk, wanted)
+    assert "PUT page" not in account.operations()
+    assert account.left() == [path]
+
+
+def test_a_run_that_was_killed_before_the_footer_leaves_nothing(
+    account: azure_stand_in.Azure, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk without one could not be removed."""
+    killed(disk, WANTED, monkeypatch, managed, "opened")
+    account.faults.append(Fault("PUT page", pages_refusing(403, "AuthorizationFailure"), after=1,
+                                times=99))  # fmt: skip
+    with pytest.raises(PublishError, match="AuthorizationFailure"):
+        published(disk)
+    assert account.left() == []
 
 
 @pytest.mark.parametrize("wanted", WAYS.values(), ids=WAYS)

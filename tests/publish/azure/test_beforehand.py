@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from ...fixtures.azure_runs import (
     published,
     same,
 )  # fmt: skip
-from ...fixtures.azure_stand_in import ACCOUNT, pages_refusing, refusing
+from ...fixtures.azure_stand_in import ACCOUNT, HOME, pages_refusing, refusing
 from ...fixtures.stand_in import Answer, Asked, Fault
 
 NO_RIGHT = refusing(403, "AuthorizationFailed", "no right")
@@ -100,6 +101,67 @@ def test_what_the_environment_has_of_the_account_is_used(
                 Azure(BLOB).check(discard)
 
 
+@pytest.mark.parametrize("signature", ["no query", f"{page_blobs.SAS} x", f"{page_blobs.SAS}é"])
+def test_a_signature_that_is_none_is_not_shown(
+    account: azure_stand_in.Azure, monkeypatch: pytest.MonkeyPatch, signature: str
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", signature)
+    with pytest.raises(PublishError, match="signature of the storage account is none") as caught:
+        Azure(BLOB).check(discard)
+    assert_no_secret(caught.value)
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", f" ?{page_blobs.SAS}\r\n")
+    assert not any(one.operation == "HEAD blob" for one in account.asked)
+    Azure(BLOB).check(discard)
+
+
+def test_a_signature_for_blobs_alone_is_enough(
+    account: azure_stand_in.Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lets nobody ask for the container."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", page_blobs.SAS)
+    refused = pages_refusing(403, "AuthorizationResourceTypeMismatch")
+    account.faults.append(Fault("HEAD container", refused, times=99))
+    Azure(BLOB).check(discard)
+    account.faults.append(Fault("HEAD blob", refused))
+    with pytest.raises(PreflightError, match="AuthorizationResourceTypeMismatch"):
+        Azure(BLOB).check(discard)
+
+
+def test_a_list_without_an_end_is_not_read(account: azure_stand_in.Azure) -> None:
+    def again(asked: Asked) -> Answer:
+        said = {"value": [], "nextLink": f"{account.url}{asked.target}"}
+        return Answer(200, json.dumps(said).encode())
+
+    account.faults.append(Fault("GET locations", again, times=10**6))
+    with pytest.raises(PublishError, match="more than 100 pages"):
+        Azure(WANTED).check(discard)
+
+
+def test_what_sends_us_elsewhere_has_done_nothing(
+    account: azure_stand_in.Azure, disk: DiskFile
+) -> None:
+    account.faults.append(Fault("PUT images", lambda _asked: Answer(302)))
+    with pytest.raises(PublishError, match="status 302"):
+        published(disk)
+    assert account.left() == []
+
+
+@pytest.mark.parametrize("address", ["https://x.example/a", "https://x.example/a?sig=a b", "/a?b"])
+def test_an_address_to_write_to_that_is_none_is_refused(
+    account: azure_stand_in.Azure, disk: DiskFile, address: str
+) -> None:
+    def granted(_asked: Asked) -> Answer:
+        said = {"status": "Succeeded", "properties": {"output": {"accessSAS": address}}}
+        return Answer(200, json.dumps(said).encode())
+
+    account.set.looks = 1
+    account.faults.append(Fault("GET operation", granted, after=1))
+    with pytest.raises(PublishError, match="answered without an address"):
+        published(disk)
+
+
 def test_an_account_that_may_not_be_looked_up_is_written_to(
     account: azure_stand_in.Azure, disk: DiskFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +192,7 @@ def test_beforehand_azure_is_asked(account: azure_stand_in.Azure, disk: DiskFile
         (replace(BLOB, name="free", storage_account="nobody"), "no storage account 'nobody'"),
         (replace(BLOB, name="free", container="none"), "the container 'none' of 'ourdisks'"),
         (replace(BLOB, name="free", location="eastus"), "'ourdisks' is in westeurope"),
+        (replace(VERSION, copy_to=(HOME,)), f"'{HOME}' gets the version itself"),
     ):
         with pytest.raises(DiskgenError, match=words):
             Azure(wanted).check(discard)

@@ -28,7 +28,7 @@ from diskgen.publish.azure import disk as managed
 from diskgen.publish.azure import image
 from diskgen.publish.azure.access import Access, Pass
 from diskgen.publish.azure.image import Uploaded
-from diskgen.publish.azure.pages import opened, write_disk
+from diskgen.publish.azure.pages import PagesError, opened, write_disk
 from diskgen.publish.extents import Sparse
 from diskgen.publish.journal import Journal
 from diskgen.publish.publication import DiskFile, Means
@@ -237,9 +237,13 @@ def test_azurite_holds_what_was_sent(azurite: str, disk: DiskFile) -> None:
         service.create_container("vhds")
         let = Pass(f"{azurite}/vhds/os.vhd", account=EMULATED,
                    key=base64.b64decode(EMULATED_KEY))  # fmt: skip
-        with opened(replace(let, url=f"{azurite}/vhds")) as pages:
+        with (
+            opened(replace(let, url=f"{azurite}/none/os.vhd")) as pages,
+            pytest.raises(PagesError, match="ContainerNotFound"),
+        ):
             pages.container()
         with opened(let) as pages:
+            pages.container()
             assert pages.size() is None
             pages.create(size)
             assert pages.size() == size

@@ -12,7 +12,7 @@ from diskgen.errors import UsageError
 from diskgen.publish.azure.destination import Azure
 from diskgen.publish.azure.wanted import Wanted, check_disk, name_of, region_of
 from diskgen.publish.publication import DiskFile
-from diskgen.units import GIB
+from diskgen.units import GIB, MIB
 
 from ...fixtures import azure_stand_in
 from ...fixtures.azure_runs import SIZE, VERSION, WANTED, published
@@ -30,6 +30,7 @@ from ...fixtures.azure_stand_in import ACCOUNT, HOME
         ({"arch": "aarch64"}, "a managed image is of x86_64 alone"),
         ({"sector_size": 4096}, "sectors of 4096 bytes"),
         ({"size": 4096 * GIB}, "larger than the 4095 GiB"),
+        ({"size": 19 * MIB}, "smaller than the 20 MiB"),
     ],
 )
 def test_disks_that_azure_does_not_take_are_refused_by_name(
@@ -110,6 +111,7 @@ def test_regions_are_known_as_people_write_them() -> None:
     assert region_of("West Europe") == "westeurope"
 
 
+WRITTEN_ZEROS = 1  # a part of the disk: that it has nothing but zeros is seen when it is read
 SHOWN = {
     "PUT blob": "blob PUT", "PUT page": "blob PUT",
     "PUT disks": "compute PUT disks", "PUT images": "compute PUT images",
@@ -117,6 +119,7 @@ SHOWN = {
     "PUT versions": "compute PUT galleries/images/versions",
     "POST beginGetAccess": "compute POST disks/beginGetAccess",
     "POST endGetAccess": "compute POST disks/endGetAccess",
+    "DELETE disks": "compute DELETE disks", "DELETE blob": "blob DELETE",
 }  # fmt: skip
 
 
@@ -129,9 +132,12 @@ def test_the_requests_that_are_shown_are_those_that_are_made(
     wanted = replace(wanted, storage_account=ACCOUNT if blob else None, location=HOME)
     shown = Azure(wanted).calls(disk)
     published(disk, wanted)
-    changes = [one for one in account.asked if one.operation in SHOWN]
+    changes = [one for one in account.asked
+               if one.method not in ("GET", "HEAD") and one.operation != "token"]  # fmt: skip
     made = [SHOWN[one.operation] for one in changes]
     assert list(dict.fromkeys(made)) == list(dict.fromkeys(one.name for one in shown))
+    least = made.count("blob PUT")
+    assert sum(one.times for one in shown if one.name == "blob PUT") - least == WRITTEN_ZEROS
     bodies = [json.loads(one.body) for one in changes if SHOWN[one.operation].startswith("compute")
               and one.body]  # fmt: skip
     said = [one.says for one in shown if one.name.startswith("compute") and one.says]
