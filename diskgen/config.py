@@ -266,6 +266,12 @@ class IsoRequest(ArtifactRequest):
                 )
 
     @property
+    def unattended_setting(self) -> str:
+        """The option by which a disk is erased without a question."""
+        described = self.customizations.installer.unattended and self.unattended == ONLY_DISK
+        return "config" if described else "unattended"
+
+    @property
     def kickstart_setting(self) -> str:
         """The option that a user's kickstart comes from."""
         return "config" if isinstance(self.kickstart, KickstartText) else "kickstart"

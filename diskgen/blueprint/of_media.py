@@ -16,6 +16,7 @@ from .model import Customizations, Firewall, Services
 
 MODULES: Final = "org.fedoraproject.Anaconda.Modules."
 _MODULE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
+_NO_NAMES: Final = re.compile(r"ALL|Defaults|[A-Z][a-z]+_Alias")  # words of sudoers(5)
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 _DESCRIBED: Final = 128  # bytes of a descriptor's field
 _IN_FILE: Final = "_"  # begins the name of a file that has the text
@@ -54,7 +55,10 @@ CARRIED: Final = (
 def faults(wanted: Customizations) -> Iterator[MediaFault]:
     """Yield all that is wrong with what a description says of its medium."""
     for entry in wanted.sudo_nopasswd:
-        if (fault := name_fault(entry.removeprefix("%"))) is not None:
+        fault = name_fault(entry.removeprefix("%"))
+        if _NO_NAMES.fullmatch(entry):
+            fault = "it means another thing to sudo"
+        if fault is not None:
             message = f"'{entry}' is neither an account nor a group behind '%'"
             yield MediaFault("installer.sudo-nopasswd", message, fault)
     yield from _modules(wanted)

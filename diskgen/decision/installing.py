@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..blueprint.keys import KEYS
+from ..blueprint.keys import KEYS, Use
 from ..blueprint.model import Customizations
 from ..blueprint.paths import plain
 from ..config import ONLY_DISK, IsoRequest, KickstartText
@@ -54,7 +54,8 @@ def unheard(found: Customizations | None, request: IsoRequest) -> Iterator[str]:
         return
     by_path = {key.path: key for key in KEYS}
     for path in found.given:
-        if by_path[plain(path)].of_media:
+        key = by_path[plain(path)]
+        if key.of_media and {*key.uses(medium=True)} != {Use.WARNED}:  # who takes it at all
             yield (
                 f"'{path}' of '{found.source}' is left out: an image does not say how media of it "
                 "are made; name a file of yours with --config"

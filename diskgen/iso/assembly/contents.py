@@ -174,7 +174,7 @@ def _how(request: IsoRequest, root: str | None) -> Unattended | None:
     """Return what is done without a question, where a disk is named for that."""
     if request.unattended is None:
         return None
-    return Unattended(disk=request.unattended, filesystem=root)
+    return Unattended(disk=request.unattended, filesystem=root, setting=request.unattended_setting)
 
 
 def _merged(

@@ -26,7 +26,6 @@ UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
 _NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
-_DISK: Final = "unattended"  # the option that names a disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +76,11 @@ class Settings:
 class Unattended:
     """An installation that asks nothing.
 
-    ``disk`` is a kernel name or a link below /dev, or ONLY_DISK.
+    ``disk`` is a kernel name or a link below /dev, or ONLY_DISK; ``setting`` the option for it.
     """
 
     disk: str
+    setting: str = "unattended"
     filesystem: str | None = None  # of the root; None: the installer decides
     gpt: bool = True
 
@@ -172,7 +172,7 @@ def payload(settings: Settings, *, mode: str, offline: bool) -> tuple[Command, .
 
 
 def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
-    yield from _disk(settings, how.disk)
+    yield from _disk(settings, how.disk, how.setting)
     label = " --disklabel=gpt" if how.gpt else ""
     least = settings.described.sizes.get("/", 0)
     for line in (
@@ -181,15 +181,15 @@ def _storage(settings: Settings, how: Unattended) -> Iterator[Command]:
         *settings.boot.splitlines(),
         *partitions.root(how.filesystem, settings.subvolume, least).splitlines(),
     ):
-        yield Command(word=line.partition(" ")[0], text=line, setting=_DISK)
+        yield Command(word=line.partition(" ")[0], text=line, setting=how.setting)
 
 
-def _disk(settings: Settings, name: str) -> Iterator[Command]:
+def _disk(settings: Settings, name: str, setting: str) -> Iterator[Command]:
     """Yield what says which disk is taken. Our own installer takes the only one by itself."""
-    disk = values.word(name.removeprefix("/dev/"), _DISK)
+    disk = values.word(name.removeprefix("/dev/"), setting)
     if limits.is_partition(disk):
         raise UsageError(
-            f"'{name}' is a partition", hint="name the whole disk, such as vda", setting=_DISK
+            f"'{name}' is a partition", hint="name the whole disk, such as vda", setting=setting
         )
     text = f"# Written by diskgen. ERASES this disk.\nignoredisk --only-use={disk}"
     if disk == ONLY_DISK:
@@ -197,7 +197,7 @@ def _disk(settings: Settings, name: str) -> Iterator[Command]:
         if settings.anaconda:
             yield Command(word="%pre", text=values.fill("disk.ks"))
             text += "\n%include /tmp/diskgen-disk.ks"
-    yield Command(word="ignoredisk", text=text, setting=_DISK)
+    yield Command(word="ignoredisk", text=text, setting=setting)
 
 
 def _image(settings: Settings, transport: str, url: str, reference: str) -> Iterator[Command]:

@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("keys")
     own = TarBuilder()
     own.file("usr/lib/image-builder/bootc/config.toml", b"[customizations.iso]\nvolume_id='X'\n"
-             b"[customizations.installer]\nunattended=true\n")  # fmt: skip
+             b"[customizations.installer]\nunattended=true\nbootloader='x'\n")  # fmt: skip
     sudo = TarBuilder()
     sudo.file("etc/sudoers", b"root ALL=(ALL) ALL\n")
     homes = TarBuilder()
@@ -139,6 +139,21 @@ def test_options_win(place: Path, tmp_path: Path) -> None:
     assert "keyboard fr" not in text
     assert "--only-use=vdc" in text
     assert medium.plan.request.customizations.overridden == ("--label", "--kickstart")
+
+
+@pytest.mark.parametrize(
+    ("described", "option", "named"),
+    [(True, None, "config"), (True, "vda", "unattended"), (False, "only", "unattended")],
+)
+def test_a_second_word_about_disks_names_where_the_first_is(
+    place: Path, described: bool, option: str | None, named: str, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.ks"
+    mine.write_text("zerombr\n")
+    wanted = load({"installer": {"unattended": described}})
+    with pytest.raises(UsageError, match="'zerombr'") as caught:
+        prepared(place, "own", wanted, kickstart=mine, unattended=option)
+    assert caught.value.setting == named
 
 
 @pytest.mark.parametrize("kind", ["own", "anaconda"])
@@ -251,6 +266,9 @@ def test_no_module_is_disabled_that_is_needed(module: Any) -> None:
      ({"iso": {"publisher": "a" * 129}}, "descriptor"), ({"iso": {"publisher": ""}}, "descriptor"),
      ({"installer": {"sudo-nopasswd": ["a ALL=(ALL) ALL\nb"]}}, "neither an account"),
      ({"installer": {"sudo-nopasswd": ["%"]}}, "neither an account"),
+     ({"installer": {"sudo-nopasswd": ["ALL"]}}, "neither an account"),
+     ({"installer": {"sudo-nopasswd": ["Defaults"]}}, "neither an account"),
+     ({"installer": {"sudo-nopasswd": ["User_Alias"]}}, "neither an account"),
      ({"installer": {"modules": {"enable": ["a\nb"]}}}, "no module"),
      ({"installer": {"modules": {"enable": ["word"]}}}, "no module")],
 )  # fmt: skip
@@ -290,6 +308,9 @@ def test_an_image_says_nothing_of_its_media(place: Path) -> None:
     assert medium.plan.choices.unattended == ()
     said = [text for text in medium.plan.warnings if "how media of it are made" in text]
     assert len(said) == 2
+    assert (
+        sum("'customizations.installer.bootloader'" in text for text in medium.plan.warnings) == 1
+    )
     with pytest.raises(BlueprintError, match="how media of it are made"):
         prepared(place, "anaconda", Customizations(), image="saying", strict=True)
     other = prepared(place, "anaconda", replace(Customizations(), source="a.toml"), image="saying")
