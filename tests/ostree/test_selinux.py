@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,9 @@ def label_of(node: Node | None) -> str | None:
     found = dict(node.xattrs).get(b"security.selinux")
     if found is None:
         return None
-    assert found.endswith(b"\0")
-    return found[:-1].decode().split(":")[2]
+    whole = re.fullmatch(rb"system_u:object_r:(\w+):s0\0", found)
+    assert whole is not None, found
+    return whole[1].decode()
 
 
 def labelled(scratch: Path, *trees: Directory) -> list[Directory]:
