@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from diskgen import compression
+from diskgen.arch import MACHINES
+from diskgen.config import IsoRequest
+from diskgen.errors import UsageError
+from diskgen.iso.assembly.contents import offer
 from diskgen.iso.sources.packages import Source, examine
+from diskgen.reference import parse
 from diskgen.tree import File, Packed, read
 
 from ...fixtures.materialise import materialise
@@ -352,3 +357,24 @@ def test_the_same_files_give_the_same_tree(
     empty = before.tree.get_file("empty")
     assert empty is not None
     assert empty.content == Packed(first / "empty", 0, ())
+
+
+@pytest.mark.parametrize("names", [(), ("vim", "mc")])
+@pytest.mark.parametrize("below", ["", "Everything/os"])
+def test_what_a_medium_offers_of_a_directory(
+    tmp_path: Path, below: str, names: tuple[str, ...]
+) -> None:
+    rpm_tree(tmp_path / below, [("noarch", "a.rpm")])
+    request = IsoRequest(
+        source=parse("quay.io/example/os:1"), arch="x86_64", packages=str(tmp_path),
+        package_names=names,
+    )  # fmt: skip
+    offered = offer(request, MACHINES["x86_64"])
+    assert offered.source is not None
+    assert offered.packages is not None
+    place = f"file:///run/install/repo/diskgen/packages/{below}".rstrip("/")
+    assert (offered.packages.kind, offered.packages.url) == ("url", place)
+    assert (offered.packages.names, offered.packages.chosen) == (names or ("@core",), bool(names))
+    rpm_tree(tmp_path / below, [("x86_64", "a.rpm")])
+    with pytest.raises(UsageError, match="the medium is for aarch64"):
+        offer(request, MACHINES["aarch64"])
