@@ -8,10 +8,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
+from ..net.here import is_here
 
 BASE: Final = "/api/image-builder-composer/v2"
 SOCKET: Final = "/run/cloudapi/api.socket"  # of a farm on this machine
-_LOOPBACK: Final = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*/?", re.ASCII)
 
@@ -75,7 +75,7 @@ def _server(text: str, setting: str, base: str) -> Address:
     wrong = parts.query or parts.fragment or not _PATH.fullmatch(parts.path)
     if parts.scheme not in ("https", "http") or wrong or not _HOST.fullmatch(host) or port == 0:
         raise _no_address(text, setting)
-    if parts.scheme == "http" and not _LOOPBACK.fullmatch(host):
+    if parts.scheme == "http" and not is_here(host):
         raise UsageError(
             f"'{text}' is not encrypted: whoever is on the way reads what is sent",
             hint="write https://; http:// is for this machine alone",

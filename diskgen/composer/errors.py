@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import FarmError
+from ..net.waiting import PASSING
 
 
 class NotSent(FarmError):  # noqa: N818 - it says what became of it
@@ -52,7 +53,7 @@ class Refused(FarmError):  # noqa: N818 - it says what became of it
     @property
     def passing(self) -> bool:
         """Whether another try may end otherwise."""
-        return self.status >= 500 or self.status in (408, 429)
+        return self.status in PASSING
 
 
 class Unclear(FarmError):  # noqa: N818 - it says what became of it

@@ -47,7 +47,8 @@ def _reached(client: Client) -> Iterator[Finding]:
     finally:
         wire.close()
     took = round((time.monotonic() - began) * 1000)
-    yield Finding("address", True, f"{farm.address} answers in {took} ms")
+    by = "" if wire.proxy is None else f" by the proxy {wire.proxy}"
+    yield Finding("address", True, f"{farm.address}{by} answers in {took} ms")
     skew = _skew(answer.headers.get("date", ""))
     if skew is not None and abs(skew) > _SKEW:
         yield Finding("clock", None, f"the farm's is {skew:+.0f} s beside ours, which does no harm")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import FarmError
+from ..net import waiting
 from .errors import AnswerLost, NotSent, Refused
 
 _Made = TypeVar("_Made")
@@ -31,10 +32,12 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
 
-    def pause(self, number: int) -> float:
-        """Return the pause before a try; between half and all of what it may be."""
-        longest: float = min(self.most, self.first * 2.0 ** min(number, 20))
-        return longest * (0.5 + self.chance() / 2)
+    def pause(self, number: int, error: FarmError) -> float:
+        """Return the pause behind a failure, ``number`` of which there were before."""
+        asked = error.after if isinstance(error, Refused) else None
+        return waiting.pause(
+            number, self.first, self.most, asked=asked, bound=self.deadline / 2, chance=self.chance
+        )
 
     def insist(
         self, work: Callable[[], _Made], told: Callable[[FarmError], None] = lambda _error: None
@@ -51,9 +54,7 @@ class Patience:
             except (NotSent, AnswerLost, Refused) as error:
                 if not _may_help(error):
                     raise
-                wait = self.pause(number)
-                if isinstance(error, Refused) and error.after is not None:
-                    wait = max(wait, min(error.after, self.deadline / 2))
+                wait = self.pause(number, error)
                 if self.clock() - began + wait > self.deadline:
                     raise
                 if number == 0:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..budgets import FARM_BYTES
 from ..documents import DocumentError, is_list, is_table, load_json
+from ..net.waiting import asked
 from .errors import AnswerLost, Refused
 from .values import (
     ComposeError,
@@ -69,10 +70,9 @@ def refusal(answer: Answer, what: str) -> Refused:
         words = f"the farm sends us elsewhere for {what}: {_short(answer.headers.get('location'))}"
         return Refused(words, status=answer.status, hint="name that address", setting="farm")
     hint, setting = _HINTS.get(code or answer.status, (None, None))
-    after = _number(answer.headers.get("retry-after", ""))
     return Refused(
         words, status=answer.status, code=code, hint=hint, setting=setting,
-        after=None if after is None else float(after),
+        after=asked(answer.headers),
     )  # fmt: skip
 
 

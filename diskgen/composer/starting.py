@@ -54,7 +54,7 @@ def start(client: Client, request: ComposeRequest) -> str:
             failure = error
             if (found := _search(client, request, before)) is not None:
                 return found
-        wait = patience.pause(number)
+        wait = patience.pause(number, failure)
         if patience.clock() - began + wait > patience.deadline:
             raise failure
         number += 1

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from ..documents import DocumentError, load_object
 from ..errors import FarmError
+from ..net.waiting import asked
 from .errors import Refused
 from .login import SETTING, Login
 from .patience import Patience
@@ -91,4 +92,5 @@ class Tokens:
             status=answer.status,
             hint="see whether the login is of this server, and still good",
             setting=SETTING,
+            after=asked(answer.headers),
         )

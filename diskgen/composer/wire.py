@@ -1,31 +1,23 @@
-"""One exchange of HTTP with a farm: by unix socket or TLS, within limits, every byte counted."""
+"""One exchange of HTTP with a farm, and what may have reached it where that went wrong."""
 
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from .. import __version__
 from ..budgets import FARM_BYTES
 from ..errors import FarmError, UsageError
+from ..net.connecting import Proxy, ProxyError, TunnelError, Way, proxy_to, trusting
+from ..net.reading import TooMuchError, answer_of, chunks, within
+from ..net.saying import in_words, tls_reason
 from .address import Address
 from .errors import AnswerLost, NotSent
 from .login import Login
-
-_CHUNK: Final = 256 * 1024
-_WORDS: Final = {  # of what a system says of a connection
-    FileNotFoundError: "there is no such socket",
-    PermissionError: "this user may not connect to it",
-    ConnectionRefusedError: "nobody listens there",
-    TimeoutError: "no answer in time",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +45,6 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class Reply:
     """An answer whose body is read in pieces; to be closed, read or not.
 
@@ -79,17 +60,11 @@ class Reply:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body. Raises AnswerLost where it is cut."""
-        left = self._response.length  # None: in chunks that have lengths of their own
         try:
-            while chunk := self._response.read1(_CHUNK):
-                left = None if left is None else left - len(chunk)
-                yield chunk
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            yield from chunks(self._response)
+        except (OSError, http.client.HTTPException) as error:
             raise self._wire.lost(error) from error
-        if left:
-            raise self._wire.lost(ConnectionError("cut within an answer"))
         self._whole = True
-        self._response.close()
 
     def close(self) -> None:
         """End it; the connection is kept where nothing more comes on it."""
@@ -103,7 +78,13 @@ class Wire:
     def __init__(self, farm: Farm, context: ssl.SSLContext | None) -> None:
         self._farm = farm
         self._context = context
+        self._proxy: Proxy | None = None
         self._open: http.client.HTTPConnection | None = None
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """Who was on the way."""
+        return self._proxy
 
     def close(self) -> None:
         """Close it."""
@@ -121,18 +102,14 @@ class Wire:
     ) -> Answer:
         """Return a whole answer. Raises NotSent, AnswerLost."""
         with closing(self.open(method, path, body=body, headers=headers)) as reply:
-            parts: list[bytes] = []
-            size = 0
-            deadline = time.monotonic() + 4 * self._farm.timeout
-            for chunk in reply.chunks():
-                parts.append(chunk)
-                size += len(chunk)
-                if size > FARM_BYTES.limit:
-                    text = f"an answer of '{self._farm.address}' has {FARM_BYTES.exceeded}"
-                    raise FarmError(text)
-                if time.monotonic() > deadline:
-                    raise AnswerLost(f"'{self._farm.address}' answers too slowly")
-            return Answer(reply.answer.status, reply.answer.headers, b"".join(parts))
+            try:
+                body = within(reply.chunks(), FARM_BYTES.limit, self._farm.timeout)
+            except TooMuchError:
+                text = f"an answer of '{self._farm.address}' has {FARM_BYTES.exceeded}"
+                raise FarmError(text) from None
+            except TimeoutError as error:
+                raise self.lost(error) from error
+            return Answer(reply.answer.status, reply.answer.headers, body)
 
     def open(
         self,
@@ -166,19 +143,22 @@ class Wire:
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._open is None:
-            address, timeout = self._farm.address, self._farm.timeout
-            if address.socket is not None:
-                self._open = _UnixConnection(address.socket, timeout)
-            elif address.tls:
-                self._open = http.client.HTTPSConnection(
-                    address.host, address.port, timeout=timeout, context=self._context
-                )
-            else:
-                self._open = http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+            address = self._farm.address
             try:
-                self._open.connect()
-            except (OSError, ValueError) as error:
-                self.close()
+                if address.socket is None:
+                    self._proxy = proxy_to(address.host, address.port, tls=address.tls)
+                way = Way(
+                    host=address.host,
+                    port=address.port,
+                    timeout=self._farm.timeout,
+                    context=self._context,
+                    socket=address.socket,
+                    proxy=self._proxy,
+                )
+                self._open = way.connected()
+            except ProxyError as error:
+                raise NotSent(str(error), hint=error.hint, final=True) from None
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 raise self._unreached(error) from error
         return self._open
 
@@ -198,16 +178,16 @@ class Wire:
 
     def _response(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         try:
-            return connection.getresponse()
+            return answer_of(connection)
         except ssl.SSLError as error:
             raise self._unreached(error) from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise self.lost(error) from error
 
     def lost(self, error: Exception) -> AnswerLost:
         """Return the error of an answer that did not come whole."""
         return AnswerLost(
-            f"the connection to '{self._farm.address}' was lost: {_in_words(error)}",
+            f"the connection to '{self._farm.address}' was lost: {in_words(error)}",
             hint=self._maybe(),
         )
 
@@ -227,7 +207,7 @@ class Wire:
                 final=True,
             )
         if isinstance(error, ssl.SSLError):
-            reason = _reason(error)
+            reason = tls_reason(error)
             wanted = "certificate required" in reason or "handshake failure" in reason
             if wanted and self._farm.certificate is None:
                 return NotSent(
@@ -241,9 +221,16 @@ class Wire:
                 hint=self._maybe(),
                 final="alert" in reason,
             )
+        if isinstance(error, TunnelError) and error.final:
+            return NotSent(
+                f"{where} is not reached: {error}",
+                hint="see https_proxy and no_proxy of the environment",
+                final=True,
+            )
         final = isinstance(error, PermissionError | ValueError)
+        by = "" if self._proxy is None else f" by the proxy '{self._proxy}'"
         return NotSent(
-            f"{where} is not reached: {_in_words(error)}",
+            f"{where} is not reached{by}: {in_words(error)}",
             hint="'diskgen farm doctor' looks at what is between",
             setting="farm" if final else None,
             final=final,
@@ -259,22 +246,19 @@ def context_of(farm: Farm, *, public: bool = False) -> ssl.SSLContext | None:
     if not farm.address.tls:
         return None
     try:
-        context = ssl.create_default_context(cafile=farm.authority)
-        if public:
-            context.load_default_certs()
-    except (OSError, ssl.SSLError) as error:
+        context = trusting(farm.authority, public=public)
+    except OSError as error:
         raise UsageError(
-            f"'{farm.authority}' has no certificates of authorities: {_in_words(error)}",
+            f"'{farm.authority}' has no certificates of authorities: {in_words(error)}",
             setting="farm-ca",
         ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if farm.certificate is not None:
         try:
             # Whoever has a key with a passphrase is not asked for it: programs run alone.
             context.load_cert_chain(farm.certificate, farm.key, password=lambda: "")
         except (OSError, ssl.SSLError, ValueError) as error:
             raise UsageError(
-                f"'{farm.certificate}' and its key are not used: {_in_words(error)}",
+                f"'{farm.certificate}' and its key are not used: {in_words(error)}",
                 hint="both have to be PEM, belong together, and have no passphrase",
                 setting="farm-cert",
             ) from error
@@ -291,18 +275,3 @@ def _alert(connection: http.client.HTTPConnection) -> Exception | None:
     except (OSError, ValueError):
         pass
     return None
-
-
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or str(error.args[-1])).lower().replace("_", " ")
-
-
-def _in_words(error: Exception) -> str:
-    for kind, words in _WORDS.items():
-        if isinstance(error, kind):
-            return words
-    if isinstance(error, ssl.SSLError):
-        return _reason(error)
-    if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
-    return f"it does not speak HTTP as it should ({type(error).__name__})"

@@ -1,30 +1,33 @@
 """HTTP as publishing needs it: a kept connection, and an answer whatever its status.
 
-RFC 9112. Proxies are those of the environment (``https_proxy``, ``no_proxy``); certificates those
-of the system, or of ``SSL_CERT_FILE``, unless a place's own library has others.
+RFC 9112. Certificates are those of the system, or of ``SSL_CERT_FILE``, unless a place's own
+library has others.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
 import socket
 import ssl
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ..errors import PublishError
+from ..net.connecting import Proxy, ProxyError, TunnelError, Way, proxy_to, trusting
+from ..net.here import is_here
+from ..net.reading import TooMuchError, answer_of, chunks, within
+from ..net.saying import in_words
+from ..net.waiting import PASSING, asked
 from .retry import Transient
 
 _SECONDS: Final = 60.0  # without a byte
 _LARGEST: Final = 4 * 1024 * 1024  # of an answer
 _AGAIN: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PROXY: Final = "see https_proxy, http_proxy and no_proxy of the environment"
+TRANSIENT: Final = PASSING
 
 
 def is_private(url: str) -> bool:
@@ -34,9 +37,9 @@ def is_private(url: str) -> bool:
         host = parts.hostname
     except ValueError:
         return False
-    return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    )
+    if not host:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_here(host))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +53,7 @@ class Reply:
     @property
     def wait(self) -> float | None:
         """How many seconds the server asks to wait."""
-        text = self.headers.get("retry-after", "")
-        return float(text) if text.isascii() and text.isdigit() else None
+        return asked(self.headers)
 
 
 class Connection:
@@ -70,6 +72,7 @@ class Connection:
         self._port = parts.port or (443 if self._secure else 80)
         self._seconds = seconds
         self._authorities = authorities
+        self._way: Way | None = None
         self._open: http.client.HTTPConnection | None = None
         self._used = False
         self._closed = False
@@ -103,41 +106,61 @@ class Connection:
     def _once(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         try:
             made = self._connected()
-            made.request(method, self._target(target), body or None, self._headers(headers, body))
-            answer = made.getresponse()
-            data = answer.read(_LARGEST + 1)
-        except ssl.SSLCertVerificationError as error:
-            hint = "name its authority's certificate by SSL_CERT_FILE in the environment"
-            if self._authorities is not None:
-                hint = f"add its authority's certificate to '{self._authorities}'"
-            raise PublishError(
-                f"the certificate of '{self.host}' is not trusted: {error.verify_message}",
-                hint=hint,
-            ) from error
-        except socket.gaierror as error:
+            self._ask(made, method, target, headers, body)
+            answer = answer_of(made)
+            data = within(chunks(answer), _LARGEST, self._seconds)
+        except (OSError, http.client.HTTPException) as error:
             self._lost()
-            if error.errno == socket.EAI_AGAIN:
-                raise Transient(f"'{self.host}' cannot be found for now") from error
-            raise PublishError(
-                f"there is no host '{self.host}'", hint="is the region's name right?"
-            ) from error
+            raise self._failed(error) from error
+        except TooMuchError:
+            self._lost()
+            raise PublishError(f"'{self.host}' answered with more than {_LARGEST} bytes") from None
+        self._used = True
+        if answer.will_close:
+            self._lost()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(status=answer.status, headers=found, body=data)
+
+    def _ask(
+        self,
+        made: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> None:
+        try:
+            made.request(method, self._target(target), body or None, self._headers(headers, body))
+        except OSError:  # among which are some that are a ValueError, too
+            raise
         except (ValueError, http.client.InvalidURL):  # whose words have what may be a secret
             self._lost()
             raise PublishError(
                 f"a request to '{self.host}' has characters that none may have",
                 hint="is there a blank, or the end of a line, in the credentials?",
             ) from None
-        except (OSError, http.client.HTTPException) as error:
-            self._lost()
-            raise Transient(f"'{self.host}': {str(error) or type(error).__name__}") from error
-        if len(data) > _LARGEST:
-            self._lost()
-            raise PublishError(f"'{self.host}' answered with more than {_LARGEST} bytes")
-        self._used = True
-        if answer.will_close:
-            self._lost()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(status=answer.status, headers=found, body=data)
+
+    def _failed(self, error: Exception) -> PublishError | Transient:
+        """Return what it means that there is no answer."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            hint = "name its authority's certificate by SSL_CERT_FILE in the environment"
+            if self._authorities is not None:
+                hint = f"add its authority's certificate to '{self._authorities}'"
+            return PublishError(
+                f"the certificate of '{self.host}' is not trusted: {error.verify_message}",
+                hint=hint,
+            )
+        proxy = None if self._way is None else self._way.proxy
+        if isinstance(error, TunnelError) and error.final:
+            return PublishError(f"'{self.host}' is not reached: {error}", hint=_PROXY)
+        if isinstance(error, socket.gaierror):
+            missing = self.host if proxy is None else str(proxy)
+            if error.errno == socket.EAI_AGAIN:
+                return Transient(f"'{missing}' cannot be found for now")
+            hint = "is the region's name right?" if proxy is None else _PROXY
+            return PublishError(f"there is no host '{missing}'", hint=hint)
+        where = f"'{self.host}'" if proxy is None else f"'{self.host}' by the proxy '{proxy}'"
+        return Transient(f"{where}: {in_words(error)}")
 
     def _lost(self) -> None:
         if self._open is not None:
@@ -149,65 +172,35 @@ class Connection:
         if self._closed:
             raise Transient("the connection was ended")
         if self._open is None:
-            self._open = self._made()
-            self._open.connect()
-            assert self._open.sock is not None
-            self._open.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._way = self._found()
+            self._open = self._way.connected()
         return self._open
 
-    def _made(self) -> http.client.HTTPConnection:
-        proxy = self._proxy()
-        if not self._secure:
-            name, port = (proxy[0], proxy[1]) if proxy else (self._name, self._port)
-            return http.client.HTTPConnection(name, port, timeout=self._seconds)
-        context = self._context()
-        if not proxy:
-            return http.client.HTTPSConnection(
-                self._name, self._port, timeout=self._seconds, context=context
-            )
-        made = http.client.HTTPSConnection(
-            proxy[0], proxy[1], timeout=self._seconds, context=context
-        )
-        made.set_tunnel(self._name, self._port, headers=proxy[2])
-        return made
-
-    def _context(self) -> ssl.SSLContext:
+    def _found(self) -> Way:
+        """Return how the host is reached. Raises PublishError."""
         try:
-            return ssl.create_default_context(cafile=self._authorities)
+            proxy = proxy_to(self._name, self._port, tls=self._secure)
+            context = trusting(self._authorities) if self._secure else None
+        except ProxyError as error:
+            raise PublishError(str(error), hint=error.hint) from None
         except OSError as error:  # and what is wrong in it
             raise PublishError(
                 f"'{self._authorities}' has no certificates of authorities: {error}"
             ) from error
-
-    def _proxy(self) -> tuple[str, int, dict[str, str]] | None:
-        """Return host, port and headers of the proxy on the way, or None."""
-        scheme = "https" if self._secure else "http"
-        address = urllib.request.getproxies().get(scheme)
-        if not address or urllib.request.proxy_bypass(self._name):
-            return None
-        try:
-            parts = urlsplit(address if "://" in address else f"http://{address}")
-            host, port = parts.hostname or "", parts.port or 3128
-        except ValueError:  # whose words may have a password in them
-            raise PublishError(
-                f"the proxy is no address: {scheme}_proxy of the environment",
-                hint="write http://HOST:PORT",
-            ) from None
-        headers: dict[str, str] = {}
-        if parts.username is not None:
-            words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers["Proxy-Authorization"] = f"Basic {base64.b64encode(words.encode()).decode()}"
-        return host, port, headers
+        return Way(
+            host=self._name, port=self._port, timeout=self._seconds, context=context, proxy=proxy
+        )
 
     def _target(self, target: str) -> str:
-        if not self._secure and self._proxy():
-            return f"http://{self.host}{target}"
-        return target
+        return f"http://{self.host}{target}" if self._relay() else target
 
     def _headers(self, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        made = {"Host": self.host, **headers}
+        relay = self._relay()
+        made = {"Host": self.host, **headers, **(relay.headers if relay is not None else {})}
         if not body:
             made.setdefault("Content-Length", "0")
-        if not self._secure and (proxy := self._proxy()):
-            made |= proxy[2]
         return made
+
+    def _relay(self) -> Proxy | None:
+        """Return the proxy that gets the request itself: without TLS it makes its own of it."""
+        return None if self._way is None or self._secure else self._way.proxy

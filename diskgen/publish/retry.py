@@ -1,20 +1,17 @@
-"""Again, where a place stumbles: waits that grow, each of a random length.
-
-The waits are drawn between nothing and what they have grown to ("full jitter"), so that workers
-which were refused together do not come back together.
-"""
+"""Again, where a place stumbles: waits that grow, each of a random length."""
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ..errors import PublishError
+from ..net.waiting import pause
 
 _Made = TypeVar("_Made")
+_ASKED: Final = 300.0  # seconds that a place may have us wait, at most
 
 
 class Transient(Exception):  # noqa: N818 - no error yet: it may go well the next time
@@ -64,7 +61,5 @@ class Patience:
                 self._wait(attempt - 1, error)
 
     def _wait(self, attempt: int, error: Transient) -> None:
-        grown = min(self.most, self.first * 2**attempt)
-        wait = max(random.uniform(0, grown), error.wait or 0)  # noqa: S311 - no secret
-        if self.stop.wait(min(wait, 300)):
+        if self.stop.wait(pause(attempt, self.first, self.most, asked=error.wait, bound=_ASKED)):
             raise Stopped

@@ -13,10 +13,14 @@ from typing import Any
 import pytest
 
 from diskgen.errors import PublishError
+from diskgen.publish.aws.access import refusal
 from diskgen.publish.http import Connection, is_private
 from diskgen.publish.retry import Transient
+from diskgen.units import MIB
 
 from ..fixtures.farm_people import Certificates
+from ..fixtures.proxy import Proxy, proxying
+from ..fixtures.stand_in import Answer, Asked, StandIn, served
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -104,7 +108,7 @@ def test_what_none_may_send_is_not_shown(target: str, headers: dict[str, str]) -
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("proxy", ["http://me:hush@host:port", "http://me:hush@[::"])
+@pytest.mark.parametrize("proxy", ["http://me:hush@host:port", "socks5://me:hush@host"])
 def test_a_proxy_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
@@ -125,3 +129,120 @@ def test_a_proxy_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, proxy: st
 )  # fmt: skip
 def test_credentials_go_where_nobody_reads_them(url: str, private: bool) -> None:
     assert is_private(url) is private
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with proxying() as made:
+        made.password = "hush"
+        for name in ("https_proxy", "http_proxy"):
+            monkeypatch.setenv(name, f"http://me:hush@{made.address}")
+        yield made
+
+
+def test_places_are_reached_by_a_proxy(
+    url: str, certificates: Certificates, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With TLS it sees a name, without it the request."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    proxy.hosts["composer.example"] = int(url.rpartition(":")[2])
+    by_tls = Connection("https://composer.example", str(certificates.place / "ca.crt"))
+    assert by_tls.request("GET", "/secret", {}).status == 204
+    by_tls.close()
+    with served(Echo()) as behind:
+        proxy.hosts["plain.example"] = int(behind.url.rpartition(":")[2])
+        plain = Connection("http://plain.example")
+        assert plain.request("PUT", "/a?b=c", {}).body == b"PUT /a?b=c of plain.example"
+        plain.close()
+    assert proxy.asked == ["CONNECT composer.example:443", "PUT http://plain.example/a?b=c"]
+
+
+@pytest.mark.parametrize(
+    ("password", "refuses", "error", "words"),
+    [("other", None, PublishError, "wants another name and password"),
+     ("hush", 403, PublishError, "says no, status 403"), ("hush", 502, Transient, "status 502")],
+)  # fmt: skip
+def test_a_proxy_in_the_way_is_named(
+    proxy: Proxy, password: str, refuses: int | None, error: type[Exception], words: str
+) -> None:
+    proxy.password, proxy.refuses = password, refuses
+    with pytest.raises(error, match=words) as caught:
+        Connection("https://composer.example").request("GET", "/", {})
+    assert proxy.address in str(caught.value)
+    assert "hush" not in f"{caught.value}{getattr(caught.value, 'hint', '')}"
+
+
+class Echo(StandIn):
+    """A service that says what it was asked, or what it is told to."""
+
+    def __init__(self, answer: Answer | None = None) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def name(self, asked: Asked) -> str:
+        return asked.method
+
+    def obey(self, asked: Asked) -> Answer:
+        said = f"{asked.method} {asked.target} of {asked.headers['host']}"
+        return self._answer or Answer(200, said.encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"abc"])
+def test_an_answer_that_is_cut_is_none(body: bytes) -> None:
+    cut = Answer(200, body, {"Content-Length": "4", "Connection": "close"})
+    with (
+        served(Echo(cut)) as service,
+        pytest.raises(Transient, match="cut within an answer"),
+    ):
+        Connection(service.url).request("GET", "/", {})
+
+
+def test_an_answer_that_is_too_much_is_an_error() -> None:
+    with (
+        served(Echo(Answer(200, bytes(5 * MIB)))) as service,
+        pytest.raises(PublishError, match="more than 4194304 bytes"),
+    ):
+        Connection(service.url).request("GET", "/", {})
+
+
+def test_an_answer_that_never_ends_is_given_up() -> None:
+    """Each byte comes in time, all of them would not."""
+    over = threading.Event()
+
+    class Slow(Handler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            while not over.wait(0.01):
+                self.wfile.write(b"x")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    connection = Connection(f"http://127.0.0.1:{server.server_address[1]}", seconds=0.1)
+    try:
+        # A busy machine may be silent for longer, which ends it as well.
+        with pytest.raises(Transient, match=r"answers too slowly|no answer in time"):
+            connection.request("GET", "/", {})
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [(503, {"Retry-After": "7"}, 7.0), (429, {"retry-after": "0"}, 0.0), (500, {}, None)],
+)
+def test_a_place_says_how_long_to_wait(
+    status: int, headers: dict[str, str], wait: float | None
+) -> None:
+    with served(Echo(Answer(status, b"", headers))) as service:
+        connection = Connection(service.url)
+        reply = connection.request("GET", "/", {})
+        connection.close()
+    found = refusal("EBS refused a block", reply, "", "not now")
+    assert isinstance(found, Transient)
+    assert found.wait == wait

@@ -314,7 +314,7 @@ def test_waits_are_random_grow_and_heed_what_the_place_asks() -> None:
     with pytest.raises(PublishError):
         Patience(attempts=12, first=1, most=20).until(Clock()).of("it", never)
     assert len(waits) == 11
-    assert waits[5] == 30
+    assert 40 <= waits[5] <= 50, "what is asked for, and a pause of our own"
     assert all(wait <= min(20, 2**n) for n, wait in enumerate(waits) if n != 5)
     assert len({round(wait, 6) for wait in waits}) > 8
 

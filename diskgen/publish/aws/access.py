@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeVar
 
 from ... import __version__
 from ...errors import DiskgenError, HostError, PublishError
+from ..http import TRANSIENT, Reply
 from ..retry import Transient
 
 _Made = TypeVar("_Made")
@@ -156,11 +157,12 @@ class RefusedError(PublishError):
         self.code = code
 
 
-def refusal(what: str, status: int, code: str, said: str) -> DiskgenError | Transient:
+def refusal(what: str, reply: Reply, code: str, said: str) -> DiskgenError | Transient:
     """Return what an error of a service means: something that passes, or an end."""
-    if status >= 500 or _THROTTLED.search(code):
-        return Transient(f"{code or f'status {status}'}: {said}"[:300])
-    return RefusedError(what, code or f"status {status}", said)
+    code = code or f"status {reply.status}"
+    if reply.status in TRANSIENT or _THROTTLED.search(code):
+        return Transient(f"{code}: {said}"[:300], reply.wait)
+    return RefusedError(what, code, said)
 
 
 def guarded(what: str, act: Callable[[], _Made]) -> _Made:

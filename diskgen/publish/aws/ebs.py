@@ -213,7 +213,7 @@ class _Line:
         new = time.monotonic() - self.begun < _UNKNOWN_SECONDS
         if code == "ResourceNotFoundException" and new:
             raise Transient(said or code)
-        raise refusal("EBS refused a block", reply.status, code, said)
+        raise refusal("EBS refused a block", reply, code, said)
 
     def _signed(self, target: str, headers: dict[str, str]) -> dict[str, str]:
         from botocore.auth import SigV4Auth

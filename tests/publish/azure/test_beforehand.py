@@ -259,7 +259,7 @@ def test_an_image_of_others_is_not_taken_for_ours(
     ("changed", "words"),
     [
         ({"IDENTITY_HEADER": "wrong"}, "no credentials for Azure were found"),
-        ({"AZURE_RESOURCE_MANAGER_URL": "http://127.0.0.1:9"}, "Connection refused"),
+        ({"AZURE_RESOURCE_MANAGER_URL": "http://127.0.0.1:9"}, "nobody listens there"),
         ({"AZURE_RESOURCE_MANAGER_URL": "nowhere"}, "'nowhere' is no address for credentials"),
     ],
 )

@@ -536,7 +536,7 @@ CREDENTIALS: list[tuple[dict[str, str], dict[str, str], str]] = [
     ({}, {"token_uri": "http://127.0.0.1:9"}, "renewing the credentials: .*refused"),
     ({"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://192.0.2.1"}, {}, "no address"),
     ({"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://[::"}, {}, "no address"),
-    ({"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://127.0.0.1:9"}, {}, "Connection refused"),
+    ({"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://127.0.0.1:9"}, {}, "nobody listens there"),
 ]
 
 
