@@ -32,6 +32,7 @@ INSTALLER_KARGS: Final = (  # of single entries, or of the medium
     "inst.ks", "ks", "inst.stage2", "diskgen.mode", "diskgen.id",
 )  # fmt: skip
 ONLY_DISK: Final = "only"  # to install on: the one that a machine has, and none of several
+ONLY_IN_WORDS: Final = "the only disk"
 MODES: Final = ("image", "package")  # how a medium installs, the default first
 
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from pykickstart.constants import CLEARPART_TYPE_NONE
 
-from ..config import KICKSTART_VERSIONS
+from ..config import KICKSTART_VERSIONS, ONLY_IN_WORDS
 from ..documents import DocumentError, is_list, is_table, load_object
 from ..errors import DiskgenError
 from ..iso.assembly.contents import FACTS
 from ..iso.assembly.medium import PRODUCT_IMAGE, ROOM
+from ..iso.kickstarts.kickstart import FOUND_DISK
 from ..iso.reading import reader
 from ..kickstart import language
 from ..reference import split_origin
@@ -23,6 +24,7 @@ from . import SCHEMA_VERSION, menus
 from .menus import Item
 
 _MAX_TEXT: Final = MIB
+_OWN: Final = "diskgen's own installer"
 EVERY_DISK: Final = "every disk"
 _MENUS: Final = (
     ("boot/grub2/grub.cfg", menus.grub),
@@ -99,8 +101,8 @@ def _installer(root: Directory) -> str | None:
     ours = root.get(f"{ROOM}/{FACTS}") is not None
     if root.get(PRODUCT_IMAGE) is not None or root.get("images/install.img") is not None:
         own = ours and root.get(PRODUCT_IMAGE) is None
-        return "diskgen's own installer" if own else "Anaconda"
-    return "diskgen's own installer" if ours else None
+        return _OWN if own else "Anaconda"
+    return _OWN if ours else None
 
 
 def _product(root: Directory) -> str | None:
@@ -162,14 +164,17 @@ def _erased(root: Directory, place: str, version: str | None, notes: list[str]) 
     except DiskgenError as error:
         notes.append(f"what '{path}' erases is not known: {error.message}")
         return None
-    if parsed.hidden:
+    found = [words for _line, words in parsed.hidden if words == FOUND_DISK]
+    if len(parsed.hidden) > len(found):
         notes.append(f"'{path}' includes others, which are not looked at")
     handler = parsed.handler
     clear = handler.clearpart
     if not (clear.seen and clear.type not in _KEEPS) and not handler.zerombr.seen:
         return []
     named = [*(clear.drives or ()), *(clear.devices or ()), *(handler.ignoredisk.onlyuse or ())]
-    return list(dict.fromkeys(map(str, named))) or [EVERY_DISK]
+    # Our own installer takes the only one where none is named, and none of several.
+    unnamed = ONLY_IN_WORDS if found or _installer(root) == _OWN else EVERY_DISK
+    return list(dict.fromkeys(map(str, named))) or [unnamed]
 
 
 def _text(root: Directory, path: str) -> str | None:

@@ -13,6 +13,8 @@ from diskgen.errors import SourceError
 from diskgen.inspection import menus, of_file
 from diskgen.inspection.medium import EVERY_DISK
 from diskgen.inspection.text import to_text
+from diskgen.iso.assembly.medium import PRODUCT_IMAGE
+from diskgen.iso.kickstarts.kickstart import Settings, Unattended, unattended
 from diskgen.iso.menus import menu, syslinux
 
 GRUB = """\
@@ -70,6 +72,22 @@ def test_what_each_entry_erases(tmp_path: Path) -> None:
     said = to_text(facts)
     assert "erases sda, sdb without a question" in said
     assert said.count("may erase disks") == 2
+
+
+@pytest.mark.parametrize("anaconda", [True, False])
+@pytest.mark.parametrize(("disk", "erases"), [("only", "the only disk"), ("vdb", "vdb")])
+def test_what_our_own_kickstarts_erase(
+    anaconda: bool, disk: str, erases: str, tmp_path: Path
+) -> None:
+    settings = Settings(reference="r.example/os:1", digest="sha256:" + "1" * 64, anaconda=anaconda)
+    text = unattended(settings, Unattended(disk=disk), "F44", mode="image", offline=True)
+    files = {"diskgen/medium.json": "{}", "ks/own.ks": text}
+    files["boot/grub2/grub.cfg"] = GRUB.replace("{NAME}", "own")
+    if anaconda:
+        files[PRODUCT_IMAGE] = "overlay"
+    facts = of_file(foreign(tmp_path, files))
+    assert [entry["erases"] for entry in facts["entries"] if entry["erases"]] == [[erases]]
+    assert facts["notes"] == []
 
 
 def test_a_vendors_medium(tmp_path: Path) -> None:

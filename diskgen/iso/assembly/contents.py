@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...arch import Machine
 from ...blueprint import portable
 from ...budgets import CONFIG_BYTES
-from ...config import ONLY_DISK, IsoRequest
+from ...config import ONLY_DISK, ONLY_IN_WORDS, IsoRequest
 from ...decision import coming, described_kargs, setup
 from ...decision.system import System
 from ...errors import Problem, SourceError, UsageError
@@ -279,7 +279,7 @@ def doubts(written: Written, content: Content) -> Iterator[str]:
 
 def erased(request: IsoRequest, made: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return (mode, what it erases) of the unattended kickstarts, for the menu."""
-    what = "the only disk" if request.unattended == ONLY_DISK else request.unattended or ""
+    what = ONLY_IN_WORDS if request.unattended == ONLY_DISK else request.unattended or ""
     if request.kickstart is not None and not what:
         what = f"the disks that {request.kickstart.name} names"
     return tuple((mode, what) for mode in request.modes if f"unattended-{mode}.ks" in made)

@@ -24,6 +24,7 @@ from .command import AT_END, COMPLETING, Command, text_of
 
 UNVERIFIED_ORIGIN: Final = "ostree-unverified-registry:"
 MEDIUM: Final = "/run/install/repo/diskgen"  # where an installer mounts our part of the medium
+FOUND_DISK: Final = "%include /tmp/diskgen-disk.ks"  # what disk.ks writes: the only disk
 _LATER: Final = "@@REF@@"  # is replaced in the installer, when the reference is known
 _NETWORK: Final = "network --bootproto=dhcp --device=link --activate --onboot=on"
 
@@ -196,7 +197,7 @@ def _disk(settings: Settings, name: str, setting: str) -> Iterator[Command]:
         text = "# Written by diskgen. ERASES the one disk that the machine has."
         if settings.anaconda:
             yield Command(word="%pre", text=values.fill("disk.ks"))
-            text += "\n%include /tmp/diskgen-disk.ks"
+            text += f"\n{FOUND_DISK}"
     yield Command(word="ignoredisk", text=text, setting=setting)
 
 
