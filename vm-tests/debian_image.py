@@ -61,6 +61,7 @@ class Recipe:
 
 PLAIN = Recipe()
 COMPOSEFS = Recipe(suite="sid", composefs="yes")
+VERITY = Recipe(suite="sid", composefs="verity")
 SELINUX = Recipe(selinux="enforcing")
 
 TMPFILES = """\

@@ -13,7 +13,7 @@ import oracle as oracle_module
 import oracle_build
 import pytest
 from conftest import GUEST_HOST
-from debian_image import COMPOSEFS, SELINUX
+from debian_image import COMPOSEFS, PLAIN, SELINUX, VERITY
 from derive import derive
 from guest import boot, guest
 
@@ -24,7 +24,12 @@ from tests.fixtures.registry import Registry
 pytestmark = pytest.mark.vm
 # What the guest's agent counts as well: files of the disk, but for links that the policy forgets.
 _DENIED = re.compile(r"avc: +denied (?!.*tclass=lnk_file).*(dev=.vda|unlabeled_t)")
-ROOTS = {"composefs": "overlay", "xfs": "xfs", "btrfs": "btrfs"}
+ROOTS = {"composefs": "overlay", "verity": "overlay", "xfs": "xfs", "btrfs": "btrfs"}
+# Which image, and the root filesystem that it asks for.
+IMAGES = {
+    "composefs": (COMPOSEFS, None), "selinux": (SELINUX, None), "verity": (VERITY, None),
+    "xfs": (PLAIN, "xfs"), "btrfs": (PLAIN, "btrfs"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,10 @@ def encapsulated(cache: Path, work: Path, *, changed: bool) -> Path:
 @pytest.mark.parametrize(
     "kind",
     [
-        *(pytest.param(kind, marks=pytest.mark.extended) for kind in ("composefs", "xfs", "btrfs")),
+        *(
+            pytest.param(kind, marks=pytest.mark.extended)
+            for kind in ("composefs", "verity", "xfs", "btrfs")
+        ),
         "selinux",
         "encapsulated",
     ],
@@ -68,17 +76,17 @@ def test_it_boots_and_updates(
 ) -> None:
     if kind == "encapsulated":
         first, changed = (encapsulated(cache, work, changed=late) for late in (False, True))
-    elif kind in ("xfs", "btrfs"):
-        wish = TarBuilder()
-        text = f'[install.filesystem.root]\ntype = "{kind}"\n'
-        wish.file("usr/lib/bootc/install/90-root.toml", text.encode())
-        first, changed = (
-            derive(debian_image.build(cache, changed=late), work / f"{kind}-{late}", wish.finish())
-            for late in (False, True)
-        )
     else:
-        recipe = {"composefs": COMPOSEFS, "selinux": SELINUX}[kind]
+        recipe, root = IMAGES[kind]
         first, changed = (debian_image.build(cache, recipe, changed=late) for late in (False, True))
+        if root is not None:
+            wish = TarBuilder()
+            text = f'[install.filesystem.root]\ntype = "{root}"\n'
+            wish.file("usr/lib/bootc/install/90-root.toml", text.encode())
+            first, changed = (
+                derive(image, work / f"{kind}-{image is changed}", wish.finish())
+                for image in (first, changed)
+            )
     served.push(first, kind, "1")
     target = f"{GUEST_HOST}:{served.port}/{kind}:1"
     disk = work / f"{kind}.qcow2"
@@ -122,6 +130,7 @@ def sound(kind: str, proof: dict[str, str]) -> None:
     assert {value for key, value in proof.items() if key.startswith("check-")} == {"ok"}
     described.check(proof)
     assert proof["root"] == ROOTS.get(kind, "ext4")
+    assert proof["verity"] == ("require" if kind == "verity" else "")
     if kind == "selinux":
         assert proof["selinux"] == "Enforcing"
         assert proof["denials"] == "0", proof["denied"]
