@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +13,7 @@ import pytest
 from diskgen.disk.filesystems import KINDS, Job
 from diskgen.disk.placing import content
 from diskgen.disk.placing.diskio import Gathered, write_at
+from diskgen.disk.placing.mover import Mover, moving
 from diskgen.errors import UsageError
 from diskgen.layout import Filesystem, Partition, Role
 from diskgen.tree import Directory, Packed, regular
@@ -94,3 +96,19 @@ def test_what_is_too_small_is_said_alike(kind: Filesystem, size: int, tmp_path: 
     assert f"'{size // MIB} MiB' is too small for the image: '" in str(caught.value)
     assert caught.value.setting == "disk-size"
     assert not (tmp_path / "spare").exists()
+
+
+def interrupted(mover: Mover) -> None:
+    while not mover.done:
+        pass
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_stops_what_moves_contents(tmp_path: Path) -> None:
+    """Whoever was interrupted closes the disk, and may remove it."""
+    moves = [content.Write(0, SIZE, [bytes(SIZE)])] * 200_000
+    before = threading.enumerate()
+    with (tmp_path / "disk").open("wb") as disk:
+        with pytest.raises(KeyboardInterrupt), moving(disk.fileno(), moves) as mover:
+            interrupted(mover)
+        assert threading.enumerate() == before
