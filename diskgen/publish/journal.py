@@ -86,6 +86,11 @@ class Journal:
         """Return a fact that was noted, or None."""
         return self._facts.get(key)
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """All facts that were noted."""
+        return self._facts
+
     def note(self, key: str, value: object) -> None:
         """Note a fact; it is on the disk when this returns."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ class Azure:
         between: Leftovers,
     ) -> dict[str, Json]:
         wanted = self.wanted
-        self._note(manager, journal.get, means, between)
+        self._note(manager, journal.facts, means, between)
         found = image.earlier(manager, wanted, journal, means, made)
         location = checks.location_of(manager, wanted)
         sent = Sent(digests={}, sent=0, before=disk.path.stat().st_size)
@@ -162,10 +162,10 @@ class Azure:
             yield made
 
     def _note(
-        self, manager: Manager, fact: Callable[[str], Any], means: Means, made: Leftovers
+        self, manager: Manager, facts: Mapping[str, Any], means: Means, made: Leftovers
     ) -> None:
         """Note what the journal of an earlier run names: whatever fails now, it is removed."""
-        disk, page_blob = fact("disk"), fact("blob")
+        disk, page_blob = facts.get("disk"), facts.get("blob")
         if isinstance(disk, str):
             managed.note(manager, disk, made)
         if isinstance(page_blob, str):
@@ -178,7 +178,7 @@ class Azure:
             return
         notice(means.emit, "the file has changed: what an earlier run made of it is removed")
         left = Leftovers(means.emit)
-        self._note(manager, journal.stale.get, means, left)
+        self._note(manager, journal.stale, means, left)
         if journal.stale.get("image"):
             image.note(manager, self.wanted, left)
         left.drop()

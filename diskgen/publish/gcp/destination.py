@@ -10,6 +10,7 @@ from urllib.parse import quote
 from ...documents import is_list
 from ...errors import PreflightError, Problem
 from ...events import Emit, notice, step
+from ...interrupt import whole
 from ..journal import Journal
 from ..leftovers import Leftovers
 from ..publication import Call, DiskFile, Json, Means, Published
@@ -113,12 +114,12 @@ class Gcp:
     def _make(
         self, access: Access, disk: DiskFile, journal: Journal, means: Means, made: Leftovers
     ) -> dict[str, Json]:
-        if journal.get("request") is None:
-            taken = self._taken(access)
-            if taken:
-                raise PreflightError(taken)
+        image.note_earlier(access, self.wanted, journal.facts, made)
         with Leftovers(means.emit) as object_:
+            upload.note_earlier(access, self.wanted, journal.facts, object_)
             try:
+                if journal.get("request") is None and (taken := self._taken(access)):
+                    raise PreflightError(taken)
                 stored = upload.upload(access, self.wanted, disk, journal, means, object_)
                 found = image.insert(access, self.wanted, disk, stored, journal, means, made)
             except BaseException:
@@ -148,21 +149,17 @@ class Gcp:
     def _asked(self, project: str) -> dict[str, Any]:
         return {**asdict(self.wanted), "project": project}
 
+    @whole
     def _drop_stale(self, access: Access, journal: Journal, means: Means) -> None:
         """Remove what a killed run made of the file as it was before it changed."""
         stale = journal.stale
         if not stale:
             return
         notice(means.emit, "the file has changed: what an earlier run made of it is removed")
-        image.drop_earlier(access, self.wanted, stale.get("operation"), means)
-        match (stale.get("key"), stale.get("session")):
-            case (str() as key, session):
-                left = Leftovers(means.emit)
-                url = session if isinstance(session, str) else None
-                upload.note(access, self.wanted, key, url, left)
-                left.drop()
-            case _:
-                pass
+        left = Leftovers(means.emit)
+        upload.note_earlier(access, self.wanted, stale, left)
+        image.note_earlier(access, self.wanted, stale, left)
+        left.drop()
 
     def _taken(self, access: Access) -> list[Problem]:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -112,9 +113,7 @@ def _asked(
     known = journal.get("operation")
     if isinstance(known, str):
         with suppress(RefusedError):  # of one that is long past: asked for again
-            operation = _operation(access, known)
-            _note(access, wanted.name, operation, made)
-            return operation
+            return _operation(access, known)
     try:
         operation = access.call(
             "compute images.insert", COMPUTE, "POST", _path(access, "images"),
@@ -137,25 +136,34 @@ def _asked(
 
 
 def _note(access: Access, name: str, operation: dict[str, Any], made: Leftovers) -> None:
+    told, target = str(operation.get("name")), _target(operation)
+    _added(access, name, made, lambda: _remove(access, name, told, target))
+
+
+def _added(access: Access, name: str, made: Leftovers, remove: Callable[[], None]) -> None:
     project = access.where()
     made.add(
         f"the image '{name}' in the project '{project}'",
         f"gcloud compute images delete {name} --project {project}",
-        lambda: _remove(access, name, str(operation.get("name")), _target(operation)),
+        remove,
     )
 
 
-def drop_earlier(access: Access, wanted: Wanted, operation: object, means: Means) -> None:
-    """Remove the image that an operation of an earlier run makes or made."""
-    if not isinstance(operation, str):
-        return
+def note_earlier(access: Access, wanted: Wanted, facts: Mapping[str, Any], made: Leftovers) -> None:
+    """Note the image that an operation of an earlier run makes or made."""
+    operation = facts.get("operation")
+    if isinstance(operation, str):
+        _added(access, wanted.name, made, lambda: _remove_earlier(access, wanted.name, operation))
+
+
+def _remove_earlier(access: Access, name: str, operation: str) -> None:
     try:
         found = _operation(access, operation)
-    except RefusedError:
+    except RefusedError as error:
+        if error.status != _NOT_FOUND:
+            raise
         return  # long past: whose image that is, nobody can say
-    left = Leftovers(means.emit)
-    _note(access, wanted.name, found, left)
-    left.drop()
+    _remove(access, name, operation, _target(found))
 
 
 def _target(operation: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,8 +77,11 @@ def object_path(bucket: str, key: str) -> str:
 def upload(
     access: Access, wanted: Wanted, disk: DiskFile, journal: Journal, means: Means, made: Leftovers
 ) -> Stored:
-    """Make an object of an archive, or go on with the journal's. Raises PublishError, OSError."""
-    there = _there(access, wanted, journal, made)
+    """Make an object of an archive, or go on with the journal's, which ``made`` has.
+
+    Raises PublishError, OSError.
+    """
+    there = _there(access, wanted, journal)
     if there is not None:
         return there
     md5 = journal.get("md5")
@@ -120,11 +124,18 @@ def note(access: Access, wanted: Wanted, key: str, session: str | None, made: Le
     made.add(f"the object '{where}', or its upload", f"gcloud storage rm {where}", remove)
 
 
-def _there(access: Access, wanted: Wanted, journal: Journal, made: Leftovers) -> Stored | None:
+def note_earlier(access: Access, wanted: Wanted, facts: Mapping[str, Any], made: Leftovers) -> None:
+    """Note what the journal of an earlier run names: whatever fails now, it is removed."""
+    key, session = facts.get("key"), facts.get("session")
+    if isinstance(key, str):
+        note(access, wanted, key, session if isinstance(session, str) else None, made)
+
+
+def _there(access: Access, wanted: Wanted, journal: Journal) -> Stored | None:
     """Return the object that an earlier run made, where it is there as it was."""
     match journal.get("object"):
         case {"key": str() as key, "generation": str() as generation}:
-            note(access, wanted, key, None, made)
+            pass
         case _:
             return None
     try:
@@ -234,6 +245,8 @@ def _begun(
     url, key = journal.get("session"), journal.get("key")
     known = isinstance(url, str) and isinstance(key, str)
     if not known:
+        if key is not None:
+            made.drop()  # nobody knows its session any more
         key = f"diskgen-{uuid.uuid4()}.tar.gz"
         reply = access.ask(
             "storage objects.insert", STORAGE, "POST",
@@ -250,8 +263,8 @@ def _begun(
         journal.note("md5", md5)
         if journal.is_private:
             journal.note("session", url)
-    note(access, wanted, str(key), str(url), made)
-    if known:
+        note(access, wanted, key, url, made)
+    else:
         notice(means.emit, "going on with the upload of an earlier run")
     return _Session(access, str(url), str(key), size, known)
 

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -399,6 +400,27 @@ def test_a_journal_that_others_read_has_no_address(
     (journal,) = journals(disk)
     assert "upload_id" not in journal.read_text()
     assert published(disk).facts["bytes_sent"] == SIZE
+
+
+BEFORE = (Fault("get", refusing(403, "forbidden")), Fault("look", refusing(403, "forbidden")),
+          Fault("get", failing, times=QUICK.attempts))  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BEFORE)
+@pytest.mark.parametrize(("module", "where", "after", "_missing"), KILLS)
+def test_what_fails_before_it_is_gone_on_with_leaves_nothing(
+    account: gcp_stand_in.Gcp, disk: DiskFile, monkeypatch: pytest.MonkeyPatch,
+    module: Any, where: str, after: int, _missing: int, fault: Fault,
+) -> None:  # fmt: skip
+    """Of the run that was killed, either."""
+    killed(lambda: published(disk), monkeypatch, module, where, after)
+    account.faults.append(replace(fault))
+    with suppress(DiskgenError):
+        published(disk)
+    assert len(account.images) == (account.faults[-1].times > 0), "unless it went well"
+    assert account.objects == {}
+    assert "open" not in {one.state for one in account.sessions.values()}
+    assert journals(disk) == []
 
 
 def interrupt_at(step: str) -> Any:
