@@ -161,7 +161,8 @@ def test_an_image_without_a_part_of_zipl(path: str) -> None:
     root = Directory()
     for name in ("usr/lib/s390-tools/stage3.bin", "usr/sbin/zipl"):
         root.add(name, regular(b"x"))
-    assert zipl_loader.inspect(root, MACHINES["s390x"], 512).ways[0].works
+    whole = zipl_loader.inspect(root, MACHINES["s390x"], 512)
+    assert (whole.name, whole.hook, whole.ways[0].works) == ("zipl", "zipl", True)
     root.add(path, Directory())
     with pytest.raises(SourceError) as caught:
         zipl_loader.inspect(root, MACHINES["s390x"], 512)

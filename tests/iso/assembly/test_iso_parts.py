@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import lzma
 import os
@@ -269,6 +270,15 @@ def test_where_things_lie_on_a_medium_of_ours() -> None:
         assert file is not None, path
         assert file.content is not None
         assert read(file.content) == data
+    info = configparser.ConfigParser()
+    treeinfo = root.get_file(".treeinfo")
+    assert treeinfo is not None
+    assert treeinfo.content is not None
+    info.read_string(read(treeinfo.content).decode())
+    assert dict(info["tree"]) == {
+        "arch": "x86_64", "build_timestamp": "1790000000", "platforms": "x86_64", "variants": "",
+    }  # fmt: skip
+    assert (info["general"]["variants"], info["stage2"]["mainimage"]) == ("", "images/install.img")
     assert [(image.path, image.efi, image.info_table) for image in boot] == [
         ("images/eltorito.img", False, True), ("images/efiboot.img", True, False),
     ]  # fmt: skip

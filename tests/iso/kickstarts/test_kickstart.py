@@ -330,9 +330,25 @@ def test_a_root_without_a_size_takes_what_there_is() -> None:
         replace(SETTINGS, packages=Packages(url="https://x/", names=("a b",))),
         replace(SETTINGS, packages=Packages(url="https://x/", kind="x")),
         replace(SETTINGS, kargs=('a"b',)),
-        replace(SETTINGS, remote=("a b", b"key")),
     ],
 )
 def test_values_that_would_break_out(settings: Settings) -> None:
     with pytest.raises(UsageError):
         everything("F44", settings)
+
+
+def test_a_remotes_name_is_of_the_option_that_gave_it() -> None:
+    with pytest.raises(UsageError) as caught:
+        everything("F44", replace(SETTINGS, remote=("a b", b"key")))
+    assert caught.value.setting == "target-signature"
+
+
+def test_an_image_comes_from_the_medium_or_from_its_registry() -> None:
+    """And is asked for by its digest where the medium has it: another one may lie there."""
+    for offline, source in (
+        (True, "--transport=oci --url=/run/install/repo/diskgen/container"),
+        (False, "--transport=registry --url=quay.io/example/os:42"),
+    ):
+        text = unattended(SETTINGS, HOW, "F44", mode="image", offline=offline)
+        assert f"\nostreecontainer {source}" in text
+        assert (SETTINGS.digest in text) is offline
