@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,6 +95,11 @@ def test_what_is_too_small_is_said_alike(kind: Filesystem, size: int, tmp_path: 
     with pytest.raises(UsageError) as caught:
         KINDS[kind].write(job)
     assert f"'{size // MIB} MiB' is too small for the image: '" in str(caught.value)
+    more = re.search(r"'([0-9.]+) MiB' more are needed", str(caught.value))
+    assert more is not None
+    assert float(more[1]) > 340 - size // MIB
+    if kind is Filesystem.EXT4:  # of the others the least size counts, which is more
+        assert float(more[1]) < 345 - size // MIB * 0.8
     assert caught.value.setting == "disk-size"
     assert not (tmp_path / "spare").exists()
 

@@ -18,6 +18,7 @@ import pytest
 
 from diskgen.disk import xfs
 from diskgen.disk.reading import Node
+from diskgen.disk.xfs import reader
 from diskgen.disk.xfs.inode import BTREE
 from diskgen.disk.xfs.reader import Reader
 from diskgen.errors import VerifyError
@@ -405,3 +406,23 @@ def test_a_tree_that_names_itself_has_an_end(image: Path) -> None:
     reader = patched(image, node.number, change)
     with pytest.raises(VerifyError, match=r"no end|malformed extent|too many extents"):
         reader.read(reader.node(node.number), 64 * MIB)
+
+
+def test_names_end_before_the_table_that_follows_them() -> None:
+    """A block of a directory: what is free, an entry, and the hashes of the names."""
+    for room, length, fits in ((24, 5, True), (24, 20, False), (8, 1, False)):
+        block = bytearray(4096)
+        block[:4] = b"XDB3"
+        block[-8:] = struct.pack(">II", 1, 0)
+        end = len(block) - 16
+        free = end - room - 64
+        block[64:68] = struct.pack(">HH", 0xFFFF, free)
+        entry = struct.pack(">QB", 131, length) + b"n" * length
+        block[64 + free : 64 + free + len(entry)] = entry
+        found: dict[bytes, int] = {}
+        if fits:
+            reader._take_block(bytes(block), found)
+            assert found == {b"nnnnn": 131}
+        else:
+            with pytest.raises(VerifyError, match="malformed"):
+                reader._take_block(bytes(block), found)

@@ -11,6 +11,7 @@ from diskgen.arch import MACHINES
 from diskgen.errors import SourceError
 from diskgen.identifiers import DISK, filesystem_name, partition_name
 from diskgen.layout import Role
+from diskgen.ostree.disktable import MountOptions
 from diskgen.ostree.embedded import read_embedded
 from diskgen.tree import Directory, regular
 from diskgen.units import GIB, MIB
@@ -69,6 +70,19 @@ def test_a_whole_table() -> None:
         "'partition_table.partitions[1].payload.label'",
         "'partition_table.partitions[1].payload.fstab_options'",
     ]
+
+
+def test_how_the_root_is_mounted() -> None:
+    text = TABLE.replace("mount_configuration: none", "mount_configuration: fstab")
+    for given, expected in (
+        ("fstab_freq: 0, fstab_passno: 0", None),
+        ("fstab_passno: 1", MountOptions(passno=1)),
+        ("fstab_options: noatime, fstab_freq: 1", MountOptions(options="noatime", freq=1)),
+    ):
+        found = table(text.replace("mountpoint: /,", f"mountpoint: /, {given},"))
+        assert found.mounts.get(Role.ROOT) == expected
+    with pytest.raises(SourceError, match="fstab_passno"):
+        table(text.replace("mountpoint: /,", "mountpoint: /, fstab_passno: -1,"))
 
 
 def test_warnings_name_the_images_file() -> None:
