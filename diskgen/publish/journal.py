@@ -1,8 +1,10 @@
 """What a transfer has come to, beside the file that is sent: a killed run is gone on with.
 
-One JSON value a line: first what the journal is of, then facts and pieces as they come. A line
-that was cut by the end of a process is no line. It holds names and digests, and no secret but the
-address of an upload, to which whoever knows it may write: it is its owner's alone.
+One JSON value a line: first what the journal is of, then facts and pieces as they come. Where the
+file has changed, what it is of now follows (``began``), and what was made of the file before stays
+until it is settled. A line that was cut by the end of a process is no line. It holds names and
+digests, and no secret but the address of an upload, to which whoever knows it may write: it is its
+owner's alone.
 """
 
 from __future__ import annotations
@@ -34,20 +36,22 @@ class Journal:
         self._facts: dict[str, Any] = {}
         self._pieces: dict[int, str] = {}
         self.stale: dict[str, Any] = {}  # facts of a run that sent something else
+        self._header: Mapping[str, Any] = {}
         lines = self._lines()
         if lines and os.fstat(file).st_uid != os.geteuid():
             # It names what is removed at a place.
             os.close(file)
             raise HostError(f"the journal '{path}' is not yours", hint="see who made it; remove it")
-        if lines and lines[0] == header:
-            for line in lines[1:]:
-                self._take(line)
-        else:
-            for line in lines[1:]:
-                self._take(line)
-            self.stale, self._facts, self._pieces = self._facts, {}, {}
-            os.ftruncate(file, 0)
+        if lines:
+            self._header = lines[0]
+        for line in lines[1:]:
+            self._take(line)
+        if not lines:
             self._write(header)
+        elif self._header != header:
+            self._begin(header)
+            self._write({"began": header})
+        self._header = header
 
     @classmethod
     def beside(cls, file: Path, place: str, asked: Mapping[str, Any]) -> Self:
@@ -109,14 +113,20 @@ class Journal:
             self._pieces[number] = digest
             self._write({"piece": number, "digest": digest})
 
+    def settle(self) -> None:
+        """Note that what an earlier run made of something else is gone, or was named."""
+        with self._lock:
+            self.stale = {}
+            self._write({"settled": True})
+            os.fsync(self._file)
+
     def forget(self) -> None:
         """Begin anew: nothing has arrived."""
         with self._lock:
-            header = self._lines()[0]
             os.ftruncate(self._file, 0)
             self._facts.clear()
             self._pieces.clear()
-            self._write(header)
+            self._write(self._header)
 
     def remove(self) -> None:
         """Remove it: there is nothing to go on with."""
@@ -156,8 +166,16 @@ class Journal:
                 self._facts[key] = value
             case {"piece": int() as number, "digest": str() as digest}:
                 self._pieces[number] = digest
+            case {"began": dict() as header}:
+                self._begin(header)
+            case {"settled": True}:
+                self.stale = {}
             case _:
                 pass
+
+    def _begin(self, header: Mapping[str, Any]) -> None:
+        self.stale |= self._facts
+        self._facts, self._pieces, self._header = {}, {}, header
 
 
 def _path(file: Path, place: str, asked: Mapping[str, Any]) -> Path:

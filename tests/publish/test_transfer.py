@@ -230,8 +230,18 @@ def test_a_file_that_changed_is_begun_anew(disk: Path) -> None:
         assert journal.stale == {"snapshot": "snap-1"}
         assert journal.get("snapshot") is None
         assert journal.pieces == {}
+        journal.arrived(1, "11")
+    # A run that is killed before it has removed that leaves it to the next one.
     with Journal.beside(disk, "shelf", {}) as journal:
-        assert journal.stale == {}
+        assert (journal.stale, journal.pieces) == ({"snapshot": "snap-1"}, {1: "11"})
+        journal.settle()
+        journal.note("snapshot", "snap-2")
+    with Journal.beside(disk, "shelf", {}) as journal:
+        assert (journal.stale, journal.facts) == ({}, {"snapshot": "snap-2"})
+        assert journal.pieces == {1: "11"}
+        journal.forget()
+    with Journal.beside(disk, "shelf", {}) as journal:
+        assert (journal.stale, journal.facts, journal.pieces) == ({}, {}, {})
 
 
 def test_what_is_asked_of_a_place_has_a_journal_of_its_own(disk: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ...errors import PreflightError, Problem
 from ...events import Emit, notice, step
+from ...interrupt import whole
 from ..extents import Sparse
 from ..journal import Journal
 from ..leftovers import Leftovers
@@ -109,6 +110,7 @@ class Aws:
     def _access(self) -> Access:
         return Access(self.wanted.profile, self.wanted.region)
 
+    @whole
     def _drop_stale(self, access: Access, journal: Journal, means: Means) -> None:
         """Remove what a killed run made of the file as it was before it changed."""
         if not journal.stale:
@@ -120,6 +122,7 @@ class Aws:
             ebs.note(access, snapshot, left)
             left.drop()
         bucket.drop_earlier(access, self.wanted, journal.stale, means)
+        journal.settle()
 
     def _upload_calls(self, disk: DiskFile, region: str) -> list[Call]:
         with Sparse(disk.path) as source:

@@ -182,6 +182,7 @@ class Azure:
         if journal.stale.get("image"):
             image.note(manager, self.wanted, left)
         left.drop()
+        journal.settle()
 
     def _disk_calls(self, disk: DiskFile, location: str) -> list[Call]:
         says = managed.disk_says(self.wanted, disk, location)

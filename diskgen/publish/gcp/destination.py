@@ -160,6 +160,7 @@ class Gcp:
         upload.note_earlier(access, self.wanted, stale, left)
         image.note_earlier(access, self.wanted, stale, left)
         left.drop()
+        journal.settle()
 
     def _taken(self, access: Access) -> list[Problem]:
         try:
