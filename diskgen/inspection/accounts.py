@@ -12,6 +12,8 @@ _MAX_FILE: Final = 4 * MIB
 _MOST: Final = 1000
 _PEOPLE: Final = range(1000, 60_001)  # as login.defs has it: the others are the system's own
 _FIELDS: Final = 7
+# Where a machine keeps what these are links to, below /var.
+_IN_VAR: Final = {"home": "home", "root": "roothome", "var": ""}
 _KEYS: Final = (".ssh/authorized_keys", ".ssh/authorized_keys.d")
 
 
@@ -52,11 +54,9 @@ def _keys(root: Reader, deployment: Node, var: Node | None, home: str) -> int:
     """Return how many keys open an account; ``var`` is what is mounted at /var."""
     place = home.strip("/")
     top = deployment
-    for outside, inside in (("home", "home"), ("root", "roothome"), ("var/", ""), ("var", "")):
-        rest = place.removeprefix(outside)
-        if place.startswith(outside) and var is not None:
-            top, place = var, f"{inside}/{rest}"
-            break
+    first, _slash, rest = place.partition("/")
+    if first in _IN_VAR and var is not None:
+        top, place = var, f"{_IN_VAR[first]}/{rest}"
     count = 0
     folder = root.find(place, top)
     for path in _KEYS if folder is not None and folder.is_dir else ():

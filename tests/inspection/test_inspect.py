@@ -137,7 +137,8 @@ def test_a_machine_after_its_update(machine: Path, sysroot: Sysroot) -> None:
     assert (newest["origin"], newest["reference"]) == (ORIGIN, "q.io/day:2")
     assert newest["kernels"] == ["6.1.2"]
     accounts = {a["name"]: (a["password"], a["keys"]) for a in newest["accounts"]}
-    assert accounts == {"root": ("locked", 0), "bob": ("set", 2), "eve": ("none", 0)}
+    assert accounts == {"root": ("locked", 0), "bob": ("set", 2), "eve": ("none", 0),
+                        "ned": ("locked", 1)}  # fmt: skip
     assert facts["architecture"] == "x86_64"
     text = to_text(facts)
     assert text.index("the menu's entry 1") < text.index("the menu's entry 2")
