@@ -105,7 +105,7 @@ COMMIT_ENTRIES: Final = Budget("commit-entries", 1_000_000, "entries", "the tree
 COMMIT_DEPTH: Final = Budget("commit-depth", 128, "levels", "directories of such a commit")
 RULES_BYTES: Final = Budget("rules-bytes", 64 * MIB, BYTES, "a file of SELinux rules")
 SEALED_BYTES: Final = Budget(
-    "sealed-bytes", 64 * GIB, BYTES, "all files of an image that fs-verity is to guard"
+    "sealed-bytes", 32 * GIB, BYTES, "all files of an image that fs-verity is to guard"
 )
 # Boot files.
 INITRAMFS_BYTES: Final = Budget("initramfs-bytes", 2 * GIB, BYTES, "an initramfs, unpacked")

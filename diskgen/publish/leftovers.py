@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from ..errors import DiskgenError, Interrupted
 from ..events import Emit, notice
 from ..interrupt import whole
 from .retry import Transient
+
+_LEFT: Final = "left behind is "
 
 
 class Leftovers:
@@ -65,4 +67,5 @@ class Leftovers:
             return
         self.drop()
         if isinstance(error, Interrupted) and self.left:
-            error.left = f"left behind is {', '.join(self.left)}"
+            before = error.left.removeprefix(_LEFT)  # of a block within this one
+            error.left = _LEFT + ", ".join(filter(None, (before, *self.left)))

@@ -17,6 +17,7 @@ from typing import Final
 
 from ...errors import PublishError
 from ...units import MIB
+from ..answers import count_of
 from ..extents import Piece, Sparse
 from ..http import TRANSIENT, Connection, Reply
 from ..journal import Journal
@@ -77,8 +78,7 @@ class Pages:
                 return None
             raise
         kind = reply.headers.get("x-ms-blob-type")
-        length = reply.headers.get("content-length", "")
-        return int(length) if kind == "PageBlob" and length.isdigit() else None
+        return count_of(reply.headers.get("content-length")) if kind == "PageBlob" else None
 
     def delete(self) -> None:
         """Delete it, if it is there. Raises as ``create``."""

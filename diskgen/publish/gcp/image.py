@@ -15,6 +15,7 @@ from ...documents import is_list, is_table
 from ...errors import PublishError
 from ...events import notice, step
 from ...interrupt import whole
+from ..answers import count_of
 from ..journal import Journal
 from ..leftovers import Leftovers
 from ..publication import DiskFile, Means
@@ -230,7 +231,7 @@ def _check(operation: dict[str, Any], what: str) -> None:
     first = errors[0] if is_list(errors) and errors and is_table(errors[0]) else {}
     raise RefusedError(
         what,
-        int(operation.get("httpErrorStatusCode") or 0),
+        count_of(operation.get("httpErrorStatusCode")) or 0,
         str(first.get("code", "error")),
         str(first.get("message", ""))[:1000],
     )

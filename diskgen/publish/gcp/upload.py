@@ -22,7 +22,7 @@ from ...errors import PublishError
 from ...events import Emit, notice, step
 from ...interrupt import whole
 from ...units import KIB, MIB, format_size
-from ..answers import values_of
+from ..answers import count_of, values_of
 from ..extents import Piece, Sparse
 from ..http import Reply
 from ..journal import Journal
@@ -150,8 +150,7 @@ def _there(access: Access, wanted: Wanted, journal: Journal) -> Stored | None:
     if found.get("generation") != generation:
         journal.forget()
         return None
-    size = found.get("size", "0")
-    return Stored(key=key, generation=generation, before=int(size) if str(size).isdigit() else 0)
+    return Stored(key=key, generation=generation, before=count_of(found.get("size")) or 0)
 
 
 def _md5(path: Path, emit: Emit) -> str:
