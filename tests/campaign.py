@@ -34,6 +34,7 @@ from .oracles.verdicts import GOOD, Outcome, Tally, state
 _OLD = b"what was there before"
 _STARTED = 0.04  # of all runs are really started
 _LINES = 12_000  # of those that are traced while a small disk is made
+_TRIES = 100  # to remove what a run left, a tenth of a second each
 _PER_ROUND = 2  # hostile inputs for each fault
 
 
@@ -187,10 +188,22 @@ class Campaign:
         return [name for name in self.program.left_behind() if name != out.name]
 
     def _cleared(self) -> None:
-        """Remove what a run left that could not do so."""
-        for path in self.program.place.iterdir():
-            if path != self.program.home:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        """Remove what a run left that could not do so.
+
+        What a killed one has started ends when it finds that out, and writes until then.
+        """
+        left: list[Path] = []
+        for _ in range(_TRIES):
+            left = [path for path in self.program.place.iterdir() if path != self.program.home]
+            for path in left:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            if not left:
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"somebody still writes to {[str(path) for path in left]}")
 
     def _mounted(self, size: int, stack: ExitStack) -> Path:
         """Give a filesystem with room for ``size`` MiB."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,18 @@ def test_top_level_is_what_the_user_fixed() -> None:
         assert (ROOT / name).is_dir()
     for data in ("installer", "kickstart", "tests", "vm-tests"):
         assert not (ROOT / data / "__init__.py").exists(), "data folders are never imported"
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_ci_ends_as_the_tests_do(status: int, tmp_path: Path) -> None:
+    """And shows where the room went only where they failed."""
+    for name, text in (("make", f"exit {status}"), ("du", "seq 100000; exit 1")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / ".ci/run"], env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert ("\n99999\n" in done.stdout) is bool(status)
