@@ -12,6 +12,7 @@ import random
 import sys
 import tarfile
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from tests.fixtures.oci import EPOCH, LABELS, Layer, Layout, TarBuilder  # noqa:
 
 # (megabytes, files); the last one is the layer that changes
 LAYERS = ((520, 14_000), (380, 10_000), (200, 6_000), (60, 2_000))
+# A large desktop: with the base, 410,000 files in 2.5 GB.
+MANY = ((900, 150_000), (600, 110_000), (400, 80_000), (200, 60_000))
 _VERSION = 1
 # What an image for another architecture is started by.
 _STARTERS = {
@@ -40,8 +43,17 @@ def build(cache: Path) -> tuple[Path, Path]:
     both = [cache / f"bench-{_VERSION}-{base.stem}-{name}" for name in ("a", "b")]
     for seed, layout in enumerate(both):
         if not (layout / "index.json").is_file():
-            _make(base, layout, seed)
+            _make(base, layout, LAYERS, seed)
     return both[0], both[1]
+
+
+def of_many_files(cache: Path) -> Path:
+    """Return the layout of an image with as many files as a large desktop has."""
+    base = debian_image.base_layer(cache)
+    layout = cache / f"bench-{_VERSION}-{base.stem}-many"
+    if not (layout / "index.json").is_file():
+        _make(base, layout, MANY)
+    return layout
 
 
 def for_arch(cache: Path, layout: Path, arch: str) -> Path:
@@ -68,14 +80,14 @@ def for_arch(cache: Path, layout: Path, arch: str) -> Path:
     return place
 
 
-def _make(base: Path, place: Path, changed: int) -> None:
+def _make(base: Path, place: Path, sizes: Sequence[tuple[int, int]], changed: int = 0) -> None:
     print(f"making '{place}'", file=sys.stderr)
     partial = place.with_name(f".{place.name}.partial")
     made = Layout(partial)
     tars = [base.read_bytes()]
     with base.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
-        for number, (megabytes, files) in enumerate(LAYERS):
-            last = number == len(LAYERS) - 1
+        for number, (megabytes, files) in enumerate(sizes):
+            last = number == len(sizes) - 1
             seed = number + (100 * changed if last else 0)
             tars.append(_tar(source, megabytes << 20, files, number, seed))
     with ThreadPoolExecutor(2) as pool:

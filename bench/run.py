@@ -129,6 +129,7 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
 
     tests_cache = image.debian_image.default_cache()
     arm, mainframe = (image.for_arch(tests_cache, first, arch) for arch in ("aarch64", "s390x"))
+    many = image.of_many_files(tests_cache)
     convert = ["qemu-img", "convert", "-W", "-m", "8", "-c", "-f", "raw", "-O", "qcow2"]
     cases = [
         Case("floor", [PYTHON, HERE / "floor.py", disk, *blobs], cold, ours=False,
@@ -147,6 +148,10 @@ def table(first: Path, changed: Path, place: Path) -> list[Case]:
              note="the same image with that machine's boot loader"),
         Case("diskgen raw, cold, s390x", build("raw", mainframe, "--arch", "s390x"), cold,
              ours=True, note="the same image with that machine's boot loader and kernel"),
+        Case("diskgen raw, cold, many files", build("raw", many), cold, ours=True,
+             note="another image: 410,000 files in 2.5 GB"),
+        Case("diskgen raw, nothing changed, many files", build("raw", many), lambda: warm(many),
+             ours=True),
         Case("diskgen qcow2 (zstd), cold", build("qcow2", first), cold, ours=True),
         Case("qemu-img convert -W -m 8 (zstd)",
              [*convert, "-o", "compression_type=zstd", raw, place / "out.qcow2"], keep_raw,
