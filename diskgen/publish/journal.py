@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ..documents import is_table
 from ..errors import HostError
 from ..units import format_size
 from .answers import values_of
@@ -166,7 +167,7 @@ class Journal:
                 self._facts[key] = value
             case {"piece": int() as number, "digest": str() as digest}:
                 self._pieces[number] = digest
-            case {"began": dict() as header}:
+            case {"began": header} if is_table(header):
                 self._begin(header)
             case {"settled": True}:
                 self.stale = {}
