@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ..errors import DiskgenError, Interrupted
 from ..events import Emit, notice
 from ..interrupt import whole
+from .journal import Journal
 from .retry import Transient
 
 _LEFT: Final = "left behind is "
@@ -69,3 +70,29 @@ class Leftovers:
         if isinstance(error, Interrupted) and self.left:
             before = error.left.removeprefix(_LEFT)  # of a block within this one
             error.left = _LEFT + ", ".join(filter(None, (before, *self.left)))
+
+
+@whole
+def give_up(journal: Journal, *made: Leftovers) -> None:
+    """Remove what is not to stay, and then what would be gone on with, unless something stays."""
+    for each in made:
+        each.drop()
+    if not any(each.left for each in made):
+        journal.remove()
+
+
+@whole
+def drop_stale(
+    journal: Journal, emit: Emit, note: Callable[[Mapping[str, Any], Leftovers], None]
+) -> None:
+    """Remove what a killed run made of the file as it was before it changed.
+
+    ``note`` adds what the facts of that run name.
+    """
+    if not journal.stale:
+        return
+    notice(emit, "the file has changed: what an earlier run made of it is removed")
+    left = Leftovers(emit)
+    note(journal.stale, left)
+    left.drop()
+    journal.settle()

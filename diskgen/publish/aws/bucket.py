@@ -74,9 +74,10 @@ def upload(
     made: Leftovers,
 ) -> tuple[Snapshot, Sent]:
     """Make a snapshot of a disk by way of a bucket. Raises PublishError."""
-    drop_earlier(
-        access, wanted, {"upload": journal.get("upload"), "task": journal.get("task")}, means
-    )
+    if journal.facts:
+        earlier = Leftovers(means.emit)
+        note_earlier(access, wanted, journal.facts, earlier)
+        earlier.drop()
     journal.forget()
     key = f"diskgen-{uuid.uuid4()}.vmdk"
     with Leftovers(means.emit) as object_:
@@ -184,14 +185,8 @@ def _delete(access: Access, wanted: Wanted, key: str) -> None:
     call(access.client("s3"), "DeleteObject", Bucket=wanted.bucket, Key=key)
 
 
-def drop_earlier(access: Access, wanted: Wanted, facts: Mapping[str, Any], means: Means) -> None:
-    """Remove what a killed run left: an import cannot be gone on with.
-
-    ``facts`` are those of its journal. What cannot be removed is named.
-    """
-    if not any(facts.values()):
-        return
-    left = Leftovers(means.emit)
+def note_earlier(access: Access, wanted: Wanted, facts: Mapping[str, Any], left: Leftovers) -> None:
+    """Note what a killed run left, by the facts of its journal: it cannot be gone on with."""
     match facts.get("upload"):
         case {"key": str() as key, "id": str() as upload_id}:
             _note_upload(access, wanted, key, upload_id, left)
@@ -202,7 +197,6 @@ def drop_earlier(access: Access, wanted: Wanted, facts: Mapping[str, Any], means
             _note_task(access, task, left)
         case _:
             pass
-    left.drop()
 
 
 def _imported(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 from ...errors import PreflightError, Problem
-from ...events import Emit, notice, step
-from ...interrupt import whole
+from ...events import Emit, step
 from ..extents import Sparse
 from ..journal import Journal
-from ..leftovers import Leftovers
+from ..leftovers import Leftovers, drop_stale, give_up
 from ..publication import Call, DiskFile, Json, Means, Published
 from . import bucket, ebs, image
 from .access import Access, RefusedError, call
@@ -76,13 +77,11 @@ class Aws:
             Journal.beside(disk.path, self.name, asked) as journal,
             Leftovers(means.emit) as made,
         ):
-            self._drop_stale(access, journal, means)
+            drop_stale(journal, means.emit, partial(self._note, access))
             try:
                 facts = self._make(access, disk, journal, means, made)
             except BaseException:
-                made.drop()
-                if not made.left:
-                    journal.remove()
+                give_up(journal, made)
                 raise
             made.keep()
         return Published(place=self.name, id=str(facts["image"]), facts=facts)
@@ -110,19 +109,12 @@ class Aws:
     def _access(self) -> Access:
         return Access(self.wanted.profile, self.wanted.region)
 
-    @whole
-    def _drop_stale(self, access: Access, journal: Journal, means: Means) -> None:
-        """Remove what a killed run made of the file as it was before it changed."""
-        if not journal.stale:
-            return
-        notice(means.emit, "the file has changed: what an earlier run made of it is removed")
-        snapshot = journal.stale.get("snapshot")
+    def _note(self, access: Access, facts: Mapping[str, Any], left: Leftovers) -> None:
+        """Note what the journal of an earlier run names."""
+        bucket.note_earlier(access, self.wanted, facts, left)
+        snapshot = facts.get("snapshot")
         if isinstance(snapshot, str):
-            left = Leftovers(means.emit)
             ebs.note(access, snapshot, left)
-            left.drop()
-        bucket.drop_earlier(access, self.wanted, journal.stale, means)
-        journal.settle()
 
     def _upload_calls(self, disk: DiskFile, region: str) -> list[Call]:
         with Sparse(disk.path) as source:

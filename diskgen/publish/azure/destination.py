@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from ...errors import PreflightError
-from ...events import Emit, notice, step
+from ...events import Emit, step
 from ...interrupt import whole
 from ..extents import Sparse
 from ..journal import Journal
-from ..leftovers import Leftovers
+from ..leftovers import Leftovers, drop_stale, give_up
 from ..publication import Call, DiskFile, Json, Means, Published
 from ..retry import Patience
 from ..transfer import Sent
@@ -93,14 +94,14 @@ class Azure:
             Leftovers(means.emit) as between,
             Leftovers(means.emit) as made,
         ):
-            self._drop_stale(manager, journal, means)
+            drop_stale(journal, means.emit, partial(self._note_stale, manager, means))
             try:
                 facts = self._make(manager, disk, journal, means, made, between)
             except BaseException:
-                _drop(made, between, journal)
+                give_up(journal, made, between)
                 raise
             made.keep()
-            _drop(made, between, journal, done=True)
+            _done(between, journal)
         return Published(place=self.name, id=str(facts["image"]), facts=facts)
 
     def _make(
@@ -171,18 +172,12 @@ class Azure:
         if isinstance(page_blob, str):
             blob.note(manager, self.wanted, page_blob, means.patience, made)
 
-    @whole
-    def _drop_stale(self, manager: Manager, journal: Journal, means: Means) -> None:
-        """Remove what a killed run made of the file as it was before it changed."""
-        if not journal.stale:
-            return
-        notice(means.emit, "the file has changed: what an earlier run made of it is removed")
-        left = Leftovers(means.emit)
-        self._note(manager, journal.stale, means, left)
-        if journal.stale.get("image"):
+    def _note_stale(
+        self, manager: Manager, means: Means, facts: Mapping[str, Any], left: Leftovers
+    ) -> None:
+        self._note(manager, facts, means, left)
+        if facts.get("image"):
             image.note(manager, self.wanted, left)
-        left.drop()
-        journal.settle()
 
     def _disk_calls(self, disk: DiskFile, location: str) -> list[Call]:
         says = managed.disk_says(self.wanted, disk, location)
@@ -215,9 +210,7 @@ class Azure:
 
 
 @whole
-def _drop(made: Leftovers, between: Leftovers, journal: Journal, *, done: bool = False) -> None:
-    """Remove what is not to stay, and then what would be gone on with."""
-    made.drop()
+def _done(between: Leftovers, journal: Journal) -> None:
+    """Remove what was made on the way; there is nothing to go on with."""
     between.drop()
-    if done or not (made.left or between.left):
-        journal.remove()
+    journal.remove()

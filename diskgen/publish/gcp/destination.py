@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -10,9 +12,8 @@ from urllib.parse import quote
 from ...documents import is_list
 from ...errors import PreflightError, Problem
 from ...events import Emit, notice, step
-from ...interrupt import whole
 from ..journal import Journal
-from ..leftovers import Leftovers
+from ..leftovers import Leftovers, drop_stale, give_up
 from ..publication import Call, DiskFile, Json, Means, Published
 from . import image, upload
 from .access import COMPUTE, PROJECTS, STORAGE, Access, RefusedError
@@ -100,13 +101,11 @@ class Gcp:
             Journal.beside(disk.path, self.name, self._asked(access.where())) as journal,
             Leftovers(means.emit) as made,
         ):
-            self._drop_stale(access, journal, means)
+            drop_stale(journal, means.emit, partial(self._note, access))
             try:
                 facts = self._make(access, disk, journal, means, made)
             except BaseException:
-                made.drop()
-                if not made.left:
-                    journal.remove()
+                give_up(journal, made)
                 raise
             made.keep()
         return Published(place=self.name, id=str(facts["image"]), facts=facts)
@@ -149,18 +148,10 @@ class Gcp:
     def _asked(self, project: str) -> dict[str, Any]:
         return {**asdict(self.wanted), "project": project}
 
-    @whole
-    def _drop_stale(self, access: Access, journal: Journal, means: Means) -> None:
-        """Remove what a killed run made of the file as it was before it changed."""
-        stale = journal.stale
-        if not stale:
-            return
-        notice(means.emit, "the file has changed: what an earlier run made of it is removed")
-        left = Leftovers(means.emit)
-        upload.note_earlier(access, self.wanted, stale, left)
-        image.note_earlier(access, self.wanted, stale, left)
-        left.drop()
-        journal.settle()
+    def _note(self, access: Access, facts: Mapping[str, Any], left: Leftovers) -> None:
+        """Note what the journal of an earlier run names."""
+        upload.note_earlier(access, self.wanted, facts, left)
+        image.note_earlier(access, self.wanted, facts, left)
 
     def _taken(self, access: Access) -> list[Problem]:
         try:
