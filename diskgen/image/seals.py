@@ -7,11 +7,12 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ..fsverity import BLOCK, Seal, leaves_of, leaves_of_zeros, leaves_size, seal
-from ..tree import Data, File, Packed
+from ..tree import File, Packed
 from ..units import MIB
 from . import tables
 
@@ -30,24 +31,16 @@ def add_seals(files: Iterable[File], advance: Callable[[int], None]) -> None:
     Sums of blocks are read from tables beside the packs, new ones are added to these. Raises
     OSError, and DamagedEntry for a pack that is not as it was written.
     """
-    packs: dict[Path, list[File]] = {}
-    for file in files:
-        if not file.is_regular or file.seal is not None:
-            continue
-        if isinstance(file.content, Packed):
-            packs.setdefault(file.content.pack, []).append(file)
-        else:
-            file.seal = seal(file.content.data if isinstance(file.content, Data) else b"")
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        try:
-            for pack, found in packs.items():
-                _of_pack(pack, found, pool, advance)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    todo = (file for file in files if file.is_regular and file.seal is None)
+    tables.by_pack(todo, partial(_of_pack, advance), _of_data)
+
+
+def _of_data(file: File, data: bytes) -> None:
+    file.seal = seal(data)
 
 
 def _of_pack(
-    pack: Path, files: Sequence[File], pool: ThreadPoolExecutor, advance: Callable[[int], None]
+    advance: Callable[[int], None], pack: Path, files: Sequence[File], pool: ThreadPoolExecutor
 ) -> None:
     path = pack.with_suffix(".seals")
     known = _load(path)
@@ -93,8 +86,7 @@ def _leaves(fd: int, file: File) -> bytes:
 
 def _place(file: File) -> _Place:
     assert isinstance(file.content, Packed)
-    extents = file.content.extents
-    return extents[0][2] if extents else tables.NOWHERE, file.size
+    return tables.place_of(file.content), file.size
 
 
 def _load(path: Path) -> _Known:

@@ -7,14 +7,14 @@ checksum, and so its whole content is hashed again: once, then the cache has it.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ..gvariant import file_header
-from ..tree import Data, File, Packed
+from ..tree import File, Packed
 from . import tables
 
 _TITLE: Final = "diskgen checksums 3"
@@ -29,24 +29,16 @@ def add_checksums(files: Iterable[File], advance: Callable[[int], None]) -> None
 
     Known sums are read from tables beside the packs, new ones are added to these.
     """
-    packs: dict[Path, list[File]] = {}
-    for file in files:
-        if file.checksum is None:
-            if isinstance(file.content, Packed):
-                packs.setdefault(file.content.pack, []).append(file)
-            else:
-                data = file.content.data if isinstance(file.content, Data) else b""
-                file.checksum = hashlib.sha256(_header(file) + data).digest()
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        try:
-            for pack, found in packs.items():
-                _of_pack(pack, found, pool, advance)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    todo = (file for file in files if file.checksum is None)
+    tables.by_pack(todo, partial(_of_pack, advance), _of_data)
+
+
+def _of_data(file: File, data: bytes) -> None:
+    file.checksum = hashlib.sha256(_header(file) + data).digest()
 
 
 def _of_pack(
-    pack: Path, files: Sequence[File], pool: ThreadPoolExecutor, advance: Callable[[int], None]
+    advance: Callable[[int], None], pack: Path, files: Sequence[File], pool: ThreadPoolExecutor
 ) -> None:
     path = pack.with_suffix(".sums")
     known = _load(path)
@@ -102,10 +94,8 @@ def _header(file: File) -> bytes:
 
 def _key(header: bytes, file: File) -> bytes:
     assert isinstance(file.content, Packed)
-    extents = file.content.extents
-    place = extents[0][2] if extents else tables.NOWHERE
     whole = hashlib.sha256(header + b"%d" % file.size).digest()
-    return whole[:16] + place.to_bytes(8, "little")
+    return whole[:16] + tables.place_of(file.content).to_bytes(8, "little")
 
 
 def _load(path: Path) -> dict[bytes, bytes]:

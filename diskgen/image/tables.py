@@ -6,12 +6,13 @@ import hashlib
 import mmap
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
+from ..tree import Data, File, Packed
 from . import private
 
 _Item = TypeVar("_Item")
@@ -19,6 +20,31 @@ _BATCH: Final = 256  # files
 NOWHERE: Final = 2**64 - 1  # the place of a content that is one hole
 
 Work = Callable[[memoryview, int, Sequence[_Item]], int]
+
+
+def by_pack(
+    files: Iterable[File],
+    of_pack: Callable[[Path, Sequence[File], ThreadPoolExecutor], None],
+    of_data: Callable[[File, bytes], None],
+) -> None:
+    """See to files by their packs, with a thread for each core, and to those held in memory."""
+    packs: dict[Path, list[File]] = {}
+    for file in files:
+        if isinstance(file.content, Packed):
+            packs.setdefault(file.content.pack, []).append(file)
+        else:
+            of_data(file, file.content.data if isinstance(file.content, Data) else b"")
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        try:
+            for pack, found in packs.items():
+                of_pack(pack, found, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def place_of(content: Packed) -> int:
+    """Return where a content begins in its pack."""
+    return content.extents[0][2] if content.extents else NOWHERE
 
 
 def work_through(
