@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...errors import SourceError
+from ...fsverity import Seal
 from ...tree import Directory, File, Node
 from ..placing import limits
 from ..placing.limits import Limits
@@ -55,6 +56,12 @@ class Inventory:
         yield ROOT, self.root
         yield LOST_FOUND, self.lost_found
         yield from enumerate(self.nodes, FIRST_INODE)
+
+    def sealed(self) -> Iterator[tuple[int, Seal]]:
+        """Yield (number, seal) of every inode under fs-verity, in ascending order."""
+        for number, node in enumerate(self.nodes, FIRST_INODE):
+            if isinstance(node, File) and node.seal is not None:
+                yield number, node.seal
 
     @property
     def end(self) -> int:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from ...fsverity import Seal, tree_size
-from ...tree import File
 from ...units import KIB, MIB, align_up
 from ..placing.alloc import Allocator, Extent, append
 from ..placing.content import Made
@@ -33,21 +32,18 @@ def blocks(seal: Seal) -> int:
 
 
 def place(
-    files: Iterable[tuple[int, File]],
+    seals: Iterable[tuple[int, Seal]],
     extents: dict[int, list[Extent]],
     allocator: Allocator,
     offset: int,
 ) -> list[Made]:
-    """Give blocks to what is behind the end of (number, file), and add their extents.
+    """Give blocks to what is behind the end of (number, sealed file), and add their extents.
 
     ``offset`` is the filesystem's. Raises FullError.
     """
     moves: list[Made] = []
     parts: list[_Part] = []
-    for number, node in files:
-        seal = node.seal
-        if seal is None:
-            continue
+    for number, seal in seals:
         runs = allocator.take(blocks(seal))
         first = align_up(seal.size, _BEGIN) // BLOCK
         append(extents.setdefault(number, []), first, runs, LONGEST)

@@ -74,15 +74,15 @@ class _Writer:
                 hint="make the disk larger",
                 setting="disk-size",
             )
-        files = [
+        files = (
             (number, node)
             for number, node in enumerate(found.nodes, FIRST_INODE)
             if isinstance(node, File) and has_content(node)
-        ]
+        )
         size = self._super.block_count * BLOCK
         try:
             placed = content.place(files, self._alloc, self._offset, extents.LONGEST)
-            sealed = verity.place(files, placed.extents, self._alloc, self._offset)
+            sealed = verity.place(found.sealed(), placed.extents, self._alloc, self._offset)
             if sealed and not self._super.has_verity:
                 raise VerifyError(f"the ext4 at byte '{self._offset}' has no fs-verity")
             placed.moves += sealed
