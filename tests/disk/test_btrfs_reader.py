@@ -14,12 +14,11 @@ import pytest
 from diskgen.disk import btrfs
 from diskgen.disk.btrfs import items
 from diskgen.disk.btrfs.reader import Reader
-from diskgen.disk.reading import Node
 from diskgen.errors import VerifyError
-from diskgen.tree import Directory, File, read, regular, symlink
+from diskgen.tree import Directory, regular, symlink
 from diskgen.units import MIB
 
-from ..fixtures.torture import Pack, mounted, torture
+from ..fixtures.torture import Pack, mounted, same, torture
 
 
 def reader_of(image: Path) -> Reader:
@@ -40,26 +39,6 @@ def write(image: Path, root: Directory, name: bytes | None = None) -> None:
     )  # fmt: skip
 
 
-def same(reader: Reader, node: Node, tree: Directory) -> int:
-    """Compare what is read with a tree; return how many inodes that were."""
-    entries = reader.entries(node)
-    assert entries.keys() == tree.entries.keys()
-    count = 0
-    for name, number in entries.items():
-        found, expected = reader.node(number), tree.entries[name]
-        count += 1
-        assert found.mode == expected.mode
-        if isinstance(expected, Directory):
-            count += same(reader, found, expected)
-        elif expected.is_symlink:
-            assert reader.target(found) == expected.target
-        elif expected.is_regular and expected.size < MIB:
-            assert isinstance(expected, File)
-            assert expected.content is not None
-            assert reader.read(found, MIB) == read(expected.content)
-    return count
-
-
 def test_it_reads_what_we_write(tmp_path: Path) -> None:
     """In a part of the tree, each of whose directories is one look."""
     whole = torture(Pack(tmp_path / "pack"))
@@ -67,7 +46,7 @@ def test_it_reads_what_we_write(tmp_path: Path) -> None:
     root = Directory(entries={name: whole.entries[name] for name in names})
     write(tmp_path / "image", root)
     reader = reader_of(tmp_path / "image")
-    assert same(reader, reader.top, root) > 150
+    assert same(reader, reader.top, root, MIB) > 150
     assert (reader.facts.uuid, reader.facts.label) == (uuid.UUID(int=9), "l")
     with pytest.raises(VerifyError, match="more than are read"):
         reader.read(reader.node(reader.entries(reader.find("size") or reader.top)[b"8192"]), 4096)
