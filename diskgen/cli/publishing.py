@@ -162,16 +162,18 @@ def _stem(file: Path) -> str:
     return file.name.removesuffix(f".{found}") if found else file.stem
 
 
+def _named(given: str | None, args: argparse.Namespace, name_of: Callable[[str], str]) -> str:
+    """Return the name that an option gives, or one made of the file's."""
+    return name_of(_stem(args.file)) if given is None else given
+
+
 def _aws(args: argparse.Namespace) -> Destination:
     from ..publish.aws.destination import Aws
     from ..publish.aws.wanted import Wanted, name_of
 
-    name = args.ami_name
-    if name is None:
-        name = name_of(_stem(args.file))
     return Aws(
         Wanted(
-            name=name,
+            name=_named(args.ami_name, args, name_of),
             region=args.region,
             profile=args.profile,
             description=args.description or "",
@@ -215,7 +217,7 @@ def _azure(args: argparse.Namespace) -> Destination:
     account = None if args.direct else args.storage_account or storage_keys(os.environ).account
     return Azure(
         Wanted(
-            name=args.azure_image if args.azure_image is not None else name_of(_stem(args.file)),
+            name=_named(args.azure_image, args, name_of),
             group=args.resource_group,
             subscription=subscription,
             location=region_of(args.location) if args.location is not None else None,
@@ -244,12 +246,9 @@ def _gcp(args: argparse.Namespace) -> Destination:
             hint="make one: gcloud storage buckets create gs://NAME",
             setting="bucket",
         )
-    name = args.gcp_image
-    if name is None:
-        name = name_of(_stem(args.file))
     return Gcp(
         Wanted(
-            name=name,
+            name=_named(args.gcp_image, args, name_of),
             bucket=args.bucket,
             project=args.project,
             description=args.description or "",

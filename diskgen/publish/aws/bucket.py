@@ -21,6 +21,7 @@ from ...formats.pieces import bytes_read
 from ...formats.vmdk_extent import GRAIN
 from ...interrupt import whole
 from ...units import MIB, format_size
+from ..answers import count_of
 from ..extents import Piece, Sparse
 from ..journal import Journal
 from ..leftovers import Leftovers
@@ -220,7 +221,7 @@ def _imported(
             if time.monotonic() > end:
                 raise PublishError(f"the import '{task}' is not done after a day")
             percent = str(detail.get("Progress", "0"))
-            phase.update(int(percent) if percent.isdigit() else 0)
+            phase.update(count_of(percent) or 0)
             time.sleep(wait)
             wait = min(_MOST, wait * 1.5)
         made.keep()

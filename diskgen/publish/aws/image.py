@@ -14,6 +14,7 @@ from typing import Any, Final
 from ...errors import PublishError
 from ...events import step
 from ...interrupt import whole
+from ..answers import count_of
 from ..leftovers import Leftovers
 from ..publication import DiskFile, Means
 from .access import Access, RefusedError, call
@@ -77,7 +78,7 @@ def wait_for_snapshot(access: Access, snapshot: str, means: Means) -> None:
             said = found[0].get("StateMessage", "") if found else ""
             raise PublishError(f"the snapshot '{snapshot}' is {state}", said=said)
         percent = str(found[0].get("Progress", "")).rstrip("%")
-        update(int(percent) if percent.isdigit() else 0)
+        update(count_of(percent) or 0)
         return bool(state == "completed")
 
     with step(means.emit, "snapshot", "Waiting for the snapshot", total=100) as phase:

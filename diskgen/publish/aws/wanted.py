@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ...errors import UsageError
 from ...units import GIB
+from ..fitting import Unfit, of_machines, of_sectors
 from ..publication import DiskFile
 from .models import ARCHITECTURES
 
@@ -166,22 +167,14 @@ def check_disk(disk: DiskFile) -> None:
         raise UsageError(problem, hint=hint, setting=setting)
 
 
-def _unfit(disk: DiskFile) -> Iterator[tuple[str, str | None, str | None]]:
+def _unfit(disk: DiskFile) -> Iterator[Unfit]:
     if disk.format not in ("raw", "ami"):
         yield (
             f"'{disk.path}' is a disk of the format {disk.format}, and EC2 takes a raw one",
             "make it by diskgen ami, or by qemu-img convert -O raw",
             None,
         )
-    if disk.arch is None:
-        yield f"'{disk.path}' does not say which machines it is for", "name them", "arch"
-    elif disk.arch not in ARCHITECTURES:
-        yield f"EC2 has no machines of {disk.arch}", None, None
-    if disk.sector_size not in (None, 512):
-        yield (
-            f"'{disk.path}' has sectors of {disk.sector_size} bytes, and EC2's volumes have 512",
-            "build it with sectors of 512 bytes",
-            None,
-        )
+    yield from of_machines(disk, "EC2", ARCHITECTURES)
+    yield from of_sectors(disk, "EC2's volumes")
     if disk.size > _LARGEST:
         yield f"'{disk.path}' is larger than the 64 TiB of EC2's volumes", None, None

@@ -13,6 +13,7 @@ from typing import Final
 
 from ...errors import UsageError
 from ...units import GIB, MIB
+from ..fitting import Unfit, of_machines, of_sectors
 from ..publication import DiskFile
 from .models import ARCHITECTURES, GENERATIONS
 
@@ -205,7 +206,7 @@ def check_disk(disk: DiskFile, wanted: Wanted) -> None:
         raise UsageError(problem, hint=hint, setting=setting)
 
 
-def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[tuple[str, str | None, str | None]]:
+def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[Unfit]:
     path = disk.path
     if disk.format != "vhd":
         yield (
@@ -219,12 +220,7 @@ def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[tuple[str, str | None, st
             "make it by diskgen vhd, or with qemu-img's option force_size",
             None,
         )
-    if disk.sector_size not in (None, 512):
-        yield (
-            f"'{path}' has sectors of {disk.sector_size} bytes, and Azure's disks have 512",
-            "build it with sectors of 512 bytes",
-            None,
-        )
+    yield from of_sectors(disk, "Azure's disks")
     if disk.size < _SMALLEST and wanted.storage_account is None:
         yield f"'{path}' is smaller than the 20 MiB of a managed disk", None, None
     if disk.size > _LARGEST:
@@ -232,13 +228,10 @@ def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[tuple[str, str | None, st
     yield from _unfit_machines(disk, wanted)
 
 
-def _unfit_machines(disk: DiskFile, wanted: Wanted) -> Iterator[tuple[str, str | None, str | None]]:
+def _unfit_machines(disk: DiskFile, wanted: Wanted) -> Iterator[Unfit]:
     path = disk.path
-    if disk.arch is None:
-        yield f"'{path}' does not say which machines it is for", "name them", "arch"
-        return
+    yield from of_machines(disk, "Azure", ARCHITECTURES)
     if disk.arch not in ARCHITECTURES:
-        yield f"Azure has no machines of {disk.arch}", None, None
         return
     generation = wanted.generation_of(disk)
     assert generation in GENERATIONS

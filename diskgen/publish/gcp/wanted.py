@@ -13,6 +13,7 @@ from typing import Final
 
 from ...errors import UsageError
 from ...units import GIB, format_size
+from ..fitting import Unfit, of_machines, of_sectors
 from ..publication import DiskFile
 from .models import ARCHITECTURES, CONFIDENTIAL, FEATURES, UEFI, USUAL
 
@@ -117,23 +118,15 @@ def check_disk(disk: DiskFile, wanted: Wanted) -> None:
         raise UsageError(problem, hint=hint, setting=setting)
 
 
-def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[tuple[str, str | None, str | None]]:
+def _unfit(disk: DiskFile, wanted: Wanted) -> Iterator[Unfit]:
     if disk.format != "gce":
         yield (
             f"'{disk.path}' is a disk of the format {disk.format}, and Google takes an archive",
             "make it by diskgen gce",
             None,
         )
-    if disk.arch is None:
-        yield f"'{disk.path}' does not say which machines it is for", "name them", "arch"
-    elif disk.arch not in ARCHITECTURES:
-        yield f"Google has no machines of {disk.arch}", None, None
-    if disk.sector_size not in (None, 512):
-        yield (
-            f"'{disk.path}' has sectors of {disk.sector_size} bytes, and Google's disks have 512",
-            "build it with sectors of 512 bytes",
-            None,
-        )
+    yield from of_machines(disk, "Google", ARCHITECTURES)
+    yield from of_sectors(disk, "Google's disks")
     if disk.size % GIB:
         yield (
             f"the disk in '{disk.path}' has {format_size(disk.size)}, and Google takes whole GiB",
